@@ -1,0 +1,80 @@
+# Everything that is done with this repository. Needs make and a Python >= 3.11 with venv and pip, nothing else:
+#
+#     make run                    the main experiments, results in results/
+#     make test PY=python3.13     all tests, on that interpreter
+#     make help                   the other targets
+
+PY ?= python3
+VENV ?= .venv
+RESULTS ?= results
+WORKERS ?= 2
+MAIN_EXPERIMENTS := phase_portraits flow_vs_updates
+
+PYTHON := $(VENV)/bin/python
+# The environment is remade when PY becomes another version.
+PY_VERSION := $(shell $(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+MADE := $(VENV)/.made-python$(PY_VERSION)
+
+.PHONY: help run test test-fast lint format types layers docs figures clean
+# Two pip at once in one environment break it.
+.NOTPARALLEL:
+.SECONDARY:
+
+help:
+	@echo "make run        run the main experiments ($(MAIN_EXPERIMENTS)) into $(RESULTS)/"
+	@echo "make test       run all tests"
+	@echo "make test-fast  run the tests that are not marked slow"
+	@echo "make lint       check style (ruff); make format repairs what it can"
+	@echo "make types      check types (basedpyright)"
+	@echo "make layers     check which group imports which (import-linter)"
+	@echo "make docs       build the documentation into site/"
+	@echo "make figures    make every figure of the documentation again"
+	@echo "make clean      remove everything that was made, results/ excepted"
+	@echo "Variables: PY=python3.13 (interpreter), VENV=.venv, RESULTS=results, WORKERS=2 (test processes)"
+
+$(MADE):
+	$(PY) -m venv --clear $(VENV)
+	@touch $@
+
+# $(VENV)/.has-NAME: the package, editable, with the extra NAME.
+$(VENV)/.has-%: pyproject.toml $(MADE)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	@touch $@
+
+run: $(VENV)/.has-experiments
+	@set -e; for name in $(MAIN_EXPERIMENTS); do \
+		echo "== $$name"; \
+		$(PYTHON) -m experiments.$$name --out $(RESULTS)/$$name; \
+	done
+	@echo "Results are in:"
+	@for name in $(MAIN_EXPERIMENTS); do echo "  $(RESULTS)/$$name"; done
+
+test: $(VENV)/.has-test
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+
+test-fast: $(VENV)/.has-test
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+lint: $(VENV)/.has-lint
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: $(VENV)/.has-lint
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+types: $(VENV)/.has-lint $(VENV)/.has-experiments
+	$(VENV)/bin/basedpyright --pythonpath $(PYTHON)
+
+layers: $(VENV)/.has-lint
+	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.has-docs
+	$(VENV)/bin/zensical build --clean --strict
+
+figures: $(VENV)/.has-experiments
+	$(PYTHON) docs/figures.py
+
+clean:
+	rm -rf $(VENV) site build dist .cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find gan_ode experiments tests docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,10 @@
+"""GAN training as a dynamical system: its flow, its updates, and what they do.
+
+`flow` follows a game's field in continuous time, `iterate` by the discrete rule that practitioners run; both give an
+`Orbit`. The groups are `losses`, `distributions`, `games`, `fields`, `regularizers`, `updates`, `simulate`, `analysis`
+and `plot`; only `plot` imports Matplotlib.
+"""
+
+from diffrax import RESULTS as RESULTS
+
+from .simulate import flow as flow, iterate as iterate, Orbit as Orbit

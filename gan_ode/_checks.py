@@ -1,0 +1,61 @@
+"""Early errors: each names the argument, its value and the remedy."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import RealScalarLike
+
+
+def is_traced(tree: object) -> bool:
+    """Whether any leaf is a tracer: its value cannot be looked at now."""
+    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+
+
+def positive(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
+    """The value as an array, refused unless it is finite and above zero; under a transformation, when it runs."""
+    value = jnp.asarray(value)
+    message = f"`{name}` must be above 0 and finite{_seen(value)}. {remedy}"
+    return _checked(value, (value > 0) & jnp.isfinite(value), message)
+
+
+def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
+    """The value as an array, refused unless it is finite and at least zero; under a transformation, when it runs."""
+    value = jnp.asarray(value)
+    message = f"`{name}` must be at least 0 and finite{_seen(value)}. {remedy}"
+    return _checked(value, (value >= 0) & jnp.isfinite(value), message)
+
+
+def count(name: str, value: int, *, least: int = 1) -> int:
+    """The value, refused unless it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise ValueError(f"`{name}` must be a whole number, but is {value!r}: write it as a Python int.")
+    if value < least:
+        raise ValueError(f"`{name}` must be at least {least}, but is {value}.")
+    return int(value)
+
+
+def one_of(name: str, value: object, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise ValueError(f"`{name}` must be one of {', '.join(map(repr, options))}, but is {value!r}.")
+
+
+def _checked(value: jax.Array, holds: jax.Array, message: str) -> jax.Array:
+    if is_traced(value):
+        return eqx.error_if(value, ~holds, message)
+    if not np.all(holds):
+        raise ValueError(message)
+    return value
+
+
+def _seen(value: jax.Array) -> str:
+    return "" if is_traced(value) else f", but is {value}"
+
+
+def format_bytes(size: float) -> str:
+    """A readable size: `3.1 GiB`."""
+    power = min(int(math.log(max(size, 1), 1024)), 4)
+    return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

@@ -1,0 +1,87 @@
+"""What a Diffrax solver needs before it can step: root-finder tolerances, and a kind of problem that it can take."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax.numpy as jnp
+import optimistix as optx
+from jaxtyping import ArrayLike, DTypeLike
+
+from ._types import RealScalarLike
+
+# Root finding in float32 cannot see increments below its noise, and stalls there: the increments of a stiff stage are
+# differences of large numbers. With the error control around it, a hundredth is enough.
+_FLOAT32_ROOT_TOLERANCE = 1e-2
+
+
+def check_for_ode(solver: Any) -> None:
+    """Refuses what cannot step an ordinary differential equation.
+
+    Raises:
+        ValueError: If `solver` is not an instance of a Diffrax solver, or is made for split or stochastic equations.
+    """
+    if isinstance(solver, type) and issubclass(solver, diffrax.AbstractSolver):
+        raise ValueError(
+            f"`solver` must be an instance, but is the class {solver.__name__}: write `{solver.__name__}()`."
+        )
+    if not isinstance(solver, diffrax.AbstractSolver):
+        raise ValueError(f"`solver` must be a Diffrax solver, but is {solver!r}: for example `diffrax.Tsit5()`.")
+    if solver.term_structure not in (diffrax.AbstractTerm, diffrax.ODETerm):
+        raise ValueError(
+            f"`solver` must take one ordinary term, but {type(solver).__name__} is made for a split or stochastic "
+            "equation: take `diffrax.Tsit5()`, or for a stiff field `diffrax.Kvaerno5()`."
+        )
+
+
+def for_fixed_steps(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLike | None) -> Any:
+    """The solver with a root finder that has tolerances, if it is implicit and has none.
+
+    Raises:
+        ValueError: If there are no tolerances to give it.
+    """
+    if not _takes_tolerances(solver):
+        return solver
+    if rtol is None or atol is None:
+        raise ValueError(
+            f"`rtol` and `atol` must be given for {type(solver).__name__} at a fixed step: without error control "
+            "nothing else tells its root finder when to stop. For example `rtol=1e-8, atol=1e-8` (1e-5 in float32)."
+        )
+    return _with_root_finder(solver, optx.Newton(rtol, atol))
+
+
+def for_adaptive_steps(solver: Any, dtype: DTypeLike) -> Any:
+    """The solver with a root finder that works in the dtype; in float64 that is Diffrax's own choice.
+
+    Raises:
+        ValueError: If the solver has no error estimate.
+    """
+    if not isinstance(solver, diffrax.AbstractAdaptiveSolver):
+        raise ValueError(
+            f"`solver` must estimate its error, but {type(solver).__name__} does not: give `step_size=` for a fixed "
+            "step, or take `diffrax.Tsit5()`."
+        )
+    if jnp.dtype(dtype).itemsize > 4 or not _takes_tolerances(solver):
+        return solver
+    root_finder = diffrax.VeryChord(rtol=_FLOAT32_ROOT_TOLERANCE, atol=_FLOAT32_ROOT_TOLERANCE)
+    return _with_root_finder(solver, root_finder)
+
+
+def differentiable_both_ways(solver: Any) -> Any:
+    """The solver with stages that forward and reverse mode go through; by itself a step allows reverse mode alone."""
+    if getattr(solver, "scan_kind", "none of its own") is not None:
+        return solver
+    return eqx.tree_at(lambda s: s.scan_kind, solver, "bounded", is_leaf=lambda x: x is None)
+
+
+def is_implicit(solver: Any) -> bool:
+    return isinstance(solver, diffrax.AbstractImplicitSolver)
+
+
+def _takes_tolerances(solver: Any) -> bool:
+    """Whether the root finder waits for tolerances from a step size controller."""
+    return is_implicit(solver) and not isinstance(solver.root_finder.rtol, ArrayLike)
+
+
+def _with_root_finder(solver: Any, root_finder: Any) -> Any:
+    return eqx.tree_at(lambda s: s.root_finder, solver, root_finder, is_leaf=lambda x: x is solver.root_finder)

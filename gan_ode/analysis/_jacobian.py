@@ -1,0 +1,118 @@
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Complex, Float
+
+from .._checks import format_bytes
+from .._types import Args, Field, RealScalarLike, State
+from ..updates import AbstractUpdate
+
+_MOST_PARAMETERS = 20_000
+# Past every warm-up: at a fixed point the counters of optimizers have run for ever.
+_LATE = 1_000_000
+
+
+@eqx.filter_jit
+def jacobian(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0) -> Float[Array, "n n"]:
+    """The field's Jacobian at a state, by forward mode.
+
+    Args:
+        field: The field.
+        y: State, in the flattened order of its leaves: the discriminator's first.
+        args: Handed to the field.
+        t: Time.
+
+    Returns:
+        A dense matrix, shape `(n, n)` for `n` parameters in all.
+
+    Raises:
+        ValueError: If there are too many parameters for a dense matrix.
+    """
+    flat, restore = ravel_pytree(y)
+    _check_dense(flat.size, flat.dtype.itemsize)
+    return jax.jacfwd(lambda x: ravel_pytree(field(t, restore(x), args))[0])(flat)
+
+
+@eqx.filter_jit
+def spectrum(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0) -> Complex[Array, " n"]:
+    """Eigenvalues of the field's Jacobian at a state.
+
+    The first has the largest real part, the spectral abscissa: where it is negative, the equilibrium is stable. Zero
+    eigenvalues come out as rounding leaves them, so ask `equilibrium_type` rather than for a sign.
+
+    Args:
+        field: The field.
+        y: State, usually an equilibrium.
+        args: Handed to the field.
+        t: Time.
+
+    Returns:
+        Eigenvalues by falling real part, and of a pair the one above the axis first; shape `(n,)`, in units of one
+        over time.
+
+    Raises:
+        ValueError: If there are too many parameters for a dense matrix.
+    """
+    return _sorted(jnp.linalg.eigvals(jacobian(field, y, args, t=t)))
+
+
+@eqx.filter_jit
+def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> Complex[Array, " m"]:
+    """Eigenvalues of the Jacobian of one step of an update at a fixed point.
+
+    For an update with memory (momentum, optimistic) the map is that of state and memory together, so there are more of
+    them than parameters; memory is taken as the rule starts it, which at a fixed point is where it stays, and counters
+    of warm-ups as having run for ever.
+
+    Args:
+        update: The update.
+        field: The field.
+        y: The fixed point.
+        args: Handed to the field.
+
+    Returns:
+        Multipliers by falling modulus, shape `(m,)`; the fixed point is stable where all are below 1 in modulus. NaN
+        where the step cannot be differentiated: Adam at zero gradient, unless `eps_root` is above 0.
+
+    Raises:
+        ValueError: If there are too many parameters for a dense matrix.
+    """
+    values = jnp.linalg.eigvals(step_jacobian(update, field, y, args))
+    return values[jnp.argsort(-jnp.abs(values))]
+
+
+def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args) -> Float[Array, "m m"]:
+    """Jacobian of one step, in state and memory."""
+    remembered, counters = eqx.partition(update.init(field, y, args), eqx.is_inexact_array)
+    counters = jax.tree.map(lambda leaf: jnp.full_like(leaf, _LATE) if _is_integer(leaf) else leaf, counters)
+    flat, restore = ravel_pytree((y, remembered))
+    _check_dense(flat.size, flat.dtype.itemsize)
+
+    def step(x: Array) -> Array:
+        here, memory = restore(x)
+        there, memory = update.step(field, jnp.zeros((), flat.dtype), here, args, eqx.combine(memory, counters))
+        return ravel_pytree((there, eqx.filter(memory, eqx.is_inexact_array)))[0]
+
+    return jax.jacfwd(step)(flat)
+
+
+def _sorted(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
+    # Rounded, so that noise between the two real parts does not decide which of a pair comes first.
+    scale = jnp.max(jnp.abs(eigenvalues)) + jnp.finfo(eigenvalues.real.dtype).tiny
+    rounded = jnp.round(eigenvalues.real / scale, 5 if scale.dtype.itemsize <= 4 else 10)
+    return eigenvalues[jnp.lexsort((-eigenvalues.imag, -rounded))]
+
+
+def _is_integer(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
+
+
+def _check_dense(size: int, itemsize: int) -> None:
+    if size > _MOST_PARAMETERS:
+        raise ValueError(
+            f"`y` must have at most {_MOST_PARAMETERS:,} parameters for a dense Jacobian, but has {size:,}, which would "
+            f"take {format_bytes(size**2 * itemsize)}: use `jax.jvp` of the field with an iterative eigenvalue solver."
+        )

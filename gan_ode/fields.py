@@ -1,0 +1,90 @@
+r"""The vector field of a game: training in the limit of small steps.
+
+$\dot\theta_D = -r_D \nabla_D L_D$ and $\dot\theta_G = -r_G \nabla_G L_G$, where the rates $r$ are the players' learning
+rates relative to the step size. A field is any callable `(t, y, args) -> dy/dt`, so these go into
+`diffrax.ODETerm`, `optimistix.root_find`, `jax.vmap`, `jax.grad` and `jax.jit` as they are.
+"""
+
+from typing import Any, Literal
+
+import equinox as eqx
+import jax
+
+from . import _checks, _tree
+from ._types import Args, Field, RealScalarLike, State
+from .games import gradients, Players
+
+
+class GameField(eqx.Module):
+    r"""Minus the simultaneous gradient of a game.
+
+    Both gradients come from one evaluation of the losses, and a penalized game's at about the cost of a plain one.
+
+    Source: Nagarajan and Kolter (2017), arXiv:1706.04156, equation 2; unequal rates as in Heusel et al. (2017),
+    arXiv:1706.08500.
+
+    Args:
+        game: Any object with a method `losses(y, args)` that returns `Players` of two scalars.
+        rates: The players' learning rates $r_D, r_G \ge 0$; 1 each by default. Time is in units of the step size.
+
+    Raises:
+        ValueError: If a rate is negative or not finite.
+    """
+
+    game: Any
+    rates: Players
+
+    def __init__(self, game: Any, rates: Players[RealScalarLike] | None = None):
+        if not hasattr(game, "losses"):
+            raise ValueError(
+                f"`game` must have a method `losses(y, args)`, but is {game!r}: wrap a function in `games.FromLosses`."
+            )
+        rates = Players(1.0, 1.0) if rates is None else rates
+        remedy = "A player who does not move has rate 0."
+        self.game = game
+        self.rates = Players(
+            _checks.not_negative("rates.discriminator", rates.discriminator, remedy),
+            _checks.not_negative("rates.generator", rates.generator, remedy),
+        )
+
+    def __call__(self, t: RealScalarLike, y: Players, args: Args = None) -> Players:
+        """The velocities.
+
+        Args:
+            t: Time; not used, since the field is autonomous.
+            y: The players' parameters.
+            args: Handed to the losses: a minibatch, or None.
+
+        Returns:
+            Velocities of the shape of `y`.
+        """
+        downhill = gradients(self.game, y, args)
+        return Players(
+            _tree.scale(-self.rates.discriminator, downhill.discriminator),
+            _tree.scale(-self.rates.generator, downhill.generator),
+        )
+
+
+class _OnePlayer(eqx.Module):
+    field: Field
+    moving: Literal["discriminator", "generator"] = eqx.field(static=True)
+
+    def __call__(self, t: RealScalarLike, y: Players, args: Args = None) -> Players:
+        still = jax.tree.map(lambda leaf: 0 * leaf, y)
+        moved = self.field(t, y, args)
+        return eqx.tree_at(lambda players: getattr(players, self.moving), still, getattr(moved, self.moving))
+
+
+def discriminator_only(field: Field) -> Field:
+    """The field with the generator held still: its velocity is zero, its parameters stay in the state."""
+    return _OnePlayer(field, "discriminator")
+
+
+def generator_only(field: Field) -> Field:
+    """The field with the discriminator held still: its velocity is zero, its parameters stay in the state."""
+    return _OnePlayer(field, "generator")
+
+
+def velocity_size(field: Field, y: State, args: Args = None, t: RealScalarLike = 0.0) -> jax.Array:
+    """Euclidean norm of the velocity at a state: zero at an equilibrium."""
+    return _tree.norm(field(t, y, args))

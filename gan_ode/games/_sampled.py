@@ -1,0 +1,50 @@
+import abc
+from typing import TypeAlias
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, Float, PyTree
+
+from .._types import Args, Scalar
+from ..distributions import Quadrature
+from ..losses import AbstractLoss
+from ._game import AbstractGame, Players
+
+Points: TypeAlias = Float[Array, "num *event"] | Quadrature
+Batch: TypeAlias = tuple[Points, Points]
+"""Data and latent points: `(data, latent)`, each an array of equally weighted samples or a `Quadrature`."""
+
+
+class AbstractSampledGame(AbstractGame):
+    r"""A game between a discriminator and a generator that meet on samples.
+
+    $V = E_x f(D(x)) + E_z f(-D(G(z)))$; the discriminator minimizes $-V$, the generator $V$ or its own loss. To add
+    one, implement `discriminate`, `generate` and `measures`, and store the `loss`.
+    """
+
+    loss: eqx.AbstractVar[AbstractLoss]
+
+    @abc.abstractmethod
+    def discriminate(self, discriminator: PyTree[Array], x: Float[Array, "*event"]) -> Scalar:
+        """The score of one sample."""
+
+    @abc.abstractmethod
+    def generate(self, generator: PyTree[Array], z: Float[Array, "*latent"]) -> Float[Array, "*event"]:
+        """The sample made of one latent point."""
+
+    @abc.abstractmethod
+    def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
+        """The points and weights that stand for the data and for the latent distribution."""
+
+    @property
+    def zero_sum(self) -> bool:
+        """Whether one backward pass serves both players; see `AbstractLoss`."""
+        return self.loss.zero_sum
+
+    def losses(self, y: Players, args: Args) -> Players:
+        """What each player minimizes: two scalars."""
+        data, latent = self.measures(y, args)
+        real = jax.vmap(lambda x: self.discriminate(y.discriminator, x))(data.nodes)
+        made = jax.vmap(lambda z: self.discriminate(y.discriminator, self.generate(y.generator, z)))(latent.nodes)
+        value = data.mean(self.loss.f(real)) + latent.mean(self.loss.f(-made))
+        return Players(discriminator=-value, generator=latent.mean(self.loss.generator(made)))

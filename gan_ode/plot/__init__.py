@@ -1,0 +1,12 @@
+"""Pictures of fields, orbits and spectra. The only group that imports Matplotlib.
+
+Each function draws a result into an `ax` and returns its artists by name, to be restyled, explained by `legend` or
+measured by `colorbar`. None simulates, shows, saves or changes global settings; `style` is a context to make figures in.
+"""
+
+from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
+from ._orbit import orbit as orbit, OrbitPlot as OrbitPlot
+from ._panel import colorbar as colorbar, label_panel as label_panel, legend as legend
+from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhasePortrait
+from ._spectrum import spectrum as spectrum, SpectrumPlot as SpectrumPlot
+from ._style import CYCLE as CYCLE, style as style

@@ -1,0 +1,97 @@
+"""What panels share: their scale, their letter, a color bar, a legend."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
+
+_USUAL_INCHES = 2.4
+
+
+@runtime_checkable
+class Explained(Protocol):
+    """Artists with entries for a legend."""
+
+    @property
+    def handles(self) -> list[Artist]: ...
+
+
+@runtime_checkable
+class Colored(Protocol):
+    """Artists whose color means a number."""
+
+    @property
+    def mappable(self) -> ScalarMappable | None: ...
+
+    @property
+    def color_label(self) -> str: ...
+
+
+def inches(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes. A later layout changes them a little."""
+    dpi = ax.get_figure(root=True).dpi
+    return ax.bbox.width / dpi, ax.bbox.height / dpi
+
+
+def scale(ax: Axes) -> float:
+    """What widths and marker sizes are multiplied by: 1 for a usual panel, less for a small one."""
+    return float(np.clip(np.sqrt(np.prod(inches(ax))) / _USUAL_INCHES, 0.55, 1.3))
+
+
+def label_panel(ax: Axes, letter: str, title: str = "") -> Text:
+    """Puts a bold letter and a title above the panel's left corner.
+
+    Args:
+        ax: The panel.
+        letter: Its letter, for example `"a"`.
+        title: What it shows.
+    """
+    return ax.set_title(rf"$\mathbf{{{letter}}}$  {title}".rstrip(), loc="left")
+
+
+def colorbar(
+    artists: Colored, *, ax: Axes | Sequence[Axes] | np.ndarray, label: str | None = None, **kwargs: Any
+) -> Colorbar:
+    """Draws what the colors of orbits (time) or branches (parameter) mean.
+
+    Args:
+        artists: What `phase_portrait` or `spectrum` returned.
+        ax: The panel, or panels, beside which the bar takes its place.
+        label: Its label; `time $t$`, or the parameter's name, by default.
+        **kwargs: Handed to `Figure.colorbar`.
+
+    Raises:
+        ValueError: If no color stands for a number.
+    """
+    mappable = artists.mappable
+    if mappable is None:
+        raise ValueError("`artists` must be colored by a number, but are not: give orbits, or a `parameter`, to draw.")
+    first = np.ravel(np.asarray(ax, dtype=object))[0]
+    bar = first.get_figure().colorbar(mappable, ax=ax, **{"aspect": 28, "fraction": 0.05, "pad": 0.02, **kwargs})
+    bar.outline.set_visible(False)
+    bar.set_label(artists.color_label if label is None else label)
+    return bar
+
+
+def legend(target: Axes | Figure | SubFigure, *artists: Explained, **kwargs: Any) -> Legend:
+    """One legend for the artists of one or several panels, each label once.
+
+    Args:
+        target: A panel, or the figure: there the legend stands in one row below all panels.
+        *artists: What the functions of this module returned.
+        **kwargs: Handed to Matplotlib's `legend`.
+    """
+    entries: dict[str, Artist] = {}
+    for handle in (handle for each in artists for handle in each.handles):
+        entries.setdefault(str(handle.get_label()), handle)
+    # By what lies on what, so that lines come before marks though panels differ in what they have.
+    handles = sorted(entries.values(), key=lambda handle: handle.get_zorder())
+    place = {} if isinstance(target, Axes) else {"loc": "outside lower center", "ncols": max(len(handles), 1)}
+    return target.legend(handles=handles, **{**place, **kwargs})

@@ -1,0 +1,287 @@
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, DTypeLike, Float
+
+from .. import _checks, _solvers, _tree
+from .._types import Args, Field, RealScalarLike, State
+from . import _inputs
+from ._controller import Guarded, Trial
+from ._orbit import Orbit, OUTCOMES, SolveFailed
+
+_MAX_STEPS = 65_536
+_TOLERANCE = {4: 1e-5, 8: 1e-8}
+_LEAST_TOLERANCE = {4: 1e-7, 8: 1e-14}
+_BLOW_UP = "_blow_up"
+
+
+def flow(
+    field: Field,
+    y0: Any,
+    ts: Float[Array, " times"],
+    *,
+    args: Args = None,
+    solver: diffrax.AbstractSolver | None = None,
+    rtol: RealScalarLike | None = None,
+    atol: RealScalarLike | None = None,
+    step_size: RealScalarLike | None = None,
+    stepsize_controller: diffrax.AbstractAdaptiveStepSizeController | None = None,
+    dt0: RealScalarLike | None = None,
+    exact_times: bool = False,
+    dense: bool = False,
+    events: diffrax.Event | Callable | None = None,
+    max_steps: int | None = None,
+    adjoint: diffrax.AbstractAdjoint | None = None,
+    progress_meter: bool | diffrax.AbstractProgressMeter = False,
+    throw: bool = True,
+) -> Orbit:
+    r"""Follows a field in continuous time, by Diffrax.
+
+    Works with any field `(t, y, args) -> dy/dt`, any Diffrax solver for ordinary equations, and under `jax.jit`,
+    `jax.vmap` and `jax.grad`. The first call for a shape compiles; other times, states and parameters of the same
+    shape do not. The state's dtype decides: times and tolerances follow it.
+
+    A state that grows without bound is a result (`orbit.outcome == OUTCOMES.blow_up`, with its `final_time`), not an
+    error. A cycle that a loose tolerance damps is not told from one that converges: tighten the tolerances before
+    believing it, or ask `analysis.classify`.
+
+    Args:
+        field: The field.
+        y0: State at `ts[0]`: any pytree of floating-point arrays of one dtype, for a game `Players`.
+        ts: Times to save at, increasing, shape `(times,)`; the first is where `y0` is.
+        args: Handed to the field: a minibatch, or None.
+        solver: Any Diffrax solver; `diffrax.Tsit5()` by default. For stiff fields `diffrax.Kvaerno5()`.
+        rtol: Relative tolerance; 1e-8 by default, 1e-5 in float32.
+        atol: Absolute tolerance; as `rtol` by default. For a fixed implicit step both go to its root finder.
+        step_size: A fixed step in the place of error control. It must divide the time between first and last time.
+        stepsize_controller: An adaptive Diffrax controller in the place of `rtol` and `atol`.
+        dt0: First step; chosen from the field by default.
+        exact_times: Whether to step exactly on the save times, rather than interpolate between steps.
+        dense: Whether to keep dense output for `orbit.evaluate`. It holds `max_steps` copies of the step.
+        events: A `diffrax.Event`, or a condition `f(t, y, args, **kwargs)`, that stops the solve.
+        max_steps: Most steps to take, rejected ones included; 65,536 by default, as many as needed for a fixed step.
+        adjoint: How to differentiate; Diffrax's default is for reverse mode, `diffrax.ForwardMode()` for forward mode.
+        progress_meter: Whether to show progress on the terminal, or a Diffrax meter.
+        throw: Whether a failed solve raises. If not, the orbit holds what was computed, and `outcome` says why.
+
+    Returns:
+        The orbit: `ts`, `ys` with a leading time axis, `stats`, `result`, `outcome`.
+
+    Raises:
+        ValueError: If an argument cannot work; the text names it, and the remedy.
+        SolveFailed: If the solve fails and `throw` holds; its `orbit` has what was computed. Under a transformation a
+            RuntimeError.
+    """
+    y0 = _inputs.state(y0)
+    dtype = _tree.dtype(y0)
+    ts = _inputs.times(ts, dtype)
+    solver = diffrax.Tsit5() if solver is None else solver
+    _solvers.check_for_ode(solver)
+    if step_size is None:
+        controller = _adaptive(stepsize_controller, rtol, atol, dtype, solver, ts if exact_times else None)
+        solver = _solvers.for_adaptive_steps(solver, dtype)
+        dt0 = None if dt0 is None else _checks.positive("dt0", dt0, "Leave it out to have it chosen.")
+        max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps)
+    else:
+        if stepsize_controller is not None or dt0 is not None or exact_times:
+            raise ValueError("`step_size` fixes every step: leave out `stepsize_controller`, `dt0` and `exact_times`.")
+        controller = diffrax.ConstantStepSize()
+        solver = _solvers.for_fixed_steps(solver, rtol, atol)
+        dt0, max_steps = _fixed(step_size, ts, max_steps)
+    _check_memory(y0, ts, max_steps if dense else None, solver)
+    orbit = _solve(
+        field, y0, ts, args, solver, controller, dt0, _event(events), max_steps, dense,
+        diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint, _meter(progress_meter),
+    )  # fmt: skip
+    return _raise_if_failed(orbit) if throw else orbit
+
+
+def _adaptive(
+    controller: Any, rtol: Any, atol: Any, dtype: DTypeLike, solver: Any, step_ts: Any
+) -> diffrax.AbstractAdaptiveStepSizeController:
+    if controller is None:
+        size = jnp.dtype(dtype).itemsize
+        rtol = _tolerance("rtol", _TOLERANCE[max(size, 4)] if rtol is None else rtol, dtype)
+        atol = rtol if atol is None else _tolerance("atol", atol, dtype, zero=True)
+        # PI control; for explicit steps at the edge of stability it rejects far less than the plain I controller.
+        p, i = (0.0, 1.0) if _solvers.is_implicit(solver) else (0.2, 0.6)
+        controller = diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=p, icoeff=i)
+    elif rtol is not None or atol is not None:
+        raise ValueError("`rtol` and `atol` are the `stepsize_controller`'s: give either them or it.")
+    if not isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+        raise ValueError(
+            f"`stepsize_controller` must be adaptive, but is {controller!r}: for a fixed step give `step_size=`."
+        )
+    clipped = controller if step_ts is None else diffrax.ClipStepSizeController(controller, step_ts=step_ts)
+    return Guarded(clipped, controller.rtol, controller.atol, controller.norm)
+
+
+def _tolerance(name: str, value: RealScalarLike, dtype: DTypeLike, zero: bool = False) -> Array:
+    least = _LEAST_TOLERANCE[max(jnp.dtype(dtype).itemsize, 4)]
+    if not _checks.is_traced(value):
+        if not np.isfinite(value) or value < 0 or (value == 0 and not zero):
+            raise ValueError(f"`{name}` must be above 0 and finite, but is {value}: 1e-8 is usual, 1e-5 in float32.")
+        if 0 < value < least:
+            raise ValueError(
+                f"`{name}` must be at least {least:g} in {jnp.dtype(dtype)}, but is {value:g}: below that rounding is "
+                "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
+            )
+    return jnp.asarray(value, dtype)
+
+
+def _fixed(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps: int | None) -> tuple[Array, int]:
+    step_size = _checks.positive("step_size", step_size, "Time runs forward.").astype(ts.dtype)
+    if _checks.is_traced((step_size, ts)):
+        return step_size, _MAX_STEPS if max_steps is None else max_steps
+    duration = float(ts[-1] - ts[0])
+    steps = duration / float(step_size)
+    whole = max(round(steps), 1)
+    if abs(steps - whole) > 1e-4:
+        raise ValueError(
+            f"`step_size` must divide the time from first to last, {duration:g}, but {float(step_size):g} goes into it "
+            f"{steps:.4g} times: take {duration / whole:.6g}. For the discrete rule itself use `iterate`."
+        )
+    if max_steps is not None and max_steps < whole:
+        raise ValueError(f"`max_steps` must be at least the {whole} steps of `step_size`, but is {max_steps}.")
+    # One to spare: rounding may leave a last step of almost no length.
+    return jnp.asarray(duration / whole, ts.dtype), whole + 1
+
+
+def _check_memory(y0: State, ts: Array, dense_steps: int | None, solver: Any) -> None:
+    _inputs.fits_in_memory(
+        "ts",
+        _inputs.num_bytes(y0, ts.shape[0]),
+        "save at fewer times, or a function of the state by an event or `iterate`.",
+    )
+    if dense_steps is not None:
+        # Two ends and the stages of every step.
+        stages = getattr(getattr(solver, "tableau", None), "num_stages", 2)
+        size = _inputs.num_bytes(y0, dense_steps * (stages + 2))
+        _inputs.fits_in_memory("dense", size, "lower `max_steps`, which sets how many steps are held, or save at `ts`.")
+
+
+def _event(events: diffrax.Event | Callable | None) -> diffrax.Event | None:
+    if events is None or isinstance(events, diffrax.Event):
+        return events
+    if callable(events):
+        return diffrax.Event(events)
+    raise ValueError(f"`events` must be a `diffrax.Event` or a condition `f(t, y, args, **kwargs)`, but is {events!r}.")
+
+
+def _meter(progress_meter: bool | diffrax.AbstractProgressMeter) -> diffrax.AbstractProgressMeter:
+    if isinstance(progress_meter, bool):
+        # Fifty lines at the most: a meter that looks up at every few steps costs more than the solve.
+        return diffrax.TextProgressMeter(minimum_increase=0.02) if progress_meter else diffrax.NoProgressMeter()
+    return progress_meter
+
+
+def _too_large(t: Any, y: State, args: Args, **kwargs: Any) -> Array:
+    """Past the root of the largest number, squared norms overflow; NaN is too large as well."""
+    return ~(_tree.largest(y) < jnp.sqrt(jnp.finfo(_tree.dtype(y)).max))
+
+
+@eqx.filter_jit
+def _solve(
+    field: Field, y0: State, ts: Array, args: Args, solver: Any, controller: Any, dt0: Any,
+    event: diffrax.Event | None, max_steps: int, dense: bool, adjoint: Any, meter: Any,
+) -> Orbit:  # fmt: skip
+    _inputs.same_structure(field, ts[0], y0, args)
+    fixed = not isinstance(controller, Guarded)
+    guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
+    if event is not None:
+        guard, direction = guard | {"user": event.cond_fn}, direction | {"user": event.direction}
+    root_finder = None if event is None else event.root_finder
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(field),  # pyright: ignore[reportArgumentType]
+        solver,
+        ts[0],
+        ts[-1],
+        dt0,
+        y0,
+        args,
+        saveat=diffrax.SaveAt(
+            subs={"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)},
+            dense=dense,
+            controller_state=not fixed,
+        ),
+        stepsize_controller=controller,
+        adjoint=adjoint,
+        event=diffrax.Event(guard, root_finder, direction) if guard else None,
+        max_steps=max_steps,
+        progress_meter=meter,
+        throw=False,
+    )
+    assert solution.ts is not None and solution.ys is not None
+    final_time, final_state = solution.ts["end"][0], _tree.first(solution.ys["end"])
+    mask = {} if solution.event_mask is None else solution.event_mask
+    trial = None if fixed else solution.controller_state[1]  # pyright: ignore[reportOptionalSubscript]
+    return Orbit(
+        ts=solution.ts["orbit"],
+        ys=solution.ys["orbit"],
+        stats=solution.stats,
+        result=solution.result,
+        outcome=_outcome(solution.result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps),
+        final_time=final_time,
+        final_state=final_state,
+        interpolation=solution.interpolation,
+        event_mask=mask.get("user"),
+    )
+
+
+def _outcome(
+    result: diffrax.RESULTS,
+    trial: Trial | None,
+    too_large: Any,
+    y0: State,
+    y: State,
+    ts: Array,
+    t: Array,
+    max_steps: int,
+) -> OUTCOMES:
+    """The name of what happened: Diffrax's result, and where the solve stood when it stopped."""
+    finite = _tree.all_finite(y)
+    grown = ~finite | (_tree.largest(y) > 1e3 * (1 + _tree.largest(y0)))
+    if trial is None:
+        trial = Trial(ts[-1] - ts[0], ~finite, jnp.asarray(False), jnp.asarray(False))
+    # With steps of the present size, the rest would take many times the steps there are.
+    crawling = (ts[-1] - t) > 10.0 * max_steps * trial.size
+    collapsed = _first_true(
+        (grown, OUTCOMES.blow_up),
+        (trial.nonfinite, OUTCOMES.nonfinite_field),
+        (trial.unsolved, OUTCOMES.root_find_failed),
+        (jnp.abs(t) * jnp.finfo(t.dtype).eps > 1e-3 * (ts[-1] - ts[0]), OUTCOMES.time_resolution),
+        otherwise=OUTCOMES.step_collapse,
+    )
+    out_of_steps = _first_true(
+        (crawling & ~grown, OUTCOMES.step_collapse), (crawling, OUTCOMES.blow_up), otherwise=OUTCOMES.max_steps
+    )
+    stopped = _first_true((jnp.asarray(too_large), OUTCOMES.blow_up), otherwise=OUTCOMES.event)
+    return _first_true(
+        (result == diffrax.RESULTS.successful, OUTCOMES.ok),
+        (result == diffrax.RESULTS.event_occurred, stopped),
+        (result == diffrax.RESULTS.dt_min_reached, collapsed),
+        (result == diffrax.RESULTS.max_steps_reached, out_of_steps),
+        otherwise=OUTCOMES.root_find_failed,
+    )
+
+
+def _first_true(*cases: tuple[Any, Any], otherwise: Any) -> Any:
+    for condition, outcome in reversed(cases):
+        otherwise = OUTCOMES.where(condition, outcome, otherwise)
+    return otherwise
+
+
+def _raise_if_failed(orbit: Orbit) -> Orbit:
+    fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
+    if _checks.is_traced(fine):
+        return eqx.tree_at(lambda o: o.ys, orbit, orbit.outcome.error_if(orbit.ys, ~fine))
+    if not fine:
+        message = OUTCOMES[orbit.outcome]
+        raise SolveFailed(
+            f"{message} Reached t = {float(orbit.final_time):.6g}; the orbit so far is in `error.orbit`.", orbit
+        )
+    return orbit

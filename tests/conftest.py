@@ -1,0 +1,41 @@
+"""What holds for every test: shapes and types are checked, numbers are 64 bits wide, no window opens."""
+
+import os
+import sys
+
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import hypothesis
+import jax
+import jaxtyping
+import pytest
+
+assert "gan_ode" not in sys.modules, "the hook below sees only modules that are imported after it"
+jaxtyping.install_import_hook("gan_ode", "beartype.beartype")
+
+# A test of 32 bits asks for them by dtype.
+jax.config.update("jax_enable_x64", True)
+
+# The first example of a test compiles, so neither a deadline nor the slowness of the draw says anything. The examples
+# are the same in each run: a red run is a change of the code.
+hypothesis.settings.register_profile(
+    "stable",
+    deadline=None,
+    derandomize=True,
+    max_examples=30,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("stable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Runs the slow tests last, otherwise in the order of the files."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    """Closes the figures that a test leaves open."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")

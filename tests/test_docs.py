@@ -1,0 +1,61 @@
+"""The documentation is whole: every public name is on its page, and every image exists."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "gan_ode"
+API = ROOT / "docs" / "api"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def _source(group: str) -> Path:
+    folder = PACKAGE / group
+    return folder / "__init__.py" if folder.is_dir() else PACKAGE / f"{group}.py"
+
+
+def _groups() -> list[str]:
+    names = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def _names(statement: ast.stmt) -> list[str]:
+    match statement:
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name):
+            return [name]
+        case ast.ImportFrom(names=aliases):  # `from ._dirac import DiracGAN as DiracGAN`
+            return [alias.name for alias in aliases if alias.name == alias.asname]
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+    return []
+
+
+def _public_names(group: str) -> set[str]:
+    statements = ast.parse(_source(group).read_text()).body
+    return {name for statement in statements for name in _names(statement) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("group", _groups())
+def test_the_page_of_a_group_lists_its_public_names_and_no_others(group):
+    page = (API / f"{group}.md").read_text()
+    listed = re.findall(rf"^::: gan_ode\.{group}\.(\w+)$", page, flags=re.MULTILINE)
+    assert set(listed) == _public_names(group)
+    assert len(listed) == len(set(listed))
+
+
+def test_every_api_page_is_in_the_navigation_and_has_a_group():
+    navigation = re.findall(r"api/(\w+)\.md", (ROOT / "mkdocs.yml").read_text())
+    assert sorted(navigation) == sorted(page.stem for page in API.glob("*.md")) == _groups()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_image_of_a_page_exists(page):
+    text = page.read_text()
+    images = re.findall(r"!\[[^\]]*\]\(([^)\s#]+)", text) + re.findall(
+        r"<(?:img|source)\b[^>]*?\bsrc(?:set)?=\"([^\"#]+)", text
+    )
+    missing = [image for image in images if not (page.parent / image).is_file()]
+    assert not missing
