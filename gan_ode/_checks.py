@@ -15,16 +15,22 @@ def is_traced(tree: object) -> bool:
     return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
 
 
+def as_float(value: RealScalarLike) -> jax.Array:
+    """The value as a floating-point array: `1` is meant as `1.0`."""
+    value = jnp.asarray(value)
+    return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
+
+
 def positive(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and above zero; under a transformation, when it runs."""
-    value = jnp.asarray(value)
+    value = as_float(value)
     message = f"`{name}` must be above 0 and finite{_seen(value)}. {remedy}"
     return _checked(value, (value > 0) & jnp.isfinite(value), message)
 
 
 def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and at least zero; under a transformation, when it runs."""
-    value = jnp.asarray(value)
+    value = as_float(value)
     message = f"`{name}` must be at least 0 and finite{_seen(value)}. {remedy}"
     return _checked(value, (value >= 0) & jnp.isfinite(value), message)
 
@@ -55,7 +61,7 @@ def _seen(value: jax.Array) -> str:
     return "" if is_traced(value) else f", but is {value}"
 
 
-def format_bytes(size: float) -> str:
+def format_bytes(size: int | float) -> str:
     """A readable size: `3.1 GiB`."""
     power = min(int(math.log(max(size, 1), 1024)), 4)
     return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"

@@ -106,7 +106,7 @@ class Normal(AbstractDistribution):
 
     def __init__(self, dim: _Dim = "scalar", mean: RealScalarLike = 0.0, std: RealScalarLike = 1.0):
         self.dim = _check_dim(dim)
-        self.mean = jnp.asarray(mean)
+        self.mean = _checks.as_float(mean)
         self.std = _checks.positive("std", std, "For no spread use `PointMass`.")
 
     def sample(self, key: PRNGKeyArray, num: int) -> Float[Array, "num *event"]:

@@ -15,14 +15,14 @@ from ._equilibrium import Equilibrium, find_equilibrium
 from ._jacobian import multipliers, spectrum
 from ._motion import Motion, motion, UNKNOWN
 from ._types_of_equilibria import equilibrium_type
-from ._verdict import Verdict
+from ._verdict import Kind, Verdict
 
 _SAMPLES = 4096
 _SAMPLES_A_TURN = 64
 # Each stage is so much longer than the last; three stages reach slow modes 4,000 times slower than the fastest.
 _STAGES = (1, 8, 64)
-_COARSE = {4: 1e-4, 8: 1e-6}
-_FINE_OVER_COARSE = {4: 1e-2, 8: 1e-3}
+_COARSE = {4: 1e-5, 8: 1e-7}
+_FINE_OVER_COARSE = {4: 1e-1, 8: 1e-2}
 _FINEST = {4: 1e-6, 8: 1e-12}
 _MAX_STEPS = 2_000_000
 
@@ -32,9 +32,13 @@ _ARRIVED = {4: 1e-3, 8: 1e-5}
 # solver's own drift at the finest tolerance, and far below the decay that 64 turns make visible.
 _CLOSED = {4: 5e-3, 8: 1e-5}
 # Change of the logarithm of the amplitude, from window to window, that counts as none.
-_STEADY = {4: 5e-3, 8: 1e-4}
+_STEADY = {4: 5e-3, 8: 1e-3}
 # And the least one that counts as a trend.
 _TREND = 0.02
+# A trend goes on if it is nearly what it was one doubling earlier: as steep for a power law, twice for an exponential.
+_NOT_SLOWING = 0.8
+_ENOUGH_TURNS = 3
+_MUCH = 3.0
 # The tolerances agree if their trends do, to a tenth.
 _AGREE = 0.1
 
@@ -52,11 +56,11 @@ def classify(
 ) -> Verdict:
     """Whether an orbit converges, cycles or diverges: a verdict with its evidence, or "undecided".
 
-    A flow is solved at two tolerances, a thousandfold apart, and refined until what they say agrees: a loose solver
-    damps cycles, or blows them up. An update's orbit needs no refinement. The orbit is then read over windows of
-    doubling length: it converges if its motion dies out at a stable equilibrium (or on a continuum of them), or keeps
-    shrinking at a steady exponential or algebraic rate; cycles if it returns to itself after many turns; diverges if
-    it blows up or keeps growing. The speed alone decides nothing.
+    A flow is solved at two tolerances, a hundredfold apart (tenfold in float32), and refined until what they say
+    agrees: a loose solver damps cycles, or blows them up. An update's orbit needs no refinement. The orbit is then read
+    over windows of doubling length: it converges if its motion dies out at a stable equilibrium (or on a continuum of
+    them), or keeps shrinking at a steady exponential or algebraic rate; cycles if it returns to itself after many turns;
+    diverges if it blows up or keeps growing. The speed alone decides nothing.
 
     Args:
         field: The field.
@@ -64,7 +68,7 @@ def classify(
         update: The update to judge; the flow if None.
         args: Handed to the field.
         solver: Diffrax solver for the flow; Tsit5 by default.
-        rtol: Relative tolerance to start from; 1e-6 by default, 1e-4 in float32.
+        rtol: Relative tolerance to start from; 1e-7 by default, 1e-5 in float32.
         duration: How long to follow the orbit. By default up to 4,000 turns of the fastest mode at `y0`, and only as
             long as it takes to decide.
         invariant: A quantity that should not change on a cycle; its drift is reported.
@@ -142,61 +146,58 @@ def _read(
     field: Field, orbit: Orbit, args: Args, update: AbstractUpdate | None, invariant: Callable | None, length: float
 ) -> tuple[Verdict, Motion]:
     """What one orbit says, by itself."""
-    size = _itemsize(orbit.final_state)
+    time = float(orbit.final_time)
     if orbit.outcome == OUTCOMES.blow_up:
-        time = float(orbit.final_time)
         return Verdict("diverges", f"the state grows without bound by t = {time:.6g}", time, float("inf")), UNKNOWN
-    moved = motion(field, orbit, args, returns=update is None)
-    drifted = _drift(invariant, orbit)
-
-    def verdict(kind: Any, reason: str, **evidence: Any) -> tuple[Verdict, Motion]:
-        found = {
-            "duration": length, "rate": moved.rate, "period": moved.period, "closure": moved.closure,
-            "invariant_drift": drifted,
-        }  # fmt: skip
-        return Verdict(kind, reason, **(found | evidence)), moved
-
     if orbit.outcome != OUTCOMES.ok:
-        return verdict(
-            "undecided", f"the solve stopped at t = {float(orbit.final_time):.6g}: {OUTCOMES[orbit.outcome]}"
-        )
-
+        return Verdict("undecided", f"the solve stopped at t = {time:.6g}: {OUTCOMES[orbit.outcome]}", time), UNKNOWN
+    moved = motion(field, orbit, args, returns=update is None)
     equilibrium = find_equilibrium(field, orbit.final_state, args, throw=False)
-    eigenvalues, rest = _linear(field, equilibrium, args, update)
-    evidence = {"equilibrium": equilibrium, "eigenvalues": eigenvalues} if eigenvalues is not None else {}
-    steady = max(abs(moved.trend), abs(moved.earlier_trend)) < _STEADY[size]
-    if moved.remaining < _ARRIVED[size]:
-        near = _near(equilibrium, orbit, moved, size)
-        if near and rest in ("stable", "continuum"):
-            where = "an equilibrium" if rest == "stable" else "a continuum of equilibria, stable across it"
-            return verdict("converges", f"the motion dies out at {where}", **evidence)
-        return verdict(
-            "undecided", "the motion dies out, but not at an equilibrium whose linear part is stable", **evidence
-        )
-    if moved.turns >= 3 and moved.closure < _CLOSED[size]:
-        reason = f"the orbit closes to {moved.closure:.1e} of its size after {moved.turns} turns of {moved.period:.6g}"
-        return verdict("cycles", reason, **evidence)
-    if steady and moved.wanders and (update is not None or rest == "center"):
-        return verdict(
-            "cycles", "the orbit keeps going around, without closing, at an amplitude that does not change", **evidence
-        )
-    if moved.trend < -_TREND and moved.trend <= 0.8 * moved.earlier_trend < 0 and moved.wanders:
-        if rest == "unstable":
-            return verdict("undecided", "the motion shrinks, but around an unstable equilibrium", **evidence)
-        return verdict(
-            "converges",
-            f"the amplitude keeps falling, by {np.exp(moved.trend):.3g} in each doubling of time",
-            **evidence,
-        )
-    if moved.trend > _TREND and moved.trend >= 0.8 * moved.earlier_trend > 0 and moved.grown > 3 and moved.wanders:
-        return verdict(
-            "diverges",
-            f"the amplitude keeps growing, by {np.exp(moved.trend):.3g} in each doubling of time",
-            **evidence,
-        )
-    return verdict(
-        "undecided", f"over t = {length:.4g} the motion neither dies out, nor returns, nor keeps a trend", **evidence
+    eigenvalues, linear = _linear(field, equilibrium, args, update)
+    size = _itemsize(orbit.final_state)
+    at_equilibrium = _near(equilibrium, orbit, moved, size)
+    kind, reason = _decide(moved, linear, at_equilibrium, size, is_flow=update is None)
+    return (
+        Verdict(
+            kind,
+            reason,
+            duration=length,
+            rate=moved.rate,
+            period=moved.period,
+            closure=moved.closure,
+            equilibrium=equilibrium if equilibrium.found else None,
+            eigenvalues=eigenvalues,
+            invariant_drift=_drift(invariant, orbit),
+        ),
+        moved,
     )
+
+
+def _decide(moved: Motion, linear: str, at_equilibrium: bool, size: int, *, is_flow: bool) -> tuple[Kind, str]:
+    """The verdict that the motion and the linear part support together."""
+    if moved.remaining < _ARRIVED[size]:
+        if at_equilibrium and linear == "stable":
+            return "converges", "the motion dies out at an equilibrium whose linear part is stable"
+        if at_equilibrium and linear == "continuum":
+            return "converges", "the motion dies out on a continuum of equilibria, stable across it"
+        return "undecided", "the motion dies out, but not at an equilibrium whose linear part is stable"
+    if moved.turns >= _ENOUGH_TURNS and moved.closure < _CLOSED[size]:
+        after = f"after {moved.turns} turns of {moved.period:.6g}"
+        return "cycles", f"the orbit closes to {moved.closure:.1e} of its size {after}"
+    steady = max(abs(moved.trend), abs(moved.earlier_trend)) < _STEADY[size]
+    # A flow that does not close needs a reason to go around for ever; an update's orbit never closes, but is exact.
+    if moved.wanders and steady and (linear == "center" or not is_flow):
+        change = f"changes by less than {_STEADY[size]:.1%} in a doubling of time"
+        return "cycles", f"the orbit goes around, without closing, at an amplitude that {change}"
+    factor = f"by a factor of {np.exp(moved.trend):.3g} in the last doubling of time"
+    if moved.wanders and moved.trend < -_TREND and moved.trend <= _NOT_SLOWING * moved.earlier_trend < 0:
+        if linear == "unstable":
+            return "undecided", "the motion shrinks, but around an unstable equilibrium"
+        return "converges", f"the amplitude keeps falling, {factor}"
+    growing = moved.trend > _TREND and moved.trend >= _NOT_SLOWING * moved.earlier_trend > 0
+    if moved.wanders and growing and moved.grown > _MUCH:
+        return "diverges", f"the amplitude keeps growing, {factor}"
+    return "undecided", "the motion neither dies out, nor returns, nor keeps a trend"
 
 
 def _drift(invariant: Callable | None, orbit: Orbit) -> float:

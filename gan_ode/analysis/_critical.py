@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -45,8 +46,8 @@ def critical_step_size(
     """
     critical, differentiable = _critical(update, field, y, args)
     message = (
-        "`update` must be differentiable at the fixed point, but its multipliers are not finite there: for Adam and its "
-        "like give `eps_root=1e-30`, since the square root has no slope at a gradient of zero."
+        "`update` must be differentiable at the fixed point, but its multipliers are not finite there: for Adam and "
+        "its like give `eps_root=1e-30`, since the square root has no slope at a gradient of zero."
     )
     if _checks.is_traced(critical):
         return eqx.error_if(critical, ~differentiable, message)
@@ -76,7 +77,7 @@ def _critical(update: Callable, field: Field, y: State, args: Args) -> tuple[Sca
     # From a truly stable side the radius crosses 1 itself; from a neutral one only what exceeds the noise counts.
     level = jnp.where(contracted, 0.0, neutral).astype(dtype)
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
         middle = jnp.sqrt(low * high)
         above = excess(middle, still_field, still_y) > level

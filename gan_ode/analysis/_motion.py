@@ -38,6 +38,7 @@ class Motion:
     closure: float
 
 
+_TOO_LARGE_TO_MULTIPLY = 1e15
 _NAN = float("nan")
 UNKNOWN = Motion(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, False, 0, _NAN, _NAN)
 
@@ -65,7 +66,7 @@ def motion(field: Field, orbit: Orbit, args: Args, *, returns: bool) -> Motion:
     rate = trend / (0.375 * (ts[-1] - ts[0]))
     size = _diameter(points) + tiny
     turns, period, closure = (0, float("nan"), float("nan"))
-    if returns and last > 0:
+    if returns and 0 < size < _TOO_LARGE_TO_MULTIPLY:
         velocities = _points(_velocities(field, orbit.ts, orbit.ys, args))[reached]
         turns, period, closure = _returns(ts, points, velocities, num // 2)
     return Motion(
@@ -94,7 +95,8 @@ def _points(ys: object) -> np.ndarray:
 
 def _diameter(points: Float[np.ndarray, "times n"]) -> float:
     """Of the box around the points."""
-    return float(np.linalg.norm(np.ptp(points, axis=0)))
+    # Its longest side: a squared one would overflow long before the state does.
+    return float(np.max(np.ptp(points, axis=0)))
 
 
 def _turns_back(points: Float[np.ndarray, "times n"]) -> bool:

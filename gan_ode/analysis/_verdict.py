@@ -1,9 +1,11 @@
 import dataclasses
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from ._equilibrium import Equilibrium
+
+Kind: TypeAlias = Literal["converges", "cycles", "diverges", "undecided"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Verdict:
         invariant_drift: Largest change of the invariant, if one was given, or NaN.
     """
 
-    kind: Literal["converges", "cycles", "diverges", "undecided"]
+    kind: Kind
     reason: str
     duration: float
     rate: float = float("nan")

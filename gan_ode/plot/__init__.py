@@ -1,7 +1,7 @@
 """Pictures of fields, orbits and spectra. The only group that imports Matplotlib.
 
 Each function draws a result into an `ax` and returns its artists by name, to be restyled, explained by `legend` or
-measured by `colorbar`. None simulates, shows, saves or changes global settings; `style` is a context to make figures in.
+measured by `colorbar`. None simulates, shows, saves or changes global settings; `style` is a context to make them in.
 """
 
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot

@@ -58,8 +58,16 @@ def draw_nullclines(ax: Axes, grid: Grid, names: tuple[str, str]) -> tuple[Line2
     lines = []
     for component, name, look in zip((grid.u, grid.v), names, looks, strict=True):
         x, y = zero_level(grid, component).T
-        lines += ax.plot(x, y, linewidth=width, zorder=2, label=rf"$\dot {{{name}}} = 0$", scalex=False, scaley=False, **look)
+        lines += ax.plot(
+            x, y, linewidth=width, zorder=2, label=f"${derivative(name)} = 0$", scalex=False, scaley=False, **look
+        )
     return lines[0], lines[1]
+
+
+def derivative(name: str) -> str:
+    r"""Newton's dot over the letter alone, not over its index: `\theta_D` gives `\dot{\theta}_D`."""
+    letter, mark, index = name.partition("_")
+    return rf"\dot{{{letter}}}{mark}{index}"
 
 
 def zero_level(grid: Grid, component: np.ndarray) -> np.ndarray:

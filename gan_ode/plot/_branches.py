@@ -40,7 +40,7 @@ def draw_branches(ax: Axes, branches: np.ndarray, parameter: np.ndarray, norm: N
 
 
 def _branch(column: np.ndarray, middle: np.ndarray, norm: Normalize, size: float) -> LineCollection:
-    points = np.stack([column.real, column.imag], axis=-1)
+    points = np.stack([np.real(column), np.imag(column)], axis=-1)
     pieces = np.stack([points[:-1], points[1:]], axis=1)
     return LineCollection(
         list(pieces), array=middle, cmap=PARAMETER, norm=norm, linewidths=2.2 * size, capstyle="round", zorder=3
@@ -54,7 +54,7 @@ def draw_ends(ax: Axes, branches: np.ndarray, parameter: np.ndarray, norm: Norma
     size = scale(ax)
     return tuple(
         ax.plot(
-            row.real, row.imag, "o", markerfacecolor=face, markeredgecolor=color, markersize=4.6 * size,
+            np.real(row), np.imag(row), "o", markerfacecolor=face, markeredgecolor=color, markersize=4.6 * size,
             markeredgewidth=1.3 * size, zorder=4, scalex=False, scaley=False,
         )[0]
         for row, face, color in zip(branches[[0, -1]], faces, colors, strict=True)

@@ -80,7 +80,7 @@ def convergence(
     # Below a rising line, to its right, there is room.
     middle = (len(sizes) - 1) // 2
     at = np.sqrt(sizes[middle] * sizes[middle + 1]), np.sqrt(heights[middle] * heights[middle + 1])
-    text = _beside(ax, at, f"slope {observed:.2f}", str(line.get_color()), below=True)
+    text = _beside(ax, at, f"slope {observed:.2f}", line.get_color(), below=True)
     reference, name = (None, None) if order is None else _reference(ax, sizes, heights, float(np.asarray(order)))
     for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
         _set_ticks(axis, limits[1] / limits[0])
@@ -107,7 +107,9 @@ def _reference(ax: Axes, sizes: np.ndarray, heights: np.ndarray, order: float) -
     """A line of the order, above the errors and touching none of them."""
     constant = _ABOVE * np.max(heights / sizes**order)
     ends = sizes[[0, -1]]
-    (line,) = ax.plot(ends, constant * ends**order, color=GRAY, linestyle=(0, (4, 2)), linewidth=0.9 * scale(ax), zorder=1)
+    (line,) = ax.plot(
+        ends, constant * ends**order, color=GRAY, linestyle=(0, (4, 2)), linewidth=0.9 * scale(ax), zorder=1
+    )
     middle = np.sqrt(ends[0] * ends[1])
     return line, _beside(ax, (middle, constant * middle**order), f"order {order:g}", GRAY, below=False)
 
@@ -123,7 +125,7 @@ def _set_ticks(axis: Axis, ratio: float) -> None:
         axis.set_major_formatter(LogFormatterSciNotation())
 
 
-def _beside(ax: Axes, at: tuple[float, float], text: str, color: str, *, below: bool) -> Annotation:
+def _beside(ax: Axes, at: tuple[float, float], text: str, color: Any, *, below: bool) -> Annotation:
     side = 1 if below else -1
     return ax.annotate(
         text,

@@ -80,10 +80,18 @@ def draw_starts(ax: Axes, paths: Sequence[Path]) -> Line2D | None:
     if not starts:
         return None
     x, y = np.unique(np.array(starts), axis=0).T
-    look = {"marker": "o", "markerfacecolor": WHITE, "markeredgecolor": INK, "linestyle": "none"}
+    look: dict[str, Any] = {"marker": "o", "markerfacecolor": WHITE, "markeredgecolor": INK, "linestyle": "none"}
     size = 3.6 * scale(ax)
     (line,) = ax.plot(
-        x, y, markersize=size, markeredgewidth=0.8 * scale(ax), zorder=5, label="start", scalex=False, scaley=False, **look
+        x,
+        y,
+        markersize=size,
+        markeredgewidth=0.8 * scale(ax),
+        zorder=5,
+        label="start",
+        scalex=False,
+        scaley=False,
+        **look,
     )
     return line
 

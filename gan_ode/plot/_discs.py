@@ -12,8 +12,8 @@ from ._plane import Window
 from ._style import GREEN, ORANGE, PURPLE, SKY_BLUE, VERMILLION, WHITE
 
 _COLORS = (SKY_BLUE, ORANGE, GREEN, PURPLE, VERMILLION)
-# Fine, since of a disc much larger than the panel only a short arc is seen.
-_ANGLES = np.linspace(0, 2 * np.pi, 3601)
+# Crowded at zero, where the circle touches the origin: of a disc much larger than the panel only that arc is seen.
+_ANGLES = np.pi * np.linspace(-1, 1, 1201) ** 5
 # In units of the panel: what a label needs to its center from the edge, and from what it must not cover.
 _EDGE = np.array([0.14, 0.07])
 _ROOM = 0.25
@@ -26,7 +26,13 @@ def draw_discs(ax: Axes, step_sizes: Sequence[float]) -> tuple[Circle, ...]:
 
 def _disc(ax: Axes, h: float, color: str) -> Circle:
     circle = Circle(
-        (-1 / h, 0), 1 / h, facecolor=(color, 0.10), edgecolor=color, linewidth=1.1 * scale(ax), zorder=1.5, label=_text(h)
+        (-1 / h, 0),
+        1 / h,
+        facecolor=(color, 0.08),
+        edgecolor=color,
+        linewidth=1.1 * scale(ax),
+        zorder=1.5,
+        label=_text(h),
     )
     # Not `add_patch`, which would widen the limits to a disc that may be huge.
     ax.add_artist(circle)
@@ -84,4 +90,14 @@ def _label(ax: Axes, disc: Circle, place: np.ndarray) -> Text:
     size = scale(ax)
     box = {"boxstyle": "round,pad=0.2", "facecolor": WHITE, "edgecolor": disc.get_edgecolor(), "linewidth": 0.6 * size}
     points = float(np.clip(7 * size, 5.5, 7))
-    return ax.text(*place, str(disc.get_label()), ha="center", va="center", fontsize=points, bbox=box, zorder=5, clip_on=True)
+    return ax.text(
+        place[0],
+        place[1],
+        str(disc.get_label()),
+        ha="center",
+        va="center",
+        fontsize=points,
+        bbox=box,
+        zorder=5,
+        clip_on=True,
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import jax
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -38,7 +38,7 @@ def draw_equilibria(
     )
 
 
-def _mark(ax: Axes, place: jax.typing.ArrayLike, kind: str) -> Line2D:
+def _mark(ax: Axes, place: np.ndarray, kind: str) -> Line2D:
     look = mark(kind, scale(ax))
     x, y = place
     (line,) = ax.plot([x], [y], label=kind, zorder=6, clip_on=False, scalex=False, scaley=False, **look)

@@ -72,7 +72,9 @@ def orbit(
     reached = np.isfinite(ts)
     look = {"marker": ".", "linewidth": 0.7 * scale(ax), "markersize": 4 * scale(ax)} if marks else {}
     lines = [
-        ax.plot(ts[reached], values[reached], label=name, **look, **({} if color is None else {"color": color}), **kwargs)[0]
+        ax.plot(
+            ts[reached], values[reached], label=name, **look, **({} if color is None else {"color": color}), **kwargs
+        )[0]
         for values, name, color in zip(components.values(), names, shades, strict=True)
     ]
     ax.set_xlabel("time $t$")
@@ -81,7 +83,7 @@ def orbit(
 
 def _components(ys: Any, num_times: int) -> dict[str, np.ndarray]:
     """The entries along time, by name."""
-    leaves = [(_name(keys), np.reshape(leaf, (num_times, -1)), np.ndim(leaf) == 1) for keys, leaf in _leaves(ys)]
+    leaves = [(_name(keys), np.asarray(leaf).reshape(num_times, -1), np.ndim(leaf) == 1) for keys, leaf in _leaves(ys)]
     total = sum(values.shape[1] for _, values, _ in leaves)
     if total > _MOST_LINES:
         raise ValueError(

@@ -36,7 +36,7 @@ class Colored(Protocol):
 
 def inches(ax: Axes) -> tuple[float, float]:
     """Width and height of the axes. A later layout changes them a little."""
-    dpi = ax.get_figure(root=True).dpi
+    dpi = ax.figure.dpi
     return ax.bbox.width / dpi, ax.bbox.height / dpi
 
 

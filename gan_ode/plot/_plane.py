@@ -13,8 +13,8 @@ from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..games import Players
 from ..simulate import Orbit
 
-# The grid reaches a little past the limits, by no simple fraction: streamlines then run through the edge, and a nullcline
-# on the edge or through the middle does not fall on nodes, where its sign would be lost.
+# The grid reaches a little past the limits, by no simple fraction: streamlines then run through the edge, and a
+# nullcline on the edge or through the middle does not fall on nodes, where its sign would be lost.
 _MARGIN = 0.0137
 # Farther out than this many panels a point only makes the renderer overflow.
 _FAR = 50.0
@@ -72,29 +72,30 @@ def players_point(state: State) -> tuple[Any, Any]:
 
 
 def window(xlim: Sequence[RealScalarLike], ylim: Sequence[RealScalarLike]) -> Window:
-    return Window(_limits("xlim", xlim), _limits("ylim", ylim))
+    return Window(limits("xlim", xlim), limits("ylim", ylim))
 
 
-def _limits(name: str, limits: Any) -> tuple[float, float]:
-    values = np.asarray(limits, float)
+def limits(name: str, given: Any) -> tuple[float, float]:
+    """The limits of an axis or a color scale as numbers."""
+    values = np.asarray(given, float)
     if values.shape != (2,) or not np.all(np.isfinite(values)) or values[0] >= values[1]:
-        raise ValueError(f"`{name}` must be two finite numbers, the smaller first, but is {limits}: as in `(-1.0, 1.0)`.")
+        raise ValueError(
+            f"`{name}` must be two finite numbers, the smaller first, but is {given}: write them as in `(-1.0, 1.0)`."
+        )
     return float(values[0]), float(values[1])
 
 
-def velocities(
-    field: Field, plane: Plane, window: Window, args: Args, t: RealScalarLike, resolution: int
-) -> Grid:
+def velocities(field: Field, plane: Plane, window: Window, args: Args, t: RealScalarLike, resolution: int) -> Grid:
     """The field's velocity in the plane, on a grid of `resolution` points along each axis."""
-    xs, ys = (_nodes(limits, resolution) for limits in window)
+    xs, ys = (_nodes(low, high, resolution) for low, high in window)
     _check_plane(plane)
     u, v = _sweep(field, plane, args, t, jnp.asarray(xs, float), jnp.asarray(ys, float))
     return Grid(xs, ys, np.asarray(u), np.asarray(v))
 
 
-def _nodes(limits: tuple[float, float], resolution: int) -> np.ndarray:
-    margin = _MARGIN * (limits[1] - limits[0])
-    return np.linspace(limits[0] - margin, limits[1] + margin, resolution)
+def _nodes(low: float, high: float, resolution: int) -> np.ndarray:
+    margin = _MARGIN * (high - low)
+    return np.linspace(low - margin, high + margin, resolution)
 
 
 @eqx.filter_jit
@@ -121,7 +122,7 @@ def _two_scalars(point: Any, axes: int) -> None:
         found = ", ".join(map(str, shapes)) or "nothing"
         raise ValueError(
             f"`project` must give two numbers for a state, but gives shapes {found}: for states that are not "
-            "`Players` of two scalars, give `state` and `project`, for example `lambda y: (y.discriminator[0], y.generator)`."
+            "`Players` of two scalars, give `state` and `project`, as `lambda y: (y.discriminator[0], y.generator)`."
         )
 
 

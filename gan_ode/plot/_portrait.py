@@ -18,8 +18,8 @@ from ..simulate import Orbit
 from ._background import draw_nullclines, draw_speed, draw_streamlines
 from ._curves import draw_arrows, draw_flow, draw_starts, draw_updates, time_norm
 from ._equilibria import draw_equilibria
-from ._plane import members, Path, path, Plane, players_point, players_state, velocities, Window, window
-from ._style import TIME
+from ._plane import limits, members, Path, path, Plane, players_point, players_state, velocities, Window, window
+from ._style import BLUE, TIME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ class PhasePortrait:
     @property
     def handles(self) -> list[Artist]:
         """Entries for a legend; `legend` shows each label once."""
-        nullclines = [line for line in self.nullclines if len(line.get_xdata())]
+        nullclines = [line for line in self.nullclines if np.size(line.get_xdata())]
         flows = [_flow_entry(lines) for lines in self.orbits[:1]]
         starts = [] if self.starts is None else [self.starts]
         return [*nullclines, *flows, *self.updates, *starts, *self.equilibria]
@@ -122,13 +122,16 @@ def phase_portrait(
     Raises:
         ValueError: If an argument cannot work; the text names it, and the remedy.
     """
-    _checks.one_of("background", background, ("speed", None))
-    _checks.one_of("color_by", color_by, ("time", None))
+    _check_choices(background, color_by)
     resolution = _checks.count("resolution", resolution, least=10)
     panel, plane = window(xlim, ylim), Plane(state, project)
     flows = [path(plane, panel, *each) for each in members(orbits)]
     rules = {label: [path(plane, panel, *each) for each in members(some)] for label, some in _by_label(updates).items()}
-    norm = time_norm(flows, _floats(time_limits)) if color_by == "time" else None
+    norm = (
+        time_norm(flows, None if time_limits is None else limits("time_limits", time_limits))
+        if color_by == "time"
+        else None
+    )
     grid = velocities(field, plane, panel, args, t, resolution)
     portrait = PhasePortrait(
         background=draw_speed(ax, grid) if background == "speed" else None,
@@ -145,12 +148,14 @@ def phase_portrait(
     return portrait
 
 
+def _check_choices(background: str | None, color_by: str | None) -> None:
+    for name, value, option in (("background", background, "speed"), ("color_by", color_by, "time")):
+        if value is not None:
+            _checks.one_of(name, value, (option,))
+
+
 def _by_label(updates: Any) -> Mapping[str, Any]:
     return updates if isinstance(updates, Mapping) else {"updates": updates}
-
-
-def _floats(limits: tuple[RealScalarLike, RealScalarLike] | None) -> tuple[float, float] | None:
-    return None if limits is None else (float(np.asarray(limits[0])), float(np.asarray(limits[1])))
 
 
 def _draw_rules(ax: Axes, rules: Mapping[str, list[Path]]) -> tuple[Line2D, ...]:
@@ -160,8 +165,10 @@ def _draw_rules(ax: Axes, rules: Mapping[str, list[Path]]) -> tuple[Line2D, ...]
 
 def _flow_entry(lines: LineCollection) -> Line2D:
     """A line in a middle color: a legend has no room for the whole scale."""
-    color = lines.get_color()[0] if lines.get_array() is None else TIME(0.35)
-    return Line2D([], [], color=color, linewidth=lines.get_linewidth()[0], zorder=3, label=str(lines.get_label()))
+    color = BLUE if lines.get_array() is None else TIME(0.35)
+    return Line2D(
+        [], [], color=color, linewidth=np.ravel(lines.get_linewidth())[0], zorder=3, label=str(lines.get_label())
+    )
 
 
 def _frame(ax: Axes, panel: Window, names: tuple[str, str], are_players: bool) -> None:

@@ -18,7 +18,7 @@ from ._branches import draw_branches, draw_ends, follow
 from ._discs import draw_disc_labels, draw_discs
 from ._equilibria import mark
 from ._panel import inches, scale
-from ._plane import Window
+from ._plane import limits, Window
 from ._style import GRAY, PALE, PARAMETER
 
 _MARGIN = 0.25
@@ -107,7 +107,7 @@ def spectrum(
         along = np.asarray(parameter, float)
         norm, values, points = Normalize(along.min(), along.max()), follow(values), ()
         branches, ends = draw_branches(ax, values, along, norm), draw_ends(ax, values, along, norm)
-    texts = draw_disc_labels(ax, discs, panel, np.stack([values.real.ravel(), values.imag.ravel()], axis=-1))
+    texts = draw_disc_labels(ax, discs, panel, np.stack([np.real(values).ravel(), np.imag(values).ravel()], axis=-1))
     return SpectrumPlot(half_plane, discs, texts, points, branches, ends, norm, parameter_name)
 
 
@@ -120,7 +120,9 @@ def _checked(eigenvalues: Any, parameter: Any) -> np.ndarray:
             "for each of its values."
         )
     if parameter is not None and len(parameter) < 2:
-        raise ValueError(f"`parameter` must have at least 2 values, but has {len(parameter)}: leave it out for one spectrum.")
+        raise ValueError(
+            f"`parameter` must have at least 2 values, but has {len(parameter)}: leave it out for one spectrum."
+        )
     if not np.all(np.isfinite(values)):
         raise ValueError("`eigenvalues` must be finite, but some are not: is the state an equilibrium of the field?")
     return values
@@ -130,7 +132,9 @@ def _sizes(step_sizes: Any) -> list[float]:
     sizes = [float(h) for h in np.asarray(step_sizes, float).ravel()]
     for h in sizes:
         if not (np.isfinite(h) and h > 0):
-            raise ValueError(f"`step_sizes` must be above 0 and finite, but holds {h}: the disc of 0 is the half-plane.")
+            raise ValueError(
+                f"`step_sizes` must be above 0 and finite, but holds {h}: the disc of 0 is the half-plane."
+            )
     return sizes
 
 
@@ -138,8 +142,9 @@ def _limits(ax: Axes, values: np.ndarray, sizes: list[float], xlim: Any, ylim: A
     """Sets limits with one scale on both axes, which fill the panel as it is now."""
     x, y = _box(values, sizes)
     width, height = inches(ax)
-    x, y = (_about(x, max(x[1] - x[0], (y[1] - y[0]) * width / height)), _about(y, max(y[1] - y[0], (x[1] - x[0]) * height / width)))
-    panel = Window(x if xlim is None else (float(xlim[0]), float(xlim[1])), y if ylim is None else (float(ylim[0]), float(ylim[1])))
+    span = max(x[1] - x[0], (y[1] - y[0]) * width / height)
+    x, y = _about(x, span), _about(y, span * height / width)
+    panel = Window(x if xlim is None else limits("xlim", xlim), y if ylim is None else limits("ylim", ylim))
     ax.set(xlim=panel.x, ylim=panel.y, xlabel=r"$\mathrm{Re}\,\lambda$", ylabel=r"$\mathrm{Im}\,\lambda$")
     ax.set_aspect("equal", adjustable="box")
     return panel
@@ -147,7 +152,7 @@ def _limits(ax: Axes, values: np.ndarray, sizes: list[float], xlim: Any, ylim: A
 
 def _box(values: np.ndarray, sizes: list[float]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Around the eigenvalues, zero, and the discs that are not much larger."""
-    real, up = values.real.ravel(), float(np.max(np.abs(values.imag), initial=0.0))
+    real, up = np.real(values).ravel(), float(np.max(np.abs(np.imag(values)), initial=0.0))
     extent = max(float(np.max(np.abs(values), initial=0.0)), np.finfo(float).tiny)
     whole = [1 / h for h in sizes if 2 / h <= _WHOLE_DISC * extent]
     left = min(float(np.min(real, initial=0.0)), *(-2 * radius for radius in whole), -0.5 * extent)
@@ -156,8 +161,8 @@ def _box(values: np.ndarray, sizes: list[float]) -> tuple[tuple[float, float], t
     return _about((left, right), (1 + _MARGIN) * (right - left)), _about((-top, top), (1 + _MARGIN) * 2 * top)
 
 
-def _about(limits: tuple[float, float], span: float) -> tuple[float, float]:
-    middle = (limits[0] + limits[1]) / 2
+def _about(ends: tuple[float, float], span: float) -> tuple[float, float]:
+    middle = (ends[0] + ends[1]) / 2
     return middle - span / 2, middle + span / 2
 
 
@@ -165,7 +170,9 @@ def _half_plane(ax: Axes, panel: Window) -> Rectangle:
     low = panel.y[0]
     # As wide as the panel twice over, for somebody who moves the limits.
     reach = 3 * max(panel.x[1] - panel.x[0], panel.y[1] - low)
-    left = Rectangle((-reach, low - reach), reach, 2 * reach + panel.y[1] - low, color=PALE, lw=0, zorder=0, label="flow stable")
+    left = Rectangle(
+        (-reach, low - reach), reach, 2 * reach + panel.y[1] - low, color=PALE, lw=0, zorder=0, label="flow stable"
+    )
     ax.add_artist(left)
     for line in (ax.axhline, ax.axvline):
         line(0, color=GRAY, linewidth=0.6 * scale(ax), zorder=1)
@@ -176,12 +183,14 @@ def _points(ax: Axes, values: np.ndarray) -> tuple[Line2D, ...]:
     """Marks like those of equilibria, by the side of the imaginary axis."""
     zero = np.sqrt(np.finfo(float).eps) * np.max(np.abs(values), initial=0.0)
     sides = {
-        "stable focus": values.real < -zero,
-        "center": np.abs(values.real) <= zero,
-        "unstable focus": values.real > zero,
+        "stable focus": np.real(values) < -zero,
+        "center": np.abs(np.real(values)) <= zero,
+        "unstable focus": np.real(values) > zero,
     }
     return tuple(
-        ax.plot(values[side].real, values[side].imag, scalex=False, scaley=False, zorder=4, **mark(kind, scale(ax)))[0]
+        ax.plot(
+            np.real(values[side]), np.imag(values[side]), scalex=False, scaley=False, zorder=4, **mark(kind, scale(ax))
+        )[0]
         for kind, side in sides.items()
         if side.any()
     )

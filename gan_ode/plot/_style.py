@@ -80,4 +80,5 @@ def style(overrides: Mapping[str, Any] | None = None) -> AbstractContextManager[
     Args:
         overrides: Matplotlib settings that go before the sheet's, for example `{"font.size": 10}`.
     """
-    return matplotlib.rc_context({**SHEET, **(overrides or {})})
+    settings: dict[Any, Any] = {**SHEET, **(overrides or {})}
+    return matplotlib.rc_context(settings)

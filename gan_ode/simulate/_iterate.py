@@ -86,6 +86,9 @@ def _scan(
 ) -> Orbit:
     step_size = jnp.asarray(update.step_size, _tree.dtype(y0))
 
+    def time(n: Array) -> Array:
+        return step_size * n.astype(step_size.dtype)
+
     def batch_at(n: Array) -> Args:
         if batches is None:
             return args
@@ -93,7 +96,7 @@ def _scan(
 
     def one(carry: tuple[State, Any], n: Array) -> tuple[tuple[State, Any], None]:
         y, memory = carry
-        return update.step(field, step_size * n, y, batch_at(n), memory), None
+        return update.step(field, time(n), y, batch_at(n), memory), None
 
     def until_save(carry: tuple[State, Any], numbers: Array) -> tuple[tuple[State, Any], State]:
         carry, _ = jax.lax.scan(one, carry, numbers)
@@ -108,7 +111,7 @@ def _scan(
     else:
         (y, _), saved = jax.lax.scan(until_save, (y0, memory), numbers.reshape(-1, save_every))
     ys = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), y0, saved)
-    return _orbit(step_size * save_every * jnp.arange(num_steps // save_every + 1), ys, y, num_steps)
+    return _orbit(time(save_every * jnp.arange(num_steps // save_every + 1)), ys, y, num_steps)
 
 
 def _twice(carry: tuple[State, Any]) -> tuple[tuple[State, Any], State]:

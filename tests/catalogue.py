@@ -1,0 +1,480 @@
+"""Every kind of game and update there is, each with what is known of it in closed form.
+
+`tests/test_conformance.py` runs one suite over all of it: a new game or update is tested by an entry here. Closed forms
+are written in NumPy, from derivations by hand; nothing here evaluates a loss or a field of the package.
+
+A flat state has the discriminator's numbers first, then the generator's.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+
+from gan_ode import distributions, fields, games, losses, regularizers, updates
+from gan_ode.games import Players
+
+
+def players(discriminator: Any, generator: Any, dtype: Any = float) -> Players:
+    """A state of arrays, from numbers or lists."""
+    return Players(jnp.asarray(discriminator, dtype), jnp.asarray(generator, dtype))
+
+
+def flat(y: Any) -> np.ndarray:
+    """A state's numbers, the discriminator's first."""
+    return np.asarray(ravel_pytree(y)[0])
+
+
+# Losses: f, f', f'(0), f''(0), the generator's loss and its slope, by hand.
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.tanh(x / 2))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LossFacts:
+    make: Callable[[], losses.AbstractLoss]
+    f: Callable[[np.ndarray], np.ndarray]
+    slope_of_f: Callable[[np.ndarray], np.ndarray]
+    generator: Callable[[np.ndarray], np.ndarray]
+    slope_of_generator: Callable[[np.ndarray], np.ndarray]
+    slope: float
+    curvature: float
+
+
+LOSSES = {
+    "minimax": LossFacts(
+        losses.Minimax,
+        f=lambda x: -np.logaddexp(0, -x),
+        slope_of_f=lambda x: sigmoid(-x),
+        generator=lambda s: -np.logaddexp(0, s),
+        slope_of_generator=lambda s: -sigmoid(s),
+        slope=1 / 2,
+        curvature=-1 / 4,
+    ),
+    "non_saturating": LossFacts(
+        losses.NonSaturating,
+        f=lambda x: -np.logaddexp(0, -x),
+        slope_of_f=lambda x: sigmoid(-x),
+        generator=lambda s: np.logaddexp(0, -s),
+        slope_of_generator=lambda s: -sigmoid(-s),
+        slope=1 / 2,
+        curvature=-1 / 4,
+    ),
+    "wasserstein": LossFacts(
+        losses.Wasserstein,
+        f=lambda x: x,
+        slope_of_f=np.ones_like,
+        generator=lambda s: -s,
+        slope_of_generator=lambda s: -np.ones_like(s),
+        slope=1.0,
+        curvature=0.0,
+    ),
+    "least_squares": LossFacts(
+        losses.LeastSquares,
+        f=lambda x: -((1 - x) ** 2) / 2,
+        slope_of_f=lambda x: 1 - x,
+        generator=lambda s: (1 - s) ** 2 / 2,
+        slope_of_generator=lambda s: s - 1,
+        slope=1.0,
+        curvature=-1.0,
+    ),
+    "hinge": LossFacts(
+        losses.Hinge,
+        f=lambda x: np.minimum(0, x - 1),
+        slope_of_f=lambda x: np.where(x < 1, 1.0, 0.0),
+        generator=lambda s: -s,
+        slope_of_generator=lambda s: -np.ones_like(s),
+        slope=1.0,
+        curvature=0.0,
+    ),
+}
+
+
+# Games.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GameCase:
+    """A game, as the field of one parameter that may be traced.
+
+    Attributes:
+        name: What the test is called.
+        field: The field, made of the parameter.
+        parameter: The parameter's value.
+        states: Some states, with a leading axis.
+        args: What the field takes beside the state.
+        velocity: The closed form, of a flat state and the parameter.
+        equilibrium: A zero of the field, flat.
+        jacobian: The field's Jacobian there.
+        invariant: What the flow keeps, of a flat state.
+        one_of_its_kind: Whether the checks that take long to compile are made on it.
+    """
+
+    name: str
+    field: Callable[[Any], fields.GameField]
+    parameter: float
+    states: Players
+    args: Any = None
+    velocity: Callable[[np.ndarray, float], np.ndarray] | None = None
+    equilibrium: np.ndarray | None = None
+    jacobian: np.ndarray | None = None
+    invariant: Callable[[np.ndarray], float] | None = None
+    one_of_its_kind: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# States within |D| < 1, where the hinge has no kink.
+_PLANE = Players(jnp.array([0.3, -0.4, 0.05]), jnp.array([0.8, 1.3, -1.1]))
+_DIRAC_PLANE = Players(jnp.array([0.3, -0.7, 0.05]), jnp.array([0.8, 1.1, -0.9]))
+_SPACE = Players(jnp.array([[0.2, -0.1], [-0.3, 0.25], [0.05, 0.1]]), jnp.array([[0.8, 0.2], [1.2, -0.3], [-0.9, 0.1]]))
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
+_WEIGHTS = _WEIGHTS / 2
+
+
+def linear_quadratic_velocity(loss: LossFacts, y: np.ndarray, c: float) -> np.ndarray:
+    """The gradients of V = E f(D(x)) + E f(-D(G(z))), D = w x^2 (+ v x), G = a z (+ b), differentiated by hand."""
+    (w, v), (a, b) = ((y[0], 0.0), (y[1], 0.0)) if len(y) == 2 else (y[:2], y[2:])
+    x, z = c * _NODES, _NODES
+    made = a * z + b
+    real_score, made_score = w * x**2 + v * x, w * made**2 + v * made
+    real_slope, made_slope = loss.slope_of_f(real_score), loss.slope_of_f(-made_score)
+    downhill = loss.slope_of_generator(made_score) * (2 * w * made + v)
+    w_dot = _WEIGHTS @ (real_slope * x**2 - made_slope * made**2)
+    v_dot = _WEIGHTS @ (real_slope * x - made_slope * made)
+    a_dot, b_dot = -_WEIGHTS @ (downhill * z), -_WEIGHTS @ downhill
+    return np.array([w_dot, a_dot]) if len(y) == 2 else np.array([w_dot, v_dot, a_dot, b_dot])
+
+
+def dirac_velocity(loss: LossFacts, y: np.ndarray) -> np.ndarray:
+    psi, theta = y
+    return np.array([theta * loss.slope_of_f(theta * psi), psi * loss.slope_of_generator(-theta * psi)])
+
+
+def wasserstein_energy(y: np.ndarray) -> float:
+    """Kept by the linear-quadratic Wasserstein GAN."""
+    return y[0] ** 2 / 2 + y[1] ** 2 / 4 - np.log(np.abs(y[1])) / 2
+
+
+def squared_radius(y: np.ndarray) -> float:
+    return float(y @ y)
+
+
+def _linear_quadratic(name: str, facts: LossFacts) -> GameCase:
+    # The equilibrium is (0, c), with K_DD = c^4/5 and K_DG = -2c/3.
+    c = 1.2
+    swing = 2 * facts.slope * c / 3
+    return GameCase(
+        f"linear_quadratic_{name}",
+        field=lambda half_width: fields.GameField(games.LinearQuadratic(facts.make(), half_width)),
+        parameter=c,
+        states=_PLANE,
+        velocity=lambda y, half_width: linear_quadratic_velocity(facts, y, half_width),
+        equilibrium=np.array([0.0, c]),
+        jacobian=np.array([[2 * facts.curvature * c**4 / 5, -swing], [swing, 0.0]]),
+        # At c: H = w^2/2 + a^2/4 - c^2 log|a| / 2.
+        invariant=(lambda y: y[0] ** 2 / 2 + y[1] ** 2 / 4 - c**2 * np.log(abs(y[1])) / 2) if name == "wasserstein" else None,
+        one_of_its_kind=name == "minimax",
+    )
+
+
+def _dirac(name: str, facts: LossFacts) -> GameCase:
+    return GameCase(
+        f"dirac_{name}",
+        field=lambda rate: fields.GameField(games.Dirac(facts.make()), Players(rate, rate)),
+        parameter=0.7,
+        states=_DIRAC_PLANE,
+        velocity=lambda y, rate: rate * dirac_velocity(facts, y),
+        equilibrium=np.zeros(2),
+        jacobian=0.7 * facts.slope * np.array([[0.0, 1.0], [-1.0, 0.0]]),
+        invariant=squared_radius if name in ("minimax", "wasserstein") else None,
+        one_of_its_kind=name == "non_saturating",
+    )
+
+
+def _linear_quadratic_4(name: str, facts: LossFacts) -> GameCase:
+    # At (0, 0, 1, 0): E x^2 = 1/3, E x^4 = 1/5, so the pairs (w, a) and (v, b) part.
+    f1, f2 = facts.slope, facts.curvature
+    jacobian = np.array(
+        [
+            [2 * f2 / 5, 0, -2 * f1 / 3, 0],
+            [0, 2 * f2 / 3, 0, -f1],
+            [2 * f1 / 3, 0, 0, 0],
+            [0, f1, 0, 0],
+        ]
+    )
+    return GameCase(
+        f"linear_quadratic_4_{name}",
+        field=lambda c: fields.GameField(games.LinearQuadratic(facts.make(), c, linear=True, offset=True)),
+        parameter=1.0,
+        states=_SPACE,
+        velocity=lambda y, c: linear_quadratic_velocity(facts, y, c),
+        equilibrium=np.array([0.0, 0.0, 1.0, 0.0]),
+        jacobian=jacobian,
+    )
+
+
+def damped_linear_quadratic(y: np.ndarray, eta: float) -> np.ndarray:
+    """The Wasserstein one with the gradient-norm penalty; its potential falls at the rate (2 eta / 9)(1 - a^2)^2."""
+    w, a = y
+    return np.array([(1 - a**2) / 3, 2 * w * a / 3 + 4 * eta * a * (1 - a**2) / 9])
+
+
+def _gradient_norm_minimax(y: np.ndarray, eta: float) -> np.ndarray:
+    """The shear by hand: B = d(w')/da with w' = E f'(w x^2) x^2 - E f'(-w a^2 z^2) a^2 z^2."""
+    w, a = y
+    w_dot, a_dot = linear_quadratic_velocity(LOSSES["minimax"], y, 1.0)
+    z2 = _NODES**2
+    s = w * a**2 * z2
+    bend = -_WEIGHTS @ (2 * a * z2 * sigmoid(s) + a**2 * z2 * sigmoid(s) * sigmoid(-s) * 2 * w * a * z2)
+    return np.array([w_dot, a_dot - 2 * eta * bend * w_dot])
+
+
+def _r1_dirac(y: np.ndarray, gamma: float) -> np.ndarray:
+    """The penalty is (gamma / 2) psi^2."""
+    return dirac_velocity(LOSSES["minimax"], y) - np.array([gamma * y[0], 0.0])
+
+
+def _nested_dirac(y: np.ndarray, gamma: float) -> np.ndarray:
+    """Gradient-norm 0.4 on the game with R1: the generator also pays 0.4 (psi' )^2 of the penalized velocity."""
+    psi, theta = y
+    psi_dot = theta * sigmoid(-theta * psi) - gamma * psi
+    bend = sigmoid(-theta * psi) - theta * psi * sigmoid(-theta * psi) * sigmoid(theta * psi)
+    return np.array([psi_dot, -psi * sigmoid(-theta * psi) - 2 * 0.4 * psi_dot * bend])
+
+
+def _nested() -> GameCase:
+    def field(gamma: Any) -> fields.GameField:
+        inner = regularizers.Penalized(games.Dirac(losses.Minimax()), regularizers.R1(gamma))
+        return fields.GameField(regularizers.Penalized(inner, regularizers.GradientNorm(0.4)))
+
+    g = 0.3
+    return GameCase(
+        "dirac_minimax_r1_gradient_norm",
+        field=field,
+        parameter=g,
+        states=_DIRAC_PLANE,
+        velocity=_nested_dirac,
+        equilibrium=np.zeros(2),
+        jacobian=np.array([[-g, 0.5], [-0.5 + 2 * 0.4 * g * 0.5, -2 * 0.4 * 0.25]]),
+    )
+
+
+def _penalized(game: Any, penalty: Callable[[Any], Any]) -> Callable[[Any], fields.GameField]:
+    return lambda weight: fields.GameField(regularizers.Penalized(game, penalty(weight)))
+
+
+_MATRIX = np.array([[1.0, -0.5], [0.3, 2.0]])
+_OFFSETS = np.array([0.2, -0.1])
+
+
+def _quadratic_losses(y: Players, args: Any) -> Players:
+    """A game that somebody else writes: not zero-sum, and its state is a dictionary and a list."""
+    u, (v,) = y.discriminator["u"], y.generator
+    coupling = u @ jnp.asarray(_MATRIX, u.dtype) @ (v - jnp.asarray(_OFFSETS, v.dtype))
+    return Players(-coupling + 0.5 * jnp.sum(u**2), coupling + 0.25 * jnp.sum(v**4))
+
+
+def _quadratic_velocity(y: np.ndarray, rate: float) -> np.ndarray:
+    u, v = y[:2], y[2:]
+    return np.concatenate([rate * (_MATRIX @ (v - _OFFSETS) - u), -_MATRIX.T @ u - v**3])
+
+
+def gan(loss: losses.AbstractLoss) -> games.GAN:
+    """Two small smooth networks."""
+    d_key, g_key = jax.random.split(jax.random.key(3))
+    discriminator = eqx.nn.MLP(2, "scalar", 3, 1, activation=jnp.tanh, key=d_key)
+    generator = eqx.nn.MLP(1, 2, 3, 1, activation=jnp.tanh, key=g_key)
+    return games.GAN(discriminator, generator, loss, data=distributions.Ring(), latent=distributions.Normal(1))
+
+
+def _gan_case(name: str, field: Callable[[Any], fields.GameField], *, one_of_its_kind: bool = False) -> GameCase:
+    game = gan(losses.Minimax())
+    spread = jnp.array([1.0, 0.6, -0.8])
+    states = jax.tree.map(lambda leaf: jnp.multiply.outer(spread, leaf), game.players)
+    # No generator: a fixed minibatch, so that nothing depends on a random number.
+    angles = np.arange(5)
+    data = 2 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    latent = np.linspace(-1.5, 1.5, 5)[:, None]
+    return GameCase(
+        name,
+        field,
+        parameter=0.5,
+        states=states,
+        args=(jnp.asarray(data), jnp.asarray(latent)),
+        one_of_its_kind=one_of_its_kind,
+    )
+
+
+_ETA = 0.5
+GAMES = [
+    *(_linear_quadratic(name, facts) for name, facts in LOSSES.items()),
+    *(_linear_quadratic_4(name, LOSSES[name]) for name in ("minimax", "wasserstein")),
+    GameCase(
+        "linear_wasserstein",
+        field=lambda rate: fields.GameField(
+            games.LinearQuadratic(losses.Wasserstein(), quadratic=False, linear=True, offset=True), Players(rate, rate)
+        ),
+        parameter=0.7,
+        states=Players(jnp.array([0.3, -0.4, 0.1]), _SPACE.generator),
+        # w1' = -b, a' = 0, b' = w1: a line of equilibria, and a rotation.
+        velocity=lambda y, rate: rate * np.array([-y[2], 0.0, y[0]]),
+        equilibrium=np.array([0.0, 1.0, 0.0]),
+        jacobian=0.7 * np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]),
+        invariant=squared_radius,
+    ),
+    *(_dirac(name, facts) for name, facts in LOSSES.items()),
+    GameCase(
+        "bilinear",
+        field=lambda size: fields.GameField(games.Bilinear(size * jnp.asarray(_MATRIX))),
+        parameter=1.3,
+        states=_SPACE,
+        velocity=lambda y, size: size * np.concatenate([_MATRIX @ y[2:], -_MATRIX.T @ y[:2]]),
+        equilibrium=np.zeros(4),
+        jacobian=1.3 * np.block([[np.zeros((2, 2)), _MATRIX], [-_MATRIX.T, np.zeros((2, 2))]]),
+        invariant=squared_radius,
+        one_of_its_kind=True,
+    ),
+    GameCase(
+        "from_losses",
+        field=lambda rate: fields.GameField(games.FromLosses(_quadratic_losses), Players(rate, 1.0)),
+        parameter=0.6,
+        states=Players({"u": _SPACE.discriminator}, [_SPACE.generator]),
+        velocity=_quadratic_velocity,
+        one_of_its_kind=True,
+    ),
+    GameCase(
+        "linear_quadratic_wasserstein_gradient_norm",
+        field=_penalized(games.LinearQuadratic(losses.Wasserstein()), regularizers.GradientNorm),
+        parameter=_ETA,
+        states=_PLANE,
+        velocity=damped_linear_quadratic,
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[0.0, -2 / 3], [2 / 3, -8 * _ETA / 9]]),
+        one_of_its_kind=True,
+    ),
+    GameCase(
+        "linear_quadratic_minimax_gradient_norm",
+        field=_penalized(games.LinearQuadratic(losses.Minimax()), regularizers.GradientNorm),
+        parameter=_ETA,
+        states=_PLANE,
+        velocity=_gradient_norm_minimax,
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[-1 / 10, -1 / 3], [1 / 3 - _ETA / 15, -2 * _ETA / 9]]),
+    ),
+    GameCase(
+        # The plain field's discriminator row is that of minimax, and so is the penalty; the generator's slope differs.
+        "linear_quadratic_non_saturating_gradient_norm",
+        field=_penalized(games.LinearQuadratic(losses.NonSaturating()), regularizers.GradientNorm),
+        parameter=_ETA,
+        states=_PLANE,
+        velocity=lambda y, eta: (
+            _gradient_norm_minimax(y, eta)
+            - linear_quadratic_velocity(LOSSES["minimax"], y, 1.0)
+            + linear_quadratic_velocity(LOSSES["non_saturating"], y, 1.0)
+        ),
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[-1 / 10, -1 / 3], [1 / 3 - _ETA / 15, -2 * _ETA / 9]]),
+    ),
+    GameCase(
+        "dirac_wasserstein_gradient_norm",
+        field=_penalized(games.Dirac(losses.Wasserstein()), regularizers.GradientNorm),
+        parameter=_ETA,
+        states=_DIRAC_PLANE,
+        velocity=lambda y, eta: np.array([y[1], -y[0] - 2 * eta * y[1]]),
+        equilibrium=np.zeros(2),
+        jacobian=np.array([[0.0, 1.0], [-1.0, -2 * _ETA]]),
+    ),
+    GameCase(
+        "dirac_minimax_r1",
+        field=_penalized(games.Dirac(losses.Minimax()), regularizers.R1),
+        parameter=0.3,
+        states=_DIRAC_PLANE,
+        velocity=_r1_dirac,
+        equilibrium=np.zeros(2),
+        jacobian=np.array([[-0.3, 0.5], [-0.5, 0.0]]),
+        one_of_its_kind=True,
+    ),
+    GameCase(
+        # |D'(x)|^2 = 4 w^2 x^2, and E x^2 = 1/3.
+        "linear_quadratic_minimax_r1",
+        field=_penalized(games.LinearQuadratic(losses.Minimax()), regularizers.R1),
+        parameter=0.3,
+        states=_PLANE,
+        velocity=lambda y, g: linear_quadratic_velocity(LOSSES["minimax"], y, 1.0) - np.array([4 * g * y[0] / 3, 0.0]),
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[-1 / 10 - 4 * 0.3 / 3, -1 / 3], [1 / 3, 0.0]]),
+    ),
+    _nested(),
+    _gan_case("gan_non_saturating", lambda rate: fields.GameField(gan(losses.NonSaturating()), Players(rate, rate))),
+    _gan_case(
+        "gan_minimax_gradient_norm",
+        _penalized(gan(losses.Minimax()), regularizers.GradientNorm),
+        one_of_its_kind=True,
+    ),
+    _gan_case("gan_minimax_r1", _penalized(gan(losses.Minimax()), regularizers.R1)),
+]
+
+
+# Updates.
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class UpdateCase:
+    """An update, made of a step size that may be traced.
+
+    Attributes:
+        name: What the test is called.
+        make: The update.
+        speeds: How much time one step of size 1 stands for, to first order, for each player.
+        multipliers: Of one step of size h at an eigenvalue of a field without players; None if it needs them.
+    """
+
+    name: str
+    make: Callable[[Any], updates.AbstractUpdate]
+    speeds: tuple[float, float] = (1.0, 1.0)
+    multipliers: Callable[[complex], list[complex]] | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _sgd(order: Any) -> Callable[[Any], updates.Optax]:
+    return lambda h: updates.Optax(optax.sgd(h), optax.sgd(h), order=order, step_size=h)
+
+
+UPDATES = [
+    UpdateCase("simultaneous", updates.Simultaneous, multipliers=lambda hl: [1 + hl]),
+    UpdateCase("alternating", updates.Alternating),
+    UpdateCase(
+        "alternating_3_2",
+        lambda h: updates.Alternating(h, discriminator_steps=3, generator_steps=2),
+        speeds=(3.0, 2.0),
+    ),
+    UpdateCase("extragradient", updates.Extragradient, multipliers=lambda hl: [1 + hl + hl**2]),
+    UpdateCase("optimistic", updates.Optimistic, multipliers=lambda hl: list(np.roots([1, -(1 + 2 * hl), hl]))),
+    UpdateCase("optax_simultaneous", _sgd("simultaneous")),
+    UpdateCase("optax_discriminator_first", _sgd("discriminator_first")),
+    UpdateCase("optax_generator_first", _sgd("generator_first")),
+    UpdateCase(
+        "solver_step_heun",
+        lambda h: updates.SolverStep(diffrax.Heun(), h),
+        multipliers=lambda hl: [1 + hl + hl**2 / 2],
+    ),
+    UpdateCase(
+        "solver_step_implicit_euler",
+        lambda h: updates.SolverStep(diffrax.ImplicitEuler(), h, rtol=1e-10, atol=1e-10),
+        multipliers=lambda hl: [1 / (1 - hl)],
+    ),
+]
