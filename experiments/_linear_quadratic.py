@@ -50,8 +50,11 @@ def period(w0: float) -> float:
         return math.exp(2 * u) / 4 - u / 2
 
     energy = w0**2 / 2 + 1 / 4
-    low = scipy.optimize.brentq(lambda u: potential(u) - energy, -2 * energy - 2, 0.0, xtol=1e-15)
-    high = scipy.optimize.brentq(lambda u: potential(u) - energy, 0.0, 2 + energy, xtol=1e-15)
+
+    def turning_point(left: float, right: float) -> float:
+        return float(scipy.optimize.brentq(lambda u: potential(u) - energy, left, right, xtol=1e-15))  # pyright: ignore
+
+    low, high = turning_point(-2 * energy - 2, 0.0), turning_point(0.0, 2 + energy)
     middle, half = (low + high) / 2, (high - low) / 2
 
     def integrand(s: float) -> float:

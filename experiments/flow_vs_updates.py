@@ -38,16 +38,22 @@ class Config:
         if self.rungs < 3:
             raise ValueError(f"`rungs` must be at least 3 to see a slope settle, but is {self.rungs}.")
         if not 0 < self.eta <= 1.5:
-            raise ValueError(f"`eta` must be above 0 and at most 1.5, where the spectrum turns real, but is {self.eta}.")
+            raise ValueError(
+                f"`eta` must be above 0 and at most 1.5, where the spectrum turns real, but is {self.eta}."
+            )
         if self.start[1] <= 0:
             raise ValueError(f"`start` must have a > 0, but is {self.start}: a = 0 is invariant.")
         for name in ("duration", "compared"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, but is {getattr(self, name)}.")
         if abs(self.compared / sizes[0] - round(self.compared / sizes[0])) > 1e-9:
-            raise ValueError(f"`compared` must be a multiple of the largest step size {sizes[0]}, but is {self.compared}.")
+            raise ValueError(
+                f"`compared` must be a multiple of the largest step size {sizes[0]}, but is {self.compared}."
+            )
         if self.bisected_steps < 500:
-            raise ValueError(f"`bisected_steps` must be at least 500 to tell growth from decay, but is {self.bisected_steps}.")
+            raise ValueError(
+                f"`bisected_steps` must be at least 500 to tell growth from decay, but is {self.bisected_steps}."
+            )
 
 
 QUICK = Config(step_sizes=(0.4, 0.1), rungs=5, bisected_steps=1000)
@@ -57,6 +63,7 @@ if __name__ == "__main__":
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -72,7 +79,7 @@ from experiments._runner import Claim
 from gan_ode import analysis, fields, flow, iterate, losses, Orbit, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic
 
-Rule = Callable[[jax.Array], updates.AbstractUpdate]
+Rule = Callable[[Any], updates.AbstractUpdate]
 
 SOLVERS = {"Tsit5": diffrax.Tsit5(), "Kvaerno5": diffrax.Kvaerno5()}
 RTOL = 1e-10
@@ -132,7 +139,8 @@ def run(config: Config) -> Results:
         "ladders": {(s.name, rule): ladder(config, s, rule) for s, rule in pairs},
         "rates": {rule: spiral_rates(config, systems[1], rule) for rule in STEPPED},
         "predicted": {
-            (s.name, rule): float(analysis.critical_step_size(RULES[rule], s.field, lq.EQUILIBRIUM)) for s, rule in stepped
+            (s.name, rule): float(analysis.critical_step_size(RULES[rule], s.field, lq.EQUILIBRIUM))
+            for s, rule in stepped
         },
         "simulated": {(s.name, rule): bisect(config, s, rule) for s, rule in stepped},
         "verdicts": {
@@ -240,7 +248,11 @@ def tabulate(config: Config, systems: list[System], found: dict) -> xr.Dataset:
             "w": (along, by_rule(lambda n, r: np.asarray(found["orbits"][n, r].ys.discriminator))),
             "a": (along, by_rule(lambda n, r: np.asarray(found["orbits"][n, r].ys.generator))),
             "error": (("system", "rule", "rung"), by_rule(lambda n, r: np.asarray(found["ladders"][n, r].errors))),
-            "spiral_rate": (("stepped", "step_size"), np.array([found["rates"][r] for r in STEPPED]), {"units": "1/time"}),
+            "spiral_rate": (
+                ("stepped", "step_size"),
+                np.array([found["rates"][r] for r in STEPPED]),
+                {"units": "1/time"},
+            ),
             "critical_predicted": (("system", "stepped"), critical("predicted"), {"units": "time"}),
             "critical_simulated": (("system", "stepped"), critical("simulated"), {"units": "time"}),
         },
@@ -290,9 +302,7 @@ def of_rates(results: Results) -> list[Claim]:
         found.append(
             Claim.close(f"WGAN, simultaneous, h = {h:g}: spiral rate", outward, expected, rtol=1e-4, unit="1/time")
         )
-        found.append(
-            Claim.close(f"WGAN, alternating, h = {h:g}: spiral rate", kept, 0.0, atol=1e-5, unit="1/time")
-        )
+        found.append(Claim.close(f"WGAN, alternating, h = {h:g}: spiral rate", kept, 0.0, atol=1e-5, unit="1/time"))
     return found
 
 
@@ -325,7 +335,7 @@ SMALL_PRINT = 7
 
 def draw(results: Results) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(7.2, 8.8), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(3.1, 1))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(3.1, 1)))
     letters = iter("abcdefghijkl")
     portraits = []
     for row, rule in zip(above.subplots(3, 3, sharex=True, sharey=True), RULES, strict=True):
@@ -344,7 +354,9 @@ def draw(results: Results) -> matplotlib.figure.Figure:
 
 def draw_orbits(panel, results: Results, system: System, rule: str) -> plot.PhasePortrait:
     members = results.orbits[system.name, rule]
-    shown = {f"$h = {h:g}$": until(results.config.duration, members, i) for i, h in enumerate(results.config.step_sizes)}
+    shown = {
+        f"$h = {h:g}$": until(results.config.duration, members, i) for i, h in enumerate(results.config.step_sizes)
+    }
     portrait = plot.phase_portrait(
         system.field,
         ax=panel,
@@ -360,11 +372,10 @@ def draw_orbits(panel, results: Results, system: System, rule: str) -> plot.Phas
         color_by=None,
         resolution=20,
     )
-    for line in portrait.updates:
-        line.set(markersize=1.6, linewidth=0.7)
+    for i, line in enumerate(portrait.updates):
+        line.set(markersize=1.8, linewidth=0.9, zorder=4 - 0.1 * i)  # the many small steps beneath the few large
     for lines in portrait.orbits:
-        # On top, and dashed to let the updates show through: they lie on it where they are good.
-        lines.set(color="k", linestyle=(0, (4, 2)), linewidth=1.3, zorder=4)
+        lines.set(color="k", linewidth=0.7, zorder=5)  # thin and on top: good updates lie on it
     for arrow in portrait.arrows:
         arrow.set_visible(False)
     return portrait
@@ -382,10 +393,10 @@ def draw_ladders(panel, results: Results) -> None:
     for (name, rule), ladder in results.ladders.items():
         look = {"color": COLORS[rule], "linestyle": STYLES[name], "linewidth": 1.0}
         panel.plot(ladder.step_sizes, ladder.errors, marker="o", markersize=2, **look)
-    ends = np.asarray(ladder.step_sizes)[[0, -1]]
+    ends = np.asarray(results.dataset.rung)[[0, -1]]
     panel.plot(ends, 0.03 * ends, color="0.6", linewidth=0.8)
     note = {"textcoords": "offset points", "fontsize": SMALL_PRINT, "va": "top"}
-    panel.annotate("slope 1", (ends[0] / 8, 0.03 * ends[0] / 8), (4, -2), color="0.45", **note)
+    panel.annotate("slope 1", (ends[1], 0.03 * ends[1]), (8, -1), color="0.45", **note)
     for name, style in STYLES.items():
         panel.plot([], [], color="0.3", linestyle=style, linewidth=1.0, label=SHORT[name])
     panel.set(xscale="log", yscale="log", xlabel="step size $h$", ylabel="largest distance", ylim=(2e-5, 60))

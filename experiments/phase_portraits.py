@@ -50,7 +50,7 @@ import xarray as xr
 
 from experiments import _linear_quadratic as lq
 from experiments._runner import Claim
-from gan_ode import analysis, flow, fields, losses, Orbit, plot, regularizers
+from gan_ode import analysis, fields, flow, losses, Orbit, plot, regularizers
 from gan_ode.games import LinearQuadratic, Players
 
 LOSSES = {"GAN": losses.Minimax(), "WGAN": losses.Wasserstein()}
@@ -78,9 +78,7 @@ class Results:
 
 
 def run(config: Config) -> Results:
-    cases = {
-        (name, eta): measure(config, name, loss, eta) for name, loss in LOSSES.items() for eta in config.etas
-    }
+    cases = {(name, eta): measure(config, name, loss, eta) for name, loss in LOSSES.items() for eta in config.etas}
     return Results(config, cases, tabulate(config, cases))
 
 
@@ -107,15 +105,19 @@ def tabulate(config: Config, cases: dict[tuple[str, float], Case]) -> xr.Dataset
     def table(of_orbit):
         return np.array([[[np.asarray(of_orbit(orbit)) for orbit in case.orbits] for case in row] for row in grid])
 
-    spectra = np.array([[case.eigenvalues for case in row] for row in grid])
+    spectra = np.array([[case.eigenvalues for case in row] for row in grid], complex)
     over = ("loss", "eta", "start", "time")
     return xr.Dataset(
         {
             "w": (over, table(lambda orbit: orbit.ys.discriminator), {"long_name": "discriminator's weight"}),
             "a": (over, table(lambda orbit: orbit.ys.generator), {"long_name": "generator's scale"}),
-            "H": (over, table(lambda orbit: jax.vmap(lq.invariant)(orbit.ys)), {"long_name": "w^2/2 + a^2/4 - ln|a|/2"}),
-            "eigenvalue_real": (("loss", "eta", "eigenvalue"), spectra.real, {"units": "1/time"}),
-            "eigenvalue_imag": (("loss", "eta", "eigenvalue"), spectra.imag, {"units": "1/time"}),
+            "H": (
+                over,
+                table(lambda orbit: jax.vmap(lq.invariant)(orbit.ys)),
+                {"long_name": "w^2/2 + a^2/4 - ln|a|/2"},
+            ),
+            "eigenvalue_real": (("loss", "eta", "eigenvalue"), np.real(spectra), {"units": "1/time"}),
+            "eigenvalue_imag": (("loss", "eta", "eigenvalue"), np.imag(spectra), {"units": "1/time"}),
             "verdict": (("loss", "eta"), [[case.verdict.kind for case in row] for row in grid]),
             "period": (("loss", "eta"), [[case.verdict.period for case in row] for row in grid], {"units": "time"}),
         },

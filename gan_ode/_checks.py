@@ -6,13 +6,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ._types import RealScalarLike
 
 
 def is_traced(tree: object) -> bool:
     """Whether any leaf is a tracer: its value cannot be looked at now."""
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def as_float(value: RealScalarLike) -> jax.Array:

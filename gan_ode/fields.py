@@ -57,7 +57,15 @@ class GameField(eqx.Module):
 
         Returns:
             Velocities of the shape of `y`.
+
+        Raises:
+            ValueError: If `y` is not `Players`, or the losses are not `Players` of two scalars.
         """
+        if not isinstance(y, Players):
+            raise ValueError(
+                f"`y` must be `games.Players`, but is {type(y).__name__}: write "
+                "`Players(discriminator=..., generator=...)`."
+            )
         downhill = gradients(self.game, y, args)
         return Players(
             _tree.scale(-self.rates.discriminator, downhill.discriminator),

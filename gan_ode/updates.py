@@ -107,8 +107,8 @@ class Alternating(AbstractUpdate):
 class Extragradient(AbstractUpdate):
     r"""Steps by the velocity at a look-ahead point: $y \leftarrow y + h F(y + h F(y))$.
 
-    At an eigenvalue $\lambda$ of the field the multiplier is $1 + h\lambda + (h\lambda)^2$; a pure rotation $\pm i\omega$
-    is damped while $h\omega < 1$.
+    At an eigenvalue $\lambda$ of the field the multiplier is $1 + h\lambda + (h\lambda)^2$; a pure rotation
+    $\pm i\omega$ is damped while $h\omega < 1$.
 
     Source: Korpelevich (1976); for GANs Gidel et al. (2019), arXiv:1802.10551, equation 9.
 

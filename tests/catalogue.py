@@ -184,7 +184,9 @@ def _linear_quadratic(name: str, facts: LossFacts) -> GameCase:
         equilibrium=np.array([0.0, c]),
         jacobian=np.array([[2 * facts.curvature * c**4 / 5, -swing], [swing, 0.0]]),
         # At c: H = w^2/2 + a^2/4 - c^2 log|a| / 2.
-        invariant=(lambda y: y[0] ** 2 / 2 + y[1] ** 2 / 4 - c**2 * np.log(abs(y[1])) / 2) if name == "wasserstein" else None,
+        invariant=(lambda y: y[0] ** 2 / 2 + y[1] ** 2 / 4 - c**2 * np.log(abs(y[1])) / 2)
+        if name == "wasserstein"
+        else None,
         one_of_its_kind=name == "minimax",
     )
 

@@ -14,7 +14,6 @@ from jax.flatten_util import ravel_pytree
 
 from gan_ode import fields, games, iterate
 from gan_ode.games import Players
-
 from tests.catalogue import damped_linear_quadratic, flat, GameCase, GAMES, players, UpdateCase, UPDATES
 
 # Against NumPy, with other nodes and another order of summation: measured 5e-16.
@@ -180,9 +179,7 @@ def test_diffeqsolve_takes_the_field_as_it_is(case):
     np.testing.assert_allclose(final, expected.y[:, -1], atol=FLOW)
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in ONE_OF_EACH_KIND if case.equilibrium is not None], ids=str
-)
+@pytest.mark.parametrize("case", [case for case in ONE_OF_EACH_KIND if case.equilibrium is not None], ids=str)
 def test_root_find_finds_the_equilibrium(case):
     field = case.field(case.parameter)
     offset = 0.05 * np.cos(np.arange(case.equilibrium.size))

@@ -50,7 +50,9 @@ def test_quadrature_has_the_first_two_moments_and_weights_that_sum_to_one(name):
     points = distribution.quadrature(6)
     assert points.nodes.shape[0] == points.weights.shape[0]
     np.testing.assert_allclose(np.sum(points.weights), 1, rtol=ROUNDING)
-    np.testing.assert_allclose(points.weights @ points.nodes, np.broadcast_to(mean, points.nodes.shape[1:]), atol=ROUNDING)
+    np.testing.assert_allclose(
+        points.weights @ points.nodes, np.broadcast_to(mean, points.nodes.shape[1:]), atol=ROUNDING
+    )
     expected = np.broadcast_to(second, points.nodes.shape[1:])
     np.testing.assert_allclose(points.weights @ points.nodes**2, expected, rtol=ROUNDING)
 

@@ -10,7 +10,6 @@ import pytest
 from gan_ode import fields, games, losses
 from gan_ode.fields import GameField
 from gan_ode.games import Players
-
 from tests.catalogue import flat, players, sigmoid
 
 ROUNDING = 1e-14

@@ -14,7 +14,6 @@ from jax.flatten_util import ravel_pytree
 
 from gan_ode import distributions, fields, games, losses
 from gan_ode.games import Dirac, GAN, gradients, LinearQuadratic, Players
-
 from tests.catalogue import flat, gan, LOSSES, players, sigmoid
 
 # Sums of 40 terms: measured 1e-16.
@@ -54,7 +53,9 @@ def test_linear_quadratic_wasserstein_is_a_polynomial(w, a):
 @pytest.mark.parametrize(("w", "a"), POINTS)
 def test_linear_quadratic_minimax_is_an_integral_of_the_logistic_function(w, a):
     expected = [phi(-w) - a**2 * phi(w * a**2), 2 * w * a * phi(w * a**2)]
-    np.testing.assert_allclose(flat(velocity(LinearQuadratic(losses.Minimax()), players(w, a))), expected, atol=ROUNDING)
+    np.testing.assert_allclose(
+        flat(velocity(LinearQuadratic(losses.Minimax()), players(w, a))), expected, atol=ROUNDING
+    )
 
 
 @pytest.mark.parametrize("half_width", [0.5, 1.0, 2.0])
@@ -121,13 +122,17 @@ def test_a_mirrored_generator_moves_as_its_mirror_image():
 @pytest.mark.parametrize(("psi", "theta"), POINTS)
 def test_dirac_minimax_is_the_closed_form(psi, theta):
     s = sigmoid(-theta * psi)
-    np.testing.assert_allclose(flat(velocity(Dirac(losses.Minimax()), players(psi, theta))), [theta * s, -psi * s], atol=ROUNDING)
+    np.testing.assert_allclose(
+        flat(velocity(Dirac(losses.Minimax()), players(psi, theta))), [theta * s, -psi * s], atol=ROUNDING
+    )
 
 
 @pytest.mark.parametrize(("psi", "theta"), POINTS)
 def test_dirac_non_saturating_pays_the_generator_by_the_opposite_score(psi, theta):
     expected = [theta * sigmoid(-theta * psi), -psi * sigmoid(theta * psi)]
-    np.testing.assert_allclose(flat(velocity(Dirac(losses.NonSaturating()), players(psi, theta))), expected, atol=ROUNDING)
+    np.testing.assert_allclose(
+        flat(velocity(Dirac(losses.NonSaturating()), players(psi, theta))), expected, atol=ROUNDING
+    )
 
 
 def test_bilinear_rotates_with_the_singular_values():
@@ -331,7 +336,10 @@ def test_own_gradients_are_preferred():
     ("function", "message"),
     [
         (lambda y, args: (y.discriminator, y.generator), "`losses` must return `Players`, but returned tuple"),
-        (lambda y, args: Players(jnp.ones(3), 0.0), r"`losses` must return scalars, but returned shapes \(3,\) and \(\)"),
+        (
+            lambda y, args: Players(jnp.ones(3), 0.0),
+            r"`losses` must return scalars, but returned shapes \(3,\) and \(\)",
+        ),
     ],
 )
 def test_losses_of_another_form_are_refused(function, message, monkeypatch):

@@ -12,13 +12,13 @@ from gan_ode import games, losses
 from gan_ode.fields import GameField
 from gan_ode.games import Dirac, LinearQuadratic, Players
 from gan_ode.regularizers import AbstractPenalty, GradientNorm, Penalized, R1
-
 from tests.catalogue import damped_linear_quadratic, flat, gan, LOSSES, players, sigmoid
 
 # Sums of some ten terms: measured 4e-16.
 ROUNDING = 1e-13
 # Quadrature against the same quadrature, of networks: measured 2e-16.
 SHEAR = 1e-12
+
 
 @eqx.filter_jit
 def velocity(game, y, args=None):
@@ -43,7 +43,9 @@ coordinates = st.floats(-3, 3, allow_subnormal=False)
 def test_the_damped_linear_quadratic_wasserstein_field_is_a_polynomial(w, a, eta):
     game = Penalized(LinearQuadratic(losses.Wasserstein()), GradientNorm(eta))
     expected = damped_linear_quadratic(np.array([w, a]), eta)
-    np.testing.assert_allclose(flat(velocity(game, players(w, a))), expected, atol=ROUNDING * (1 + np.abs(expected).max()))
+    np.testing.assert_allclose(
+        flat(velocity(game, players(w, a))), expected, atol=ROUNDING * (1 + np.abs(expected).max())
+    )
 
 
 def _plain_shear(game, y, args, eta):
@@ -167,7 +169,9 @@ def test_penalties_nest_in_either_order():
 @pytest.mark.parametrize(("penalty", "name"), [(GradientNorm, "eta"), (R1, "gamma")])
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_a_weight_that_is_negative_or_not_finite_is_refused(penalty, name, bad):
-    with pytest.raises(ValueError, match=f"`{name}` must be at least 0 and finite, but is {bad}. A negative weight undoes"):
+    with pytest.raises(
+        ValueError, match=f"`{name}` must be at least 0 and finite, but is {bad}. A negative weight undoes"
+    ):
         penalty(bad)
 
 

@@ -59,8 +59,8 @@ def classify(
     A flow is solved at two tolerances, a hundredfold apart (tenfold in float32), and refined until what they say
     agrees: a loose solver damps cycles, or blows them up. An update's orbit needs no refinement. The orbit is then read
     over windows of doubling length: it converges if its motion dies out at a stable equilibrium (or on a continuum of
-    them), or keeps shrinking at a steady exponential or algebraic rate; cycles if it returns to itself after many turns;
-    diverges if it blows up or keeps growing. The speed alone decides nothing.
+    them), or keeps shrinking at a steady exponential or algebraic rate; it cycles if it returns to itself after many
+    turns; it diverges if it blows up or keeps growing. The speed alone decides nothing.
 
     Args:
         field: The field.
@@ -78,7 +78,7 @@ def classify(
     """
     if _checks.is_traced((field, y0, args)):
         raise ValueError("`field` and `y0` must be concrete for a verdict in words: call `classify` outside `jax.jit`.")
-    stages = _durations(field, y0, args) if duration is None else (float(duration),)
+    stages = _durations(field, y0, args) if duration is None else (float(np.asarray(duration)),)
     verdict = Verdict("undecided", "not followed", 0.0)
     for length in stages:
         if update is None:
@@ -229,9 +229,9 @@ def _linear(
 def _stability(growth: np.ndarray, itemsize: int) -> str:
     zero = np.sqrt(np.finfo(np.float32 if itemsize == 4 else np.float64).eps) * np.max(np.abs(growth), initial=0.0)
     moving = growth[np.abs(growth) > zero]
-    if len(moving) == 0 or np.any(moving.real > zero):
+    if len(moving) == 0 or np.any(np.real(moving) > zero):
         return "unstable" if len(moving) else "none"
-    if not np.all(moving.real < -zero):
+    if not np.all(np.real(moving) < -zero):
         return "center"
     return "stable" if len(moving) == len(growth) and equilibrium_type(moving).startswith("stable") else "continuum"
 

@@ -93,12 +93,13 @@ def convergence(
     Raises:
         ValueError: If a step size does not divide the duration, or the ladder is too short.
     """
-    ladder, counts = _ladder(np.asarray(step_sizes, float), float(duration))
+    length = float(np.asarray(duration))
+    ladder, counts = _ladder(np.asarray(step_sizes, float), length)
     orbits = _orbits(update, field, y0, jnp.asarray(ladder, _tree.dtype(y0)), int(counts.max()), args)
     times = [h * np.arange(count + 1) for h, count in zip(ladder, counts, strict=True)]
     # Times of different rungs that are the same but for rounding are one.
-    union, rows = np.unique(np.round(np.concatenate(times) / duration, 12), return_inverse=True)
-    exact = flow(reference or field, y0, jnp.asarray(union * float(duration)), args=args, rtol=rtol)
+    union, rows = np.unique(np.round(np.concatenate(times) / length, 12), return_inverse=True)
+    exact = flow(reference or field, y0, jnp.asarray(union * length), args=args, rtol=rtol)
     splits = np.split(rows, np.cumsum([len(t) for t in times])[:-1])
     errors = jnp.stack([_largest(exact, orbits, i, row) for i, row in enumerate(splits)])
     slopes = jnp.diff(jnp.log(errors)) / jnp.diff(jnp.log(jnp.asarray(ladder)))

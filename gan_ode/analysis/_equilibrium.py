@@ -65,7 +65,8 @@ def find_equilibrium(
     size = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     if solver is None:
         usual = _TOLERANCE[jnp.result_type(float).itemsize]
-        solver = optx.LevenbergMarquardt(usual if rtol is None else rtol, usual if atol is None else atol)
+        tolerances: Any = (usual if rtol is None else rtol, usual if atol is None else atol)
+        solver = optx.LevenbergMarquardt(*tolerances)
     equilibrium = _find(field, y0, args, solver, max_steps, _SMALL_RESIDUAL[size])
     if not throw:
         return equilibrium

@@ -112,7 +112,7 @@ def _returns(ts: np.ndarray, points: np.ndarray, velocities: np.ndarray, start: 
     heights = (points[start:] - origin) @ normal
     upward = np.nonzero((heights[:-1] < 0) & (heights[1:] >= 0))[0] + start
     size = _diameter(points[start:])
-    crossings = [_crossing(ts, points, velocities, i, origin, normal) for i in upward]
+    crossings = [_crossing(ts, points, velocities, int(i), origin, normal) for i in upward]
     near = [(t, y) for t, y in crossings if np.linalg.norm(y - origin) < 0.25 * size]
     if not near:
         return 0, float("nan"), float("nan")

@@ -25,15 +25,19 @@ def equilibrium_type(eigenvalues: Complex[Array | np.ndarray, " n"]) -> Equilibr
     Raises:
         ValueError: If an eigenvalue is not finite.
     """
-    values = np.asarray(eigenvalues)
+    values = np.asarray(eigenvalues, complex)
     if not np.all(np.isfinite(values)):
         raise ValueError("`eigenvalues` must be finite, but some are not: is the state an equilibrium of the field?")
-    zero = np.sqrt(np.finfo(values.real.dtype).eps) * np.max(np.abs(values), initial=0.0)
+    rounding = np.finfo(np.asarray(eigenvalues).dtype).eps
+    zero = np.sqrt(rounding) * np.max(np.abs(values), initial=0.0)
     if np.any(np.abs(values) <= zero):
         return "degenerate"
-    shape = "focus" if np.any(np.abs(values.imag) > zero) else "node"
-    if np.all(values.real < -zero):
-        return f"stable {shape}"
-    if np.any(values.real > zero):
-        return "saddle" if np.any(values.real < -zero) else f"unstable {shape}"
-    return "center"
+    turns = bool(np.any(np.abs(np.imag(values)) > zero))
+    decays, grows = np.real(values) < -zero, np.real(values) > zero
+    if np.all(decays):
+        return "stable focus" if turns else "stable node"
+    if not np.any(grows):
+        return "center"
+    if np.any(decays):
+        return "saddle"
+    return "unstable focus" if turns else "unstable node"

@@ -15,8 +15,8 @@ class Dirac(AbstractSampledGame):
     $\dot\psi = \theta f'(\theta\psi)$, $\dot\theta = -\psi f'(\theta\psi)$; the state is
     `Players(discriminator=psi, generator=theta)` and the only equilibrium is the origin. The eigenvalues there are
     $\pm i f'(0)$: no loss of this form damps the rotation, since the data's support is a point where the curvature
-    $f''(0)$ has nothing to act on. `Minimax` and `Wasserstein` keep $\theta^2 + \psi^2$; `NonSaturating` converges, but only
-    algebraically.
+    $f''(0)$ has nothing to act on. `Minimax` and `Wasserstein` keep $\theta^2 + \psi^2$; `NonSaturating` converges,
+    but only algebraically.
 
     The sign of $\psi$ is Mescheder's: $D(x) = -\psi x$ scores data, $\psi x$ generated samples.
 

@@ -10,7 +10,7 @@ from ..distributions import Quadrature
 from ..losses import AbstractLoss
 from ._game import AbstractGame, Players
 
-Points: TypeAlias = Float[Array, "num *event"] | Quadrature
+Points: TypeAlias = Float[Array, "_ ..."] | Quadrature
 Batch: TypeAlias = tuple[Points, Points]
 """Data and latent points: `(data, latent)`, each an array of equally weighted samples or a `Quadrature`."""
 

@@ -19,7 +19,7 @@ from ._background import draw_nullclines, draw_speed, draw_streamlines
 from ._curves import draw_arrows, draw_flow, draw_starts, draw_updates, time_norm
 from ._equilibria import draw_equilibria
 from ._plane import limits, members, Path, path, Plane, players_point, players_state, velocities, Window, window
-from ._style import BLUE, TIME
+from ._style import TIME
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _draw_rules(ax: Axes, rules: Mapping[str, list[Path]]) -> tuple[Line2D, ...]
 
 def _flow_entry(lines: LineCollection) -> Line2D:
     """A line in a middle color: a legend has no room for the whole scale."""
-    color = BLUE if lines.get_array() is None else TIME(0.35)
+    color: Any = np.asarray(lines.get_edgecolor())[0] if lines.get_array() is None else TIME(0.35)
     return Line2D(
         [], [], color=color, linewidth=np.ravel(lines.get_linewidth())[0], zorder=3, label=str(lines.get_label())
     )

@@ -71,9 +71,9 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
             t0, t1, y0, _tree.where(finite, y1_candidate, y0), args, _tree.where(finite, y_error, jnp.inf), error_order,
             inner,
         )  # fmt: skip
-        size = t_to - t_from
+        size = jnp.asarray(t_to - t_from)
         least = jnp.where(keep, 0, 4 * jnp.finfo(size.dtype).eps * jnp.abs(t_from))
-        stuck = size <= least
+        stuck = jnp.less_equal(size, least)
         result = diffrax.RESULTS.where(stuck, diffrax.RESULTS.dt_min_reached, result)
         return keep, t_from, t_to, jump, (inner, Trial(size, ~finite, unsolved, stuck)), result
 

@@ -117,19 +117,21 @@ def _adaptive(
             f"`stepsize_controller` must be adaptive, but is {controller!r}: for a fixed step give `step_size=`."
         )
     clipped = controller if step_ts is None else diffrax.ClipStepSizeController(controller, step_ts=step_ts)
-    return Guarded(clipped, controller.rtol, controller.atol, controller.norm)
+    return Guarded(controller=clipped, rtol=controller.rtol, atol=controller.atol, norm=controller.norm)
 
 
 def _tolerance(name: str, value: RealScalarLike, dtype: DTypeLike, zero: bool = False) -> Array:
     least = _LEAST_TOLERANCE[max(jnp.dtype(dtype).itemsize, 4)]
-    if not _checks.is_traced(value):
-        if not np.isfinite(value) or value < 0 or (value == 0 and not zero):
-            raise ValueError(f"`{name}` must be above 0 and finite, but is {value}: 1e-8 is usual, 1e-5 in float32.")
-        if 0 < value < least:
-            raise ValueError(
-                f"`{name}` must be at least {least:g} in {jnp.dtype(dtype)}, but is {value:g}: below that rounding is "
-                "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
-            )
+    if _checks.is_traced(value):
+        return jnp.asarray(value, dtype)
+    number = float(np.asarray(value))
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(f"`{name}` must be above 0 and finite, but is {number}: 1e-8 is usual, 1e-5 in float32.")
+    if 0 < number < least:
+        raise ValueError(
+            f"`{name}` must be at least {least:g} in {jnp.dtype(dtype)}, but is {number:g}: below that rounding is "
+            "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
+        )
     return jnp.asarray(value, dtype)
 
 

@@ -43,7 +43,8 @@ def _parameter(path: str, leaf: Any) -> Array:
             "`.astype(float)`; integers that are no parameters do not belong in the state."
         )
     if not _checks.is_traced(array) and not np.all(np.isfinite(array)):
-        raise ValueError(f"{name} must be finite, but holds {array[~np.isfinite(array)].ravel()[0]}: check the start.")
+        values = np.ravel(array)
+        raise ValueError(f"{name} must be finite, but holds {values[~np.isfinite(values)][0]}: check the start.")
     return array
 
 
@@ -68,8 +69,8 @@ def times(ts: Any, dtype: DTypeLike) -> Float[Array, " times"]:
     if np.any(np.diff(values) <= 0):
         first = int(np.argmax(np.diff(values) <= 0))
         raise ValueError(
-            f"`ts` must increase, but goes from {values[first]} to {values[first + 1]} at index {first}: sort the times "
-            f"and drop repeated ones ({values.dtype} tells them apart only above its resolution)."
+            f"`ts` must increase, but goes from {values[first]} to {values[first + 1]} at index {first}: sort the "
+            f"times and drop repeated ones ({values.dtype} tells them apart only above its resolution)."
         )
     return ts
 

@@ -1,0 +1,557 @@
+"""Following a field in continuous time: reference states, named outcomes, and what is refused.
+
+Each new combination of options compiles for some seconds, so the tests share fields, shapes and options; which problem
+of the zoo is solved is an argument of one field.
+"""
+
+import contextlib
+import functools
+import math
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import optimistix as optx
+import pytest
+
+from gan_ode import flow, games, losses, RESULTS
+from gan_ode.fields import GameField
+from gan_ode.games import Players
+from gan_ode.regularizers import GradientNorm, Penalized
+from gan_ode.simulate import OUTCOMES, SolveFailed
+from tests.catalogue import flat, players, squared_radius, wasserstein_energy
+
+# The references.
+
+TIGHT = 1e-10
+# Global error at tolerance 1e-10; measured up to 3e-9.
+SOLVER_ERROR = 1e-8
+SOLVERS = {"Tsit5": diffrax.Tsit5(), "Dopri8": diffrax.Dopri8(), "Kvaerno5": diffrax.Kvaerno5()}
+
+PLAIN = GameField(games.LinearQuadratic(losses.Wasserstein()))
+DAMPED = GameField(Penalized(games.LinearQuadratic(losses.Wasserstein()), GradientNorm(0.5)))
+DIRAC = GameField(games.Dirac(losses.Minimax()))
+
+# Period of the linear-quadratic Wasserstein orbit through (w0, 1).
+PERIODS = {0.01: 9.4249350411, 0.1: 9.4404924353, 0.5: 9.8210374784, 1.0: 11.0277823435}
+
+
+def three_games(t, y, args):
+    """Three fields side by side, so that a solver compiles once for all."""
+    return [field(t, part, args) for field, part in zip((PLAIN, DAMPED, DIRAC), y, strict=True)]
+
+
+@functools.cache
+def references(solver, w0=0.5):
+    """The three games from (w0, 1), (0.5, 1) and (1, 1) at 0, 1, one period and last 12."""
+    y0 = [players(w0, 1.0), players(0.5, 1.0), players(1.0, 1.0)]
+    ts = jnp.array([0.0, 1.0, PERIODS[w0], 12.0] if w0 != 0.5 else [0.0, 1.0, PERIODS[w0], 10.0])
+    return flow(three_games, y0, ts, solver=SOLVERS[solver], rtol=TIGHT, atol=TIGHT, exact_times=True)
+
+
+def state(orbit, game, time):
+    return flat(jax.tree.map(lambda leaf: leaf[time], orbit.ys[game]))
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize(
+    ("game", "time", "expected"),
+    [
+        (0, 1, [0.367293670589203, 1.356430703308359]),
+        (0, 3, [0.4963002867477783, 1.061314714974532]),
+        (1, 1, [0.3917942236460088, 1.266926128028722]),
+        # Given as (theta, psi).
+        (2, 1, [1.2366514665614, 0.6860708055671353]),
+        (2, 3, [-1.346679263983364, 0.4318043074787771]),
+    ],
+)
+def test_the_reference_states_are_reached(solver, game, time, expected):
+    np.testing.assert_allclose(state(references(solver), game, time), expected, atol=SOLVER_ERROR)
+
+
+@pytest.mark.parametrize("w0", PERIODS)
+def test_an_orbit_of_the_wasserstein_game_is_back_after_its_period(w0):
+    np.testing.assert_allclose(state(references("Tsit5", w0), 0, 2), [w0, 1.0], atol=SOLVER_ERROR)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_invariants_are_kept_and_the_penalty_lowers_the_energy(solver):
+    orbit = references(solver)
+    plain, damped = ([wasserstein_energy(state(orbit, game, n)) for n in range(4)] for game in (0, 1))
+    np.testing.assert_allclose(plain, plain[0], atol=SOLVER_ERROR)
+    np.testing.assert_allclose([squared_radius(state(orbit, 2, n)) for n in range(4)], 2, atol=SOLVER_ERROR)
+    assert np.all(np.diff(damped) < 0)
+    assert min(damped) > 0.25
+
+
+def test_an_orbit_says_what_it_is():
+    orbit = references("Tsit5")
+    assert orbit.outcome == OUTCOMES.ok
+    assert orbit.result == RESULTS.successful
+    np.testing.assert_array_equal(orbit.ts, [0.0, 1.0, PERIODS[0.5], 10.0])
+    assert np.all(orbit.reached)
+    assert orbit.final_time == 10.0
+    assert flat(orbit.final_state).tolist() == flat(jax.tree.map(lambda leaf: leaf[-1], orbit.ys)).tolist()
+    assert orbit.stats["num_steps"] == orbit.stats["num_accepted_steps"] + orbit.stats["num_rejected_steps"]
+    assert orbit.stats["num_accepted_steps"] > 10
+
+
+# The zoo: scalar problems with known ends, all in one field.
+
+PROBLEMS = {
+    "decay": lambda t, y: -y,
+    "square": lambda t, y: y**2,
+    "sliding": lambda t, y: -jnp.sign(y),
+    "not_a_number_after_a_half": lambda t, y: jnp.where(t > 0.5, jnp.nan, jnp.ones_like(y)),
+    "exponential_trap": lambda t, y: -jnp.exp(y),
+    "sinh_trap": lambda t, y: -jnp.sinh(y),
+    "fast": lambda t, y: 200 * jnp.cos(200 * t) * jnp.ones_like(y),
+    "growth": lambda t, y: y,
+}
+
+
+def zoo(t, y, problem):
+    return jax.lax.switch(problem, list(PROBLEMS.values()), t, y)
+
+
+def solve(problem, start, ts, **options):
+    return flow(zoo, jnp.asarray(start), jnp.asarray(ts), args=jnp.asarray(list(PROBLEMS).index(problem)), **options)
+
+
+def test_decay_is_an_exponential():
+    orbit = solve("decay", 2.0, [0.0, 0.7, 3.0])
+    # Measured 3e-9 at the default tolerance of 1e-8.
+    np.testing.assert_allclose(orbit.ys, 2 * np.exp([0, -0.7, -3.0]), atol=5e-8)
+
+
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9])
+def test_the_error_follows_the_tolerance(tolerance):
+    orbit = solve("decay", 1.0, [0.0, 0.7, 3.0], rtol=tolerance, atol=tolerance)
+    error = np.max(np.abs(orbit.ys - np.exp([0, -0.7, -3.0])))
+    assert 1e-4 * tolerance < error < 30 * tolerance
+
+
+def test_a_blow_up_is_a_result_with_its_time():
+    # y = 1 / (1 - t).
+    orbit = solve("square", 1.0, [0.0, 0.5, 2.0])
+    assert orbit.outcome == OUTCOMES.blow_up
+    np.testing.assert_allclose(orbit.final_time, 1.0, atol=1e-6)
+    np.testing.assert_allclose(orbit.ys[:2], [1.0, 2.0], rtol=1e-6)
+    assert orbit.reached.tolist() == [True, True, False]
+    assert np.isposinf(orbit.ys[2])
+    assert orbit.final_state > 1e6
+
+
+def test_exponential_growth_is_no_blow_up():
+    orbit = solve("growth", 1.0, [0.0, 10.0, 40.0])
+    assert orbit.outcome == OUTCOMES.ok
+    np.testing.assert_allclose(orbit.ys, np.exp([0.0, 10.0, 40.0]), rtol=1e-5)
+
+
+def test_sliding_on_a_discontinuity_is_a_step_collapse():
+    orbit = solve("sliding", 0.5, [0.0, 0.25, 1.0], throw=False)
+    assert orbit.outcome == OUTCOMES.step_collapse
+    np.testing.assert_allclose(orbit.final_time, 0.5, atol=1e-6)
+    np.testing.assert_allclose(orbit.ys[:2], [0.5, 0.25], rtol=1e-6)
+
+
+def test_a_field_that_stops_being_a_number_is_named_with_its_time():
+    orbit = solve("not_a_number_after_a_half", 0.0, [0.0, 0.25, 1.0], throw=False)
+    assert orbit.outcome == OUTCOMES.nonfinite_field
+    np.testing.assert_allclose(orbit.final_time, 0.5, atol=1e-6)
+    np.testing.assert_allclose(orbit.final_state, 0.5, atol=1e-6)
+
+
+def test_a_start_in_the_far_future_is_a_matter_of_time_resolution():
+    orbit = solve("decay", 1.0, [1e16, 1e16 + 4, 1e16 + 10], throw=False)
+    assert orbit.outcome == OUTCOMES.time_resolution
+
+
+def test_running_out_of_steps_is_named():
+    # sin(200 t) needs some ten steps for each of 32 turns.
+    orbit = solve("fast", 0.0, [0.0, 0.5, 1.0], max_steps=64, throw=False)
+    assert orbit.outcome == OUTCOMES.max_steps
+    assert orbit.stats["num_steps"] == 64
+    np.testing.assert_allclose(orbit.final_state, np.sin(200 * orbit.final_time), atol=1e-6)
+    enough = solve("fast", 0.0, [0.0, 0.5, 1.0], throw=False)
+    assert enough.outcome == OUTCOMES.ok
+    np.testing.assert_allclose(enough.ys, np.sin([0, 100, 200]), atol=1e-5)
+
+
+def test_a_failed_solve_raises_with_what_was_computed():
+    with pytest.raises(SolveFailed, match=r"discontinuous .* Reached t = 0\.5.*`error\.orbit`") as caught:
+        solve("sliding", 0.5, [0.0, 0.25, 1.0])
+    orbit = caught.value.orbit
+    assert orbit.outcome == OUTCOMES.step_collapse
+    np.testing.assert_allclose(orbit.trim().ys, [0.5, 0.25], rtol=1e-6)
+    assert orbit.trim().ts.tolist() == [0.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("problem", "start", "exact"),
+    [
+        # d(e^-y)/dt = 1.
+        ("exponential_trap", 50.0, lambda t: -np.log(t + np.exp(-50.0))),
+        # d(log tanh(y/2))/dt = -1.
+        ("sinh_trap", 30.0, lambda t: 2 * np.arctanh(np.exp(-t) * np.tanh(15.0))),
+    ],
+)
+def test_a_trial_step_that_overflows_is_retried(problem, start, exact):
+    # The first trial step of 0.1 is infinite; without a guard every later one is rejected.
+    ts = np.array([0.0, 0.3, 2.0])
+    orbit = solve(problem, start, ts, dt0=0.1)
+    assert orbit.outcome == OUTCOMES.ok
+    # Relative to a start of 30 to 50: measured 1e-8.
+    np.testing.assert_allclose(orbit.ys[1:], exact(ts[1:]), atol=1e-6)
+
+
+def test_members_of_a_batch_have_their_own_outcomes():
+    names = ["decay", "square", "sliding"]
+    problems = jnp.array([list(PROBLEMS).index(name) for name in names])
+    many = jax.jit(jax.vmap(lambda y, problem: flow(zoo, y, jnp.array([0.0, 0.25, 2.0]), args=problem, throw=False)))
+    orbit = many(jnp.array([1.0, 1.0, 0.5]), problems)
+    for n, outcome in enumerate((OUTCOMES.ok, OUTCOMES.blow_up, OUTCOMES.step_collapse)):
+        assert (orbit.outcome == outcome).tolist() == [m == n for m in range(3)]
+    np.testing.assert_allclose(orbit.ys[:, 1], [np.exp(-0.25), 1 / 0.75, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(orbit.ys[0, 2], np.exp(-2.0), rtol=1e-6)
+    assert orbit.reached[:, 2].tolist() == [True, False, False]
+
+
+def test_a_failed_solve_raises_under_jit_when_it_runs():
+    failing = eqx.filter_jit(lambda y: solve("sliding", y, [0.0, 0.25, 1.0]).ys)
+    with pytest.raises(RuntimeError, match="steps became too small"):
+        jax.block_until_ready(failing(jnp.array(0.5)))
+
+
+def test_other_times_starts_and_tolerances_do_not_compile_again():
+    traces = []
+
+    def counted(t, y, args):
+        traces.append(t)
+        return -args * y
+
+    for rate in (1.0, 2.0, 3.0):
+        ts = jnp.array([0.0, 0.5, rate])
+        orbit = flow(counted, jnp.asarray(rate), ts, args=jnp.asarray(rate), rtol=10 ** (-5 - rate))
+        np.testing.assert_allclose(orbit.ys, rate * np.exp(-rate * ts), atol=1e-5)
+        if rate == 1.0:
+            compiled = len(traces)
+    assert len(traces) == compiled
+
+
+# Fixed steps.
+
+
+def test_fixed_euler_steps_are_the_recursion():
+    orbit = solve("decay", 1.0, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1)
+    np.testing.assert_allclose(orbit.ys, [1.0, 0.9**5, 0.9**10], rtol=1e-12)
+    assert orbit.stats["num_accepted_steps"] == 10
+    assert orbit.outcome == OUTCOMES.ok
+
+
+def test_a_fixed_step_blow_up_is_a_result():
+    orbit = solve("square", 1e9, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1)
+    assert orbit.outcome == OUTCOMES.blow_up
+    # Squares at every step: 1e9, 1e17, 1e33, 1e65, 1e129 and then past 1e154.
+    np.testing.assert_allclose(orbit.final_time, 0.5, rtol=1e-6)
+
+
+def test_a_fixed_step_through_a_field_that_is_not_a_number_says_so():
+    orbit = solve("not_a_number_after_a_half", 0.0, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1, throw=False)
+    assert orbit.outcome in (OUTCOMES.nonfinite_field, OUTCOMES.blow_up)
+    assert not np.all(orbit.reached)
+
+
+def test_implicit_equations_without_a_solution_are_a_failed_root_find():
+    # Implicit Euler on y' = y^2 from 1 with h = 1: y = 1 + y^2 has no real root.
+    orbit = solve(
+        "square", 1.0, [0.0, 1.0, 2.0], solver=diffrax.ImplicitEuler(), step_size=1.0, rtol=1e-8, atol=1e-8, throw=False
+    )
+    assert orbit.outcome == OUTCOMES.root_find_failed
+    assert orbit.reached.tolist() == [True, False, False]
+
+
+def test_fixed_implicit_steps_are_the_recursion():
+    orbit = solve("decay", 1.0, [0.0, 1.0, 2.0], solver=diffrax.ImplicitEuler(), step_size=1.0, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(orbit.ys, [1.0, 0.5, 0.25], atol=1e-8)
+
+
+# float32, and stiff.
+
+
+def test_a_stiff_field_in_float32_is_solved_in_few_implicit_steps():
+    # Rates 1 and 10^4; explicit steps would take more than 10^5.
+    rates = jnp.array([1.0, 1e4], jnp.float32)
+    orbit = flow(
+        lambda t, y, args: -args * (y - jnp.ones_like(y)), jnp.zeros(2, jnp.float32), jnp.array([0.0, 1.0, 50.0], jnp.float32),
+        args=rates, solver=diffrax.Kvaerno5(), rtol=1e-4, atol=1e-4,
+    )  # fmt: skip
+    assert orbit.outcome == OUTCOMES.ok
+    assert orbit.ys.dtype == orbit.ts.dtype == jnp.float32
+    assert orbit.stats["num_steps"] < 100
+    # Global error at tolerance 1e-4: measured 2e-5.
+    np.testing.assert_allclose(orbit.ys[1:], [[1 - np.exp(-1.0), 1.0], [1.0, 1.0]], atol=5e-4)
+
+
+# What may be asked for.
+
+
+def test_dense_output_is_the_solution_between_the_saved_times():
+    orbit = solve("decay", 1.0, [0.0, 0.7, 3.0], dense=True, max_steps=256)
+    times = jnp.array([0.1, 1.3, 2.9])
+    np.testing.assert_allclose(jax.jit(jax.vmap(orbit.evaluate))(times), np.exp(-times), atol=1e-7)
+
+
+def test_without_dense_output_an_orbit_does_not_interpolate():
+    with pytest.raises(ValueError, match=r"`orbit` has no dense output: ask for it by `flow\(\.\.\., dense=True\)`"):
+        solve("decay", 2.0, [0.0, 0.7, 3.0]).evaluate(0.5)
+
+
+def test_exact_times_avoid_the_error_of_interpolation():
+    ts = np.array([0.0, 0.1737, 1.0])
+    options = {"solver": diffrax.Dopri8(), "rtol": 1e-7, "atol": 1e-7}
+    between = solve("fast", 0.0, ts, **options)
+    on = solve("fast", 0.0, ts, exact_times=True, **options)
+    errors = [abs(orbit.ys[1] - np.sin(200 * ts[1])) for orbit in (between, on)]
+    # Measured 4e-6 and 6e-8.
+    assert errors[1] < 0.3 * errors[0]
+
+
+def test_an_event_stops_where_its_root_is():
+    event = diffrax.Event(
+        {"half": lambda t, y, args, **kwargs: y - 0.5, "never": lambda t, y, args, **kwargs: y + 1.0},
+        optx.Newton(1e-12, 1e-12),
+    )  # fmt: skip
+    orbit = solve("decay", 1.0, [0.0, 0.25, 3.0], events=event)
+    assert orbit.outcome == OUTCOMES.event
+    assert orbit.result == RESULTS.event_occurred
+    # The dense output between steps has an error of about the tolerance.
+    np.testing.assert_allclose(orbit.final_time, math.log(2), atol=1e-6)
+    np.testing.assert_allclose(orbit.final_state, 0.5, atol=1e-6)
+    assert {name: bool(hit) for name, hit in orbit.event_mask.items()} == {"half": True, "never": False}
+    assert orbit.reached.tolist() == [True, True, False]
+
+
+def test_a_condition_stops_at_the_end_of_the_step_in_which_it_comes_true():
+    orbit = solve("decay", 1.0, [0.0, 0.25, 3.0], events=lambda t, y, args, **kwargs: y < 0.5)
+    assert orbit.outcome == OUTCOMES.event
+    assert orbit.event_mask
+    assert math.log(2) <= orbit.final_time < 1.2
+    np.testing.assert_allclose(orbit.final_state, np.exp(-orbit.final_time), atol=1e-6)
+
+
+def test_a_controller_takes_the_place_of_the_tolerances():
+    loose = solve("decay", 1.0, [0.0, 0.7, 3.0], stepsize_controller=diffrax.PIDController(rtol=1e-3, atol=1e-3))
+    same = solve("decay", 1.0, [0.0, 0.7, 3.0], rtol=1e-3, atol=1e-3)
+    tight = solve("decay", 1.0, [0.0, 0.7, 3.0])
+    assert loose.stats["num_steps"] < tight.stats["num_steps"] / 2
+    np.testing.assert_allclose(loose.ys, same.ys, atol=1e-2)
+
+
+def test_progress_is_shown_only_on_request(capfd):
+    solve("decay", 2.0, [0.0, 0.7, 3.0])
+    assert capfd.readouterr() == ("", "")
+    solve("decay", 2.0, [0.0, 0.7, 3.0], progress_meter=True)
+    jax.effects_barrier()
+    shown = capfd.readouterr()
+    assert "100.00%" in shown.out + shown.err
+
+
+# What is refused.
+
+TS = jnp.array([0.0, 1.0, 2.0])
+ONE = jnp.ones(())
+
+
+def decay(t, y, args):
+    return jax.tree.map(jnp.negative, y)
+
+
+REFUSED = {
+    "a negative step size": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Heun(), step_size=-0.1),
+        "`step_size` must be above 0",
+    ),
+    "a step size of zero": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Heun(), step_size=0.0),
+        "`step_size` must be above 0",
+    ),
+    "a step size that is not a number": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Heun(), step_size=jnp.nan),
+        "`step_size` must be above 0 and finite",
+    ),
+    "a step size that does not divide": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Heun(), step_size=0.3),
+        "`step_size` must divide the time from first to last, 2, but 0.3 goes into it 6.667 times: take 0.285714.*`iterate`",
+    ),
+    "a step size and a first step": (
+        lambda: flow(decay, ONE, TS, step_size=0.1, dt0=0.1),
+        "`step_size` fixes every step",
+    ),
+    "a step size and a controller": (
+        lambda: flow(decay, ONE, TS, step_size=0.1, stepsize_controller=diffrax.PIDController(1e-3, 1e-3)),
+        "`step_size` fixes every step: leave out `stepsize_controller`",
+    ),
+    "a step size and exact times": (
+        lambda: flow(decay, ONE, TS, step_size=0.1, exact_times=True),
+        "`step_size` fixes every",
+    ),
+    "fewer steps than fixed ones": (
+        lambda: flow(decay, ONE, TS, step_size=0.1, max_steps=5),
+        "`max_steps` must be at least the 20 steps of `step_size`, but is 5",
+    ),
+    "a first step below zero": (lambda: flow(decay, ONE, TS, dt0=-0.1), "`dt0` must be above 0 .* Leave it out"),
+    "no steps": (lambda: flow(decay, ONE, TS, max_steps=0), "`max_steps` must be at least 1, but is 0"),
+    "half a step": (lambda: flow(decay, ONE, TS, max_steps=1.5), "`max_steps` must be a whole number, but is 1.5"),
+    "times that decrease": (
+        lambda: flow(decay, ONE, jnp.array([0.0, 2.0, 1.0])),
+        "`ts` must increase, but goes from 2.0 to 1.0 at index 1: sort the times",
+    ),
+    "times that repeat": (
+        lambda: flow(decay, ONE, jnp.array([0.0, 1.0, 1.0])),
+        "`ts` must increase, but goes from 1.0 to 1.0",
+    ),
+    "no times": (
+        lambda: flow(decay, ONE, jnp.array([])),
+        r"`ts` must be one axis of at least two times, but has shape \(0,\)",
+    ),
+    "one time": (
+        lambda: flow(decay, ONE, jnp.array([1.0])),
+        r"`ts` must be one axis of at least two .* `jnp\.linspace",
+    ),
+    "a last time only": (lambda: flow(decay, ONE, jnp.array(1.0)), r"`ts` must be one axis .* has shape \(\)"),
+    "times that are not numbers": (
+        lambda: flow(decay, ONE, jnp.array([0.0, jnp.nan])),
+        "`ts` must be finite, but holds nan",
+    ),
+    "times that never come": (
+        lambda: flow(decay, ONE, jnp.array([0.0, jnp.inf])),
+        "`ts` must be finite, but holds inf",
+    ),
+    "times that float32 cannot tell apart": (
+        lambda: flow(decay, jnp.ones((), jnp.float32), jnp.array([1.0, 1.0 + 1e-9])),
+        "`ts` must increase.*float32 tells them apart only above its resolution",
+    ),
+    "a start that is not a number": (
+        lambda: flow(decay, players(1.0, jnp.nan), TS),
+        "`y0.generator` must be finite, but holds nan: check the start",
+    ),
+    "an infinite start": (lambda: flow(decay, jnp.array([1.0, -jnp.inf]), TS), "`y0` must be finite, but holds -inf"),
+    "an empty start": (lambda: flow(decay, (), TS), "`y0` must hold at least one array"),
+    "integer parameters": (
+        lambda: flow(decay, players(1, 2, int), TS),
+        "`y0.discriminator` must be of a real floating dtype, but is int64: write 1.0 instead of 1",
+    ),
+    "complex parameters": (
+        lambda: flow(decay, ONE + 1j, TS),
+        "`y0` must be of a real floating dtype, but is complex128",
+    ),
+    "parameters of two dtypes": (
+        lambda: flow(decay, Players(jnp.ones((), jnp.float32), ONE), TS),
+        "`y0` must have one dtype, but has float32 and float64: cast one",
+    ),
+    "a module with its activation": (
+        lambda: flow(decay, eqx.nn.MLP(1, 1, 2, 1, key=jax.random.key(0)), TS),
+        r"`y0.*activation.*` must be a floating-point array.*`equinox\.partition\(module, equinox\.is_inexact_array\)`",
+    ),
+    "a state of another structure": (
+        lambda: flow(lambda t, y, args: (y, y), ONE, TS),
+        "`y0` must have the structure of the field's velocity.*for a game both are `Players`",
+    ),
+    "a state of another shape": (
+        lambda: flow(lambda t, y, args: Players(y.discriminator, jnp.ones(3)), players(1.0, 1.0), TS),
+        r"`y0.generator` must match the field's velocity, but has shape \(\) and dtype float64, and the velocity \(3,\)",
+    ),
+    "a state of another dtype": (
+        lambda: flow(lambda t, y, args: y.astype(jnp.float64), jnp.ones((), jnp.float32), TS),
+        "`y0` must match the field's velocity, but has shape .* and dtype float32, and the velocity .* float64",
+    ),
+    "a state that is not Players": (lambda: flow(PLAIN, (1.0, 1.0), TS), "`y` must be `games.Players`, but is tuple"),
+    "a solver class": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Tsit5),
+        r"`solver` must be an instance.*write `Tsit5\(\)`",
+    ),
+    "a solver's name": (
+        lambda: flow(decay, ONE, TS, solver="Tsit5"),
+        r"`solver` must be a Diffrax solver, but is 'Tsit5'",
+    ),
+    "a solver of split equations": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.KenCarp4()),
+        "`solver` must take one ordinary term, but KenCarp4 is made for a split .* `diffrax.Kvaerno5",
+    ),
+    "a solver without an error estimate": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Euler()),
+        "`solver` must estimate its error, but Euler does not: give `step_size=` for a fixed step",
+    ),
+    "fixed implicit steps without tolerances": (
+        lambda: flow(decay, ONE, TS, solver=diffrax.Kvaerno5(), step_size=0.1),
+        "`rtol` and `atol` must be given for Kvaerno5 at a fixed step",
+    ),
+    "a tolerance below the noise of float32": (
+        lambda: flow(decay, jnp.ones((), jnp.float32), TS, rtol=1e-8),
+        "`rtol` must be at least 1e-07 in float32, but is 1e-08: .*jax_enable_x64",
+    ),
+    "a tolerance below the noise of float64": (
+        lambda: flow(decay, ONE, TS, rtol=1e-15),
+        "`rtol` must be at least 1e-14",
+    ),
+    "a relative tolerance of zero": (
+        lambda: flow(decay, ONE, TS, rtol=0.0),
+        "`rtol` must be above 0 and finite, but is 0",
+    ),
+    "a negative tolerance": (
+        lambda: flow(decay, ONE, TS, atol=-1e-8),
+        "`atol` must be above 0 and finite, but is -1e-08",
+    ),
+    "a tolerance that is not a number": (
+        lambda: flow(decay, ONE, TS, rtol=jnp.nan),
+        "`rtol` must be above 0 and finite",
+    ),
+    "tolerances and a controller": (
+        lambda: flow(decay, ONE, TS, rtol=1e-3, stepsize_controller=diffrax.PIDController(1e-3, 1e-3)),
+        "`rtol` and `atol` are the `stepsize_controller`'s",
+    ),
+    "a controller that is not adaptive": (
+        lambda: flow(decay, ONE, TS, stepsize_controller=diffrax.ConstantStepSize()),
+        "`stepsize_controller` must be adaptive.*give `step_size=`",
+    ),
+    "an event that is no condition": (
+        lambda: flow(decay, ONE, TS, events=3),
+        "`events` must be a `diffrax.Event` or a condition",
+    ),
+    "more saved states than memory": (
+        lambda: flow(decay, jnp.ones(10_000_000), jnp.linspace(0.0, 1.0, 1_000_000)),
+        "`ts` must fit in memory, but needs 72.8 TiB of .*: save at fewer times",
+    ),
+    "more dense output than memory": (
+        lambda: flow(decay, jnp.ones(10_000_000), TS, dense=True, max_steps=1_000_000),
+        "`dense` must fit in memory, but needs .* TiB of .*: lower `max_steps`",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_work_is_refused_with_the_remedy(name, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    call, message = REFUSED[name]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_an_unknown_option_is_refused_by_its_name():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tolerance'"):
+        flow(decay, ONE, TS, tolerance=1e-3)
+
+
+def test_a_relative_tolerance_alone_is_allowed():
+    # Exponentially small states keep their relative accuracy.
+    orbit = solve("decay", 1.0, [0.0, 30.0, 60.0], rtol=1e-8, atol=0.0)
+    np.testing.assert_allclose(orbit.ys, np.exp([0.0, -30.0, -60.0]), rtol=1e-5)
+
+
+def test_an_orbit_is_trimmed_only_where_its_length_is_known():
+    with contextlib.suppress(TypeError), pytest.raises(ValueError, match="`orbit` must be a single one and concrete"):
+        jax.eval_shape(lambda y: solve("decay", y, [0.0, 0.7, 3.0], throw=False).trim().ys, ONE)

@@ -1,0 +1,203 @@
+"""Following a field by a discrete rule."""
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+
+from gan_ode import games, iterate, losses, RESULTS
+from gan_ode.fields import GameField
+from gan_ode.games import Players
+from gan_ode.simulate import OUTCOMES
+from gan_ode.updates import Alternating, Extragradient, Simultaneous
+from tests.catalogue import players
+
+FIELD = GameField(games.LinearQuadratic(losses.Wasserstein()))
+START = players(0.5, 1.2)
+# Twenty steps of the same arithmetic: measured 4e-16.
+ROUNDING = 1e-13
+
+
+def toward(t, y, args):
+    """Relaxes to what it is given."""
+    return args - y
+
+
+def square(t, y, args):
+    return y**2
+
+
+def test_an_orbit_is_the_hand_written_loop():
+    orbit = iterate(Simultaneous(0.1), FIELD, START, 20)
+    w, a = [0.5], [1.2]
+    for _ in range(20):
+        w_dot, a_dot = (1 - a[-1] ** 2) / 3, 2 * w[-1] * a[-1] / 3
+        w.append(w[-1] + 0.1 * w_dot)
+        a.append(a[-1] + 0.1 * a_dot)
+    np.testing.assert_allclose(orbit.ys.discriminator, w, atol=ROUNDING)
+    np.testing.assert_allclose(orbit.ys.generator, a, rtol=ROUNDING)
+    np.testing.assert_allclose(orbit.ts, 0.1 * np.arange(21), rtol=ROUNDING)
+    assert orbit.outcome == OUTCOMES.ok
+    assert orbit.result == RESULTS.successful
+    assert orbit.stats["num_steps"] == 20
+    np.testing.assert_allclose(orbit.final_time, 2.0, rtol=ROUNDING)
+    assert (orbit.final_state.discriminator, orbit.final_state.generator) == (
+        orbit.ys.discriminator[-1],
+        orbit.ys.generator[-1],
+    )
+
+
+@pytest.mark.parametrize("save_every", [2, 5, 20])
+def test_saving_less_often_saves_every_so_many_states(save_every):
+    every = iterate(Simultaneous(0.1), FIELD, START, 20)
+    some = iterate(Simultaneous(0.1), FIELD, START, 20, save_every=save_every)
+    np.testing.assert_allclose(some.ts, every.ts[::save_every], rtol=ROUNDING)
+    np.testing.assert_allclose(some.ys.generator, every.ys.generator[::save_every], rtol=ROUNDING)
+    np.testing.assert_allclose(some.ys.discriminator, every.ys.discriminator[::save_every], rtol=ROUNDING, atol=1e-15)
+
+
+def test_args_are_the_same_at_every_step():
+    # y <- y + 0.5 (2 - y) from 0: 2 - 2 * 0.5^n.
+    orbit = iterate(Simultaneous(0.5), toward, jnp.zeros(()), 4, args=jnp.asarray(2.0))
+    np.testing.assert_allclose(orbit.ys, 2 - 2 * 0.5 ** np.arange(5), rtol=ROUNDING)
+
+
+@pytest.mark.parametrize("save_every", [1, 2])
+def test_batches_as_an_array_and_as_a_function_are_seen_in_order(save_every):
+    targets = np.array([1.0, -2.0, 4.0, 0.5])
+    expected = [0.0]
+    for target in targets:
+        expected.append(expected[-1] + 0.5 * (target - expected[-1]))
+    as_array = iterate(Simultaneous(0.5), toward, jnp.zeros(()), 4, batches=jnp.asarray(targets), save_every=save_every)
+    look_up = jnp.asarray(targets)
+    as_function = iterate(
+        Simultaneous(0.5), toward, jnp.zeros(()), 4, batches=lambda n: look_up[n], save_every=save_every
+    )
+    np.testing.assert_allclose(as_array.ys, expected[::save_every], rtol=ROUNDING)
+    np.testing.assert_allclose(as_function.ys, expected[::save_every], rtol=ROUNDING)
+
+
+def test_a_batch_is_held_within_a_step():
+    # Extragradient: y + h F(y + h F(y)) with the same target twice.
+    orbit = iterate(Extragradient(0.5), toward, jnp.zeros(()), 2, batches=jnp.array([1.0, 3.0]))
+    first = 0.5 * (1 - 0.5)
+    ahead = first + 0.5 * (3 - first)
+    np.testing.assert_allclose(orbit.ys, [0, first, first + 0.5 * (3 - ahead)], rtol=ROUNDING)
+
+
+def test_batches_may_be_a_pytree():
+    batches = {"to": jnp.array([1.0, 3.0]), "by": jnp.array([[2.0], [1.0]])}
+    orbit = iterate(
+        Simultaneous(0.5), lambda t, y, args: args["by"][0] * (args["to"] - y), jnp.zeros(()), 2, batches=batches
+    )
+    np.testing.assert_allclose(orbit.ys, [0, 1.0, 2.0], rtol=ROUNDING)
+
+
+def test_a_key_folded_with_the_steps_number_draws_a_new_batch_at_every_step():
+    key = jax.random.key(0)
+    draw = lambda n: jax.random.normal(jax.random.fold_in(key, n), ())  # noqa: E731
+    orbit = iterate(Simultaneous(1.0), toward, jnp.zeros(()), 5, batches=draw)
+    # With h = 1 the state is the last target.
+    np.testing.assert_allclose(orbit.ys[1:], jax.vmap(draw)(jnp.arange(5)), rtol=ROUNDING)
+    assert len(np.unique(orbit.ys)) == 6
+
+
+@pytest.mark.parametrize("save_every", [1, 5])
+def test_a_blow_up_is_a_result_marked_by_infinity(save_every):
+    # y <- y + y^2 from 2 squares at every step, and leaves float64 after ten.
+    y, finite = 2.0, 0
+    while np.isfinite(y + y * y):
+        y, finite = y + y * y, finite + 1
+    saved = finite // save_every
+    orbit = iterate(Simultaneous(1.0), square, jnp.asarray(2.0), 20, save_every=save_every)
+    assert orbit.outcome == OUTCOMES.blow_up
+    assert orbit.final_time == saved * save_every
+    assert orbit.reached.tolist() == [True] * (saved + 1) + [False] * (20 // save_every - saved)
+    assert np.all(np.isposinf(orbit.ys[saved + 1 :])) and np.all(np.isposinf(orbit.ts[saved + 1 :]))
+    assert np.isfinite(orbit.final_state)
+    assert orbit.final_state == orbit.ys[saved]
+    assert orbit.trim().ys.shape == (saved + 1,)
+
+
+def test_one_member_that_blows_up_leaves_the_others_alone():
+    orbit = jax.jit(jax.vmap(lambda y: iterate(Simultaneous(1.0), square, y, 20)))(jnp.array([2.0, -0.5]))
+    assert (orbit.outcome == OUTCOMES.blow_up).tolist() == [True, False]
+    assert (orbit.outcome == OUTCOMES.ok).tolist() == [False, True]
+    assert np.all(np.isfinite(orbit.ys[1]))
+
+
+def test_another_step_size_does_not_compile_again():
+    traces = []
+
+    def counted(t, y, args):
+        traces.append(t)
+        return -y
+
+    iterate(Simultaneous(0.1), counted, jnp.ones(()), 3)
+    compiled = len(traces)
+    orbit = iterate(Simultaneous(0.5), counted, jnp.ones(()), 3)
+    assert len(traces) == compiled
+    np.testing.assert_allclose(orbit.ys, 0.5 ** np.arange(4), rtol=ROUNDING)
+
+
+def test_the_gradient_of_the_end_with_respect_to_the_step_size_is_the_closed_form():
+    # (1 - h)^5 has the derivative -5 (1 - h)^4.
+    end = lambda h: iterate(Simultaneous(h), toward, jnp.ones(()), 5, args=jnp.zeros(())).final_state  # noqa: E731
+    np.testing.assert_allclose(jax.jit(jax.grad(end))(0.3), -5 * 0.7**4, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: iterate(Simultaneous, FIELD, START, 5), "`update` must be a rule from `gan_ode.updates`"),
+        (lambda: iterate(Simultaneous(0.1), FIELD, START, 0), "`num_steps` must be at least 1, but is 0"),
+        (lambda: iterate(Simultaneous(0.1), FIELD, START, 2.5), "`num_steps` must be a whole number, but is 2.5"),
+        (lambda: iterate(Simultaneous(0.1), FIELD, START, -3), "`num_steps` must be at least 1, but is -3"),
+        (
+            lambda: iterate(Simultaneous(0.1), FIELD, START, 10, save_every=3),
+            "`save_every` must divide `num_steps`, but 3 does not divide 10: take 9 steps",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), FIELD, START, 2, save_every=3),
+            "`save_every` must divide `num_steps`, but 3 does not divide 2: take 3 steps",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), toward, jnp.zeros(()), 2, args=jnp.ones(()), batches=jnp.ones(2)),
+            "`args` and `batches` must not both be given",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), toward, jnp.zeros(()), 2, batches=jnp.ones(3)),
+            "`batches` must have a leading axis of `num_steps` = 2 on every leaf, but has 3",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), toward, jnp.zeros(()), 2, batches=(jnp.ones(2), jnp.ones(()))),
+            "`batches` must have a leading axis of `num_steps` = 2 on every leaf, but has none, 2",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), FIELD, players(jnp.nan, 1.0), 2),
+            "`y0.discriminator` must be finite, but holds nan",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), FIELD, players(1, 1, int), 2),
+            "`y0.discriminator` must be of a real floating",
+        ),
+        (lambda: iterate(Simultaneous(0.1), FIELD, (1.0, 1.0), 2), "`y` must be `games.Players`, but is tuple"),
+        (
+            lambda: iterate(Simultaneous(0.1), lambda t, y, args: (y, y), START, 2),
+            "`y0` must have the structure of the field's velocity",
+        ),
+        (
+            lambda: iterate(Alternating(0.1), lambda t, y, args: Players(jnp.ones(2), y.generator), START, 2),
+            r"`y0.discriminator` must match the field's velocity, but has shape \(\)",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), square, jnp.ones(1_000_000), 10_000_000),
+            "`num_steps` must fit in memory, but needs 72.8 TiB .*`save_every`",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused(call, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=message):
+        call()
