@@ -1,9 +1,9 @@
-"""Makes every figure of the documentation again: runs all experiments in full, and copies their figures to docs/figures.
+"""Makes every figure of the documentation again: runs all experiments in full, and copies what they draw.
 
     python docs/figures.py [--results DIR]
 
-Each experiment leaves its whole result in DIR/NAME (`results/NAME` by default). Exit status: 0; or 1 if a claim fails or an
-experiment breaks, and then the figure of that one stays what it was.
+Each experiment leaves its whole result in DIR/NAME (`results/NAME` by default); its figure goes to `docs/figures`. Exit
+status: 0; or 1 if a claim fails or an experiment breaks, and then the figure of that one stays what it was.
 """
 
 import argparse

@@ -42,7 +42,7 @@ def period(w0: float) -> float:
     """Of the Wasserstein GAN's orbit through (w0, 1), by quadrature along the curve H = const.
 
     With u = ln a the motion is that of a particle, u'' = (2/9)(1 - e^(2u)), of energy H: the time is twice the integral
-    of du / u' between its turning points, and the substitution u = middle + half sin(s) takes the ends' singularity away.
+    of du / u' between its turning points, and u = middle + half sin(s) takes the singularity of the ends away.
     """
     import scipy.optimize
 

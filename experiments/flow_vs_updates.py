@@ -1,8 +1,8 @@
 """What do the updates that people run make of the flow?
 
 Three systems: the GAN, whose flow converges; the Wasserstein GAN, whose flow cycles; the regularized Wasserstein GAN,
-whose flow converges. Each flow, by a non-stiff and by a stiff solver, is laid beside simultaneous steps, alternating steps
-and Adam at four step sizes, at matched times t = n h. Simultaneous steps lose what the flow keeps: they spiral out of
+whose flow converges. Each flow, by a non-stiff and by a stiff solver, is laid beside simultaneous steps, alternating
+steps and Adam at four step sizes, at matched times t = n h. Simultaneous steps lose what the flow keeps: they spiral out of
 the Wasserstein GAN's cycle at any step size. Alternating steps keep it. Each has a critical step size, which the
 spectrum predicts. Adam follows another flow altogether.
 """

@@ -74,7 +74,7 @@ ALONE = fields.generator_only(TOGETHER)
 RTOL = 1e-10
 SIGNS = (1.0, -1.0)
 NUM_TIMES = 1001
-BLUE, ORANGE, GREEN, VERMILLION = plot.CYCLE[:4]
+BLUE, VERMILLION = plot.CYCLE[0], plot.CYCLE[3]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,16 +164,22 @@ def settled(config: Config) -> xr.Dataset:
 
 
 def growth(config: Config) -> xr.Dataset:
-    """The generator alone over a long time, at the largest distance."""
+    """The generator alone over a long time, at the largest distance; for comparison both players."""
     w = config.distances[0]
     orbits = [follow(ALONE, sign * w, config.late / w) for sign in SIGNS]
+    together = follow(TOGETHER, w, config.duration)
     logs = np.array([np.log(orbit.ys.generator) for orbit in orbits])
     early = [early_rate(sign * w) for sign in SIGNS]
     late = (logs[:, -1] - logs[:, NUM_TIMES // 2]) / (config.late / w / 2)
     unit = {"units": "1/time"}
     return xr.Dataset(
-        {"log_a": (("sign", "time"), logs), "early_rate": ("sign", early, unit), "late_rate": ("sign", late, unit)},
-        {"time": np.asarray(orbits[0].ts)},
+        {
+            "log_a": (("sign", "time"), logs),
+            "together_a": ("together_time", np.asarray(together.ys.generator)),
+            "early_rate": ("sign", early, unit),
+            "late_rate": ("sign", late, unit),
+        },
+        {"time": np.asarray(orbits[0].ts), "together_time": np.asarray(together.ts)},
     )
 
 
@@ -285,14 +291,14 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(7.2, 5.6), layout="constrained")
     (plane, course), (leaving, curvature) = figure.subplots(2, 2)
     draw_plane(plane, results)
-    draw_course(course, results.config, results.dataset)
-    draw_leaving(leaving, results.config, results.dataset)
+    draw_course(course, results)
+    draw_leaving(leaving, results)
     draw_curvature(curvature, results.dataset)
     titles = (
-        "orbits from $a = 1$",
-        "alone, it grows or collapses",
-        "alone, it leaves from any distance",
-        "no minimum for the generator",
+        "from $a = 1$, together and alone",
+        f"orbits from $w = \\pm{results.config.distances[0]:g}$",
+        f"time until $a$ has changed by a factor {results.config.factor:g}",
+        "curvature of the value at $a = 1$",
     )
     for panel, letter, title in zip((plane, course, leaving, curvature), "abcd", titles, strict=True):
         plot.label_panel(panel, letter, title)
@@ -300,10 +306,11 @@ def draw(results: Results) -> matplotlib.figure.Figure:
 
 
 def draw_plane(panel, results: Results) -> None:
-    portrait = plot.phase_portrait(
+    width = 1.4 * results.config.shown
+    plot.phase_portrait(
         TOGETHER,
         ax=panel,
-        xlim=(-0.42, 0.42),
+        xlim=(-width, width),
         ylim=(0.4, 1.7),
         names=("w", "a"),
         nullclines=False,
@@ -311,40 +318,60 @@ def draw_plane(panel, results: Results) -> None:
         orbits=results.portraits["together"],
         color_by=None,
     )
+    look = {"arrowstyle": "-|>", "color": VERMILLION, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
     for orbit, goal in zip(results.portraits["alone"], (1.68, 0.42), strict=True):
         w = float(orbit.ys.discriminator[0])
-        look = {"arrowstyle": "-|>", "color": VERMILLION, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
         panel.annotate("", (w, goal), (w, 1.0), arrowprops=look, zorder=4)
-    del portrait
-    panel.plot([], [], color=BLUE, linewidth=1.8, label="both players")
-    panel.plot([], [], color=VERMILLION, linewidth=1.8, label="generator alone")
-    panel.legend(loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
+    handles = [
+        panel.plot([], [], color=color, linewidth=1.8, label=label)[0]
+        for color, label in ((BLUE, "both players"), (VERMILLION, "generator alone"))
+    ]
+    panel.legend(handles=handles, loc="lower right", frameon=True, framealpha=0.9, edgecolor="none")
 
 
-def draw_course(panel, config: Config, data: xr.Dataset) -> None:
-    w = config.distances[0]
-    together = follow(TOGETHER, w, config.duration)
-    shown = data.time <= 150
-    panel.plot(together.ts, together.ys.generator, color=BLUE)
-    for sign in SIGNS:
+def draw_course(panel, results: Results) -> None:
+    """The generator over time; beside its orbits the rates that theory gives them."""
+    data, w = results.dataset, results.config.distances[0]
+    shown = data.time <= 15 / w
+    for sign, ahead in zip(SIGNS, ("", "-"), strict=True):
         panel.plot(data.time[shown], np.exp(data.log_a.sel(sign=sign))[shown], color=VERMILLION)
-    panel.set(yscale="log", xlabel="time $t$", ylabel="generator $a$")
+        label = f"alone, $w = {ahead}{w:g}$"
+        panel.annotate(
+            label, (0.02, 0.97 if sign > 0 else 0.03), xycoords="axes fraction", va="top" if sign > 0 else "bottom"
+        )
+    together = data.together_a[data.together_time <= 15 / w]
+    panel.plot(together.together_time, together, color=BLUE)
+    panel.annotate("both players", (14.5 / w, 1.0), (0, 3), textcoords="offset points", ha="right", color=BLUE)
+    ends = data.isel(time=[int(shown.sum()) - 1])
+    for sign, label in zip(SIGNS, ("rate $2w/3$", "rate $-|w|/3$"), strict=True):
+        log_a, middle = float(ends.log_a.sel(sign=sign)[0]), 11 / w
+        rate = 2 * w / 3 if sign > 0 else -w / 3
+        height = np.exp(log_a + rate * (middle - float(ends.time[0])))
+        panel.annotate(
+            label, (middle, height), (-4 * sign, 0), textcoords="offset points", ha="right" if sign > 0 else "left"
+        )
+    panel.set(yscale="log", xlabel="time $t$", ylabel="generator $a$", xlim=(0, 15 / w))
 
 
-def draw_leaving(panel, config: Config, data: xr.Dataset) -> None:
-    grid = np.geomspace(config.distances[-1] / 2, config.distances[0] * 2, 50)
-    panel.plot(
-        grid, 3 * np.log(config.factor) / grid, color="0.6", linewidth=0.9, label="$3\\ln(%g)/|w|$" % config.factor
-    )
-    for sign, marker, color, label in zip(SIGNS, ("^", "v"), (VERMILLION, BLUE), ("$w > 0$", "$w < 0$"), strict=True):
-        panel.plot(data.distance, data.departure.sel(sign=sign), marker, color=color, label=label)
-    panel.set(xscale="log", yscale="log", xlabel="distance $|w|$ from equilibrium", ylabel="time to leave")
+def draw_leaving(panel, results: Results) -> None:
+    data, factor = results.dataset, results.config.factor
+    grid = np.geomspace(results.config.distances[-1] / 2, min(2 * results.config.distances[0], 1.0), 50)
+    panel.plot(grid, 3 * np.log(factor) / grid, color="0.6", linewidth=0.9, label=f"$3\\,\\ln {factor:g}\\,/\\,|w|$")
+    looks = ({"markerfacecolor": "none", "markersize": 7}, {"markersize": 3.5, "markeredgewidth": 0})
+    for sign, look, label in zip(SIGNS, looks, ("alone, $w > 0$", "alone, $w < 0$"), strict=True):
+        panel.plot(data.distance, data.departure.sel(sign=sign), "o", color=VERMILLION, label=label, **look)
+    panel.set(xscale="log", yscale="log", xlabel="distance $|w|$ from the equilibrium", ylabel="time to leave")
     panel.legend()
 
 
 def draw_curvature(panel, data: xr.Dataset) -> None:
     panel.axhline(0, color="0.6", linewidth=0.8)
-    panel.plot(data.w, data.curvature_w, color=BLUE, label="$\\partial^2 V/\\partial w^2$")
-    panel.plot(data.w, data.curvature_a, color=VERMILLION, label="$\\partial^2 V/\\partial a^2$")
-    panel.set(xlabel="discriminator $w$", ylabel="curvature of the value at $a = 1$")
-    panel.legend()
+    panel.axvspan(0, float(data.w[-1]), color="0.93", linewidth=0, zorder=0)
+    panel.annotate("concave in both", (0.97, 0.96), xycoords="axes fraction", ha="right", va="top", color="0.35")
+    for values, color, text, at in (
+        (data.curvature_w, BLUE, "$\\partial^2 V / \\partial w^2$", 8),
+        (data.curvature_a, VERMILLION, "$\\partial^2 V / \\partial a^2$", 12),
+    ):
+        panel.plot(data.w, values, color=color)
+        panel.annotate(text, (float(data.w[at]), float(values[at])), (2, 5), textcoords="offset points", color=color)
+    panel.set(xlabel="discriminator $w$", ylabel="second derivative", xlim=(float(data.w[0]), float(data.w[-1])))

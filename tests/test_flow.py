@@ -94,7 +94,9 @@ def test_an_orbit_says_what_it_is():
     np.testing.assert_array_equal(orbit.ts, [0.0, 1.0, PERIODS[0.5], 10.0])
     assert np.all(orbit.reached)
     assert orbit.final_time == 10.0
-    assert flat(orbit.final_state).tolist() == flat(jax.tree.map(lambda leaf: leaf[-1], orbit.ys)).tolist()
+    last = flat(jax.tree.map(lambda leaf: leaf[-1], orbit.ys))
+    # One is interpolated to the end of its step, the other is the end of the step.
+    np.testing.assert_allclose(flat(orbit.final_state), last, rtol=1e-14)
     assert orbit.stats["num_steps"] == orbit.stats["num_accepted_steps"] + orbit.stats["num_rejected_steps"]
     assert orbit.stats["num_accepted_steps"] > 10
 
@@ -154,7 +156,9 @@ def test_exponential_growth_is_no_blow_up():
 def test_sliding_on_a_discontinuity_is_a_step_collapse():
     orbit = solve("sliding", 0.5, [0.0, 0.25, 1.0], throw=False)
     assert orbit.outcome == OUTCOMES.step_collapse
-    np.testing.assert_allclose(orbit.final_time, 0.5, atol=1e-6)
+    # It chatters along the surface, in steps of about the tolerance, until there are no more: measured to 0.52.
+    assert 0.5 - 1e-6 < orbit.final_time < 0.6
+    np.testing.assert_allclose(orbit.final_state, 0.0, atol=1e-6)
     np.testing.assert_allclose(orbit.ys[:2], [0.5, 0.25], rtol=1e-6)
 
 
@@ -244,6 +248,8 @@ def test_other_times_starts_and_tolerances_do_not_compile_again():
 
 # Fixed steps.
 
+IMPLICIT = {"solver": diffrax.ImplicitEuler(), "rtol": 1e-8, "atol": 1e-8}
+
 
 def test_fixed_euler_steps_are_the_recursion():
     orbit = solve("decay", 1.0, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1)
@@ -266,16 +272,26 @@ def test_a_fixed_step_through_a_field_that_is_not_a_number_says_so():
 
 
 def test_implicit_equations_without_a_solution_are_a_failed_root_find():
-    # Implicit Euler on y' = y^2 from 1 with h = 1: y = 1 + y^2 has no real root.
-    orbit = solve(
-        "square", 1.0, [0.0, 1.0, 2.0], solver=diffrax.ImplicitEuler(), step_size=1.0, rtol=1e-8, atol=1e-8, throw=False
-    )
+    # Implicit Euler on y' = y^2 from y0: y = y0 + h y^2 has a root only while 4 h y0 <= 1.
+    def implicit(start):
+        return solve("square", start, [0.0, 1.0, 2.0], step_size=1.0, throw=False, **IMPLICIT)
+
+    orbit = implicit(1.0)
     assert orbit.outcome == OUTCOMES.root_find_failed
     assert orbit.reached.tolist() == [True, False, False]
+    assert np.isposinf(orbit.ys[1])
+    assert (orbit.final_time, orbit.final_state) == (0.0, 1.0)
+    # The first step has a root, the second none: what was solved is kept.
+    orbit = implicit(0.2)
+    solved = (1 - np.sqrt(1 - 4 * 0.2)) / 2
+    assert orbit.outcome == OUTCOMES.root_find_failed
+    assert orbit.reached.tolist() == [True, True, False]
+    np.testing.assert_allclose(orbit.ys[:2], [0.2, solved], atol=1e-7)
+    np.testing.assert_allclose([orbit.final_time, orbit.final_state], [1.0, solved], atol=1e-7)
 
 
 def test_fixed_implicit_steps_are_the_recursion():
-    orbit = solve("decay", 1.0, [0.0, 1.0, 2.0], solver=diffrax.ImplicitEuler(), step_size=1.0, rtol=1e-8, atol=1e-8)
+    orbit = solve("decay", 1.0, [0.0, 1.0, 2.0], step_size=1.0, **IMPLICIT)
     np.testing.assert_allclose(orbit.ys, [1.0, 0.5, 0.25], atol=1e-8)
 
 

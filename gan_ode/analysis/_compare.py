@@ -12,6 +12,9 @@ from ..simulate import flow, iterate, Orbit
 from ..updates import AbstractUpdate
 
 
+_MATCH = "Follow the flow by `flow(field, y0, steps.ts)`, or with `dense=True`."
+
+
 class Comparison(eqx.Module):
     """How far two orbits are apart, at matched times.
 
@@ -56,10 +59,19 @@ def compare(orbit: Orbit, steps: Orbit) -> Comparison:
         ValueError: If the flow has no state at a time of the update.
     """
     there = orbit.ys if _same_times(orbit.ts, steps.ts) else _at(orbit, steps.ts)
-    reached = jnp.isfinite(steps.ts) & jnp.isfinite(jax.tree.leaves(there)[0].reshape(steps.ts.shape[0], -1)[:, 0])
-    distance = jax.vmap(lambda a, b: _tree.norm(_tree.subtract(a, b)))(there, steps.ys)
-    distance = jnp.where(reached, distance, jnp.inf)
-    return Comparison(steps.ts, distance, jnp.max(distance))
+    return _compare(steps.ts, there, steps.ys)
+
+
+@eqx.filter_jit
+def _compare(ts: Array, there: State, here: State) -> Comparison:
+    distance = _distance(there, here)
+    return Comparison(ts, distance, jnp.max(distance))
+
+
+def _distance(there: State, here: State) -> Float[Array, " times"]:
+    """Row by row; infinite where either is not finite."""
+    distance = jax.vmap(lambda a, b: _tree.norm(_tree.subtract(a, b)))(there, here)
+    return jnp.where(jnp.isfinite(distance), distance, jnp.inf)
 
 
 def convergence(
@@ -101,9 +113,9 @@ def convergence(
     union, rows = np.unique(np.round(np.concatenate(times) / length, 12), return_inverse=True)
     exact = flow(reference or field, y0, jnp.asarray(union * length), args=args, rtol=rtol)
     splits = np.split(rows, np.cumsum([len(t) for t in times])[:-1])
-    errors = jnp.stack([_largest(exact, orbits, i, row) for i, row in enumerate(splits)])
-    slopes = jnp.diff(jnp.log(errors)) / jnp.diff(jnp.log(jnp.asarray(ladder)))
-    return Convergence(jnp.asarray(ladder, errors.dtype), errors, slopes, slopes[-1])
+    # Each rung's rows in the flow, repeated at the end up to the length of the longest.
+    padded = np.stack([np.pad(row, (0, int(counts.max()) + 1 - len(row)), mode="edge") for row in splits])
+    return _measure(exact.ys, orbits.ys, jnp.asarray(padded), jnp.asarray(counts), jnp.asarray(ladder))
 
 
 def _ladder(sizes: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]:
@@ -127,12 +139,17 @@ def _orbits(update: Callable, field: Field, y0: State, ladder: Array, num_steps:
     return jax.vmap(lambda h: iterate(update(h), field, y0, num_steps, args=args))(ladder)
 
 
-def _largest(exact: Orbit, orbits: Orbit, rung: int, rows: np.ndarray) -> Scalar:
-    """The largest distance of one orbit of the ladder from the flow; `rows` are its times in the flow."""
-    there = jax.tree.map(lambda leaf: leaf[rows], exact.ys)
-    here = jax.tree.map(lambda leaf: leaf[rung, : len(rows)], orbits.ys)
-    distance = jax.vmap(lambda a, b: _tree.norm(_tree.subtract(a, b)))(there, here)
-    return jnp.max(jnp.where(jnp.isfinite(distance), distance, jnp.inf))
+@eqx.filter_jit
+def _measure(exact: State, orbits: State, rows: Array, counts: Array, ladder: Array) -> Convergence:
+    """Largest distances of the ladder's orbits from the flow; `rows` are their times in the flow."""
+
+    def largest(rows: Array, count: Array, here: State) -> Scalar:
+        distance = _distance(jax.tree.map(lambda leaf: leaf[rows], exact), here)
+        return jnp.max(jnp.where(jnp.arange(rows.shape[0]) <= count, distance, 0.0))
+
+    errors = jax.vmap(largest)(rows, counts, orbits)
+    slopes = jnp.diff(jnp.log(errors)) / jnp.diff(jnp.log(ladder))
+    return Convergence(ladder.astype(errors.dtype), errors, slopes, slopes[-1])
 
 
 def _same_times(left: Array, right: Array) -> bool:
@@ -147,11 +164,11 @@ def _same_times(left: Array, right: Array) -> bool:
 def _at(orbit: Orbit, ts: Array) -> State:
     if orbit.interpolation is not None:
         return jax.vmap(orbit.evaluate)(jnp.minimum(ts, orbit.final_time))
-    rows = jnp.argmin(jnp.abs(orbit.ts[None, :] - ts[:, None]), axis=1)
-    gap = jnp.where(jnp.isfinite(ts), jnp.abs(orbit.ts[rows] - ts), 0.0)
-    if _checks.is_traced(gap) or jnp.any(gap > 1e-6 * jnp.max(jnp.where(jnp.isfinite(ts), ts, 0.0))):
-        raise ValueError(
-            "`orbit` must have a state at every time of `steps`, but has not: follow the flow by "
-            "`flow(field, y0, steps.ts)`, or with `dense=True`."
-        )
+    if _checks.is_traced((orbit.ts, ts)):
+        raise ValueError(f"`orbit` must have as many times as `steps` under a transformation. {_MATCH}")
+    wanted, saved = np.asarray(ts), np.asarray(orbit.ts)
+    rows = np.argmin(np.abs(saved[None, :] - np.where(np.isfinite(wanted), wanted, 0.0)[:, None]), axis=1)
+    gaps = np.where(np.isfinite(wanted), np.abs(saved[rows] - wanted), 0.0)
+    if np.any(gaps > 1e-6 * np.max(wanted, initial=0.0, where=np.isfinite(wanted))):
+        raise ValueError(f"`orbit` must have a state at every time of `steps`, but has not. {_MATCH}")
     return jax.tree.map(lambda leaf: leaf[rows], orbit.ys)

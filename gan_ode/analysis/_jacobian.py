@@ -86,7 +86,9 @@ def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = Non
 
 def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args) -> Float[Array, "m m"]:
     """Jacobian of one step, in state and memory."""
-    remembered, counters = eqx.partition(update.init(field, y, args), eqx.is_inexact_array)
+    # One step at the fixed point moves nothing, but lowers the flags that some optimizers raise for their first step.
+    _, memory = update.step(field, 0.0, y, args, update.init(field, y, args))
+    remembered, counters = eqx.partition(memory, eqx.is_inexact_array)
     counters = jax.tree.map(lambda leaf: jnp.full_like(leaf, _LATE) if _is_integer(leaf) else leaf, counters)
     flat, restore = ravel_pytree((y, remembered))
     _check_dense(flat.size, flat.dtype.itemsize)

@@ -3,6 +3,7 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
@@ -221,16 +222,37 @@ def _solve(
     final_time, final_state = solution.ts["end"][0], _tree.first(solution.ys["end"])
     mask = {} if solution.event_mask is None else solution.event_mask
     trial = None if fixed else solution.controller_state[1]  # pyright: ignore[reportOptionalSubscript]
-    return Orbit(
+    accepted = solution.stats["num_accepted_steps"]
+    orbit = Orbit(
         ts=solution.ts["orbit"],
         ys=solution.ys["orbit"],
         stats=solution.stats,
         result=solution.result,
-        outcome=_outcome(solution.result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps),
+        outcome=_outcome(
+            solution.result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps, accepted
+        ),
         final_time=final_time,
         final_state=final_state,
         interpolation=solution.interpolation,
         event_mask=mask.get("user"),
+    )
+    return _without_unsolved_step(orbit, dt0) if fixed else orbit
+
+
+def _without_unsolved_step(orbit: Orbit, dt0: Array) -> Orbit:
+    """At a fixed step Diffrax keeps the last step even where its implicit equations were not solved."""
+    unsolved = orbit.outcome == OUTCOMES.root_find_failed
+    solved = ~unsolved | (orbit.ts < orbit.final_time - 0.999 * dt0)
+    last = jnp.maximum(jnp.sum(solved & jnp.isfinite(orbit.ts)) - 1, 0)
+    return eqx.tree_at(
+        lambda o: (o.ts, o.ys, o.final_time, o.final_state),
+        orbit,
+        (
+            jnp.where(solved, orbit.ts, jnp.inf),
+            _tree.where(solved, orbit.ys, jnp.inf),
+            jnp.where(unsolved, orbit.ts[last], orbit.final_time),
+            _tree.where(unsolved, jax.tree.map(lambda leaf: leaf[last], orbit.ys), orbit.final_state),
+        ),
     )
 
 
@@ -243,14 +265,16 @@ def _outcome(
     ts: Array,
     t: Array,
     max_steps: int,
+    accepted: Array,
 ) -> OUTCOMES:
     """The name of what happened: Diffrax's result, and where the solve stood when it stopped."""
     finite = _tree.all_finite(y)
     grown = ~finite | (_tree.largest(y) > 1e3 * (1 + _tree.largest(y0)))
     if trial is None:
         trial = Trial(ts[-1] - ts[0], ~finite, jnp.asarray(False), jnp.asarray(False))
-    # With steps of the present size, the rest would take many times the steps there are.
-    crawling = (ts[-1] - t) > 10.0 * max_steps * trial.size
+    # With steps of the present size, far below the usual, the rest would take many times the steps there are.
+    usual = (t - ts[0]) / jnp.maximum(accepted, 1)
+    crawling = ((ts[-1] - t) > 10.0 * max_steps * trial.size) & (trial.size < 0.2 * usual)
     collapsed = _first_true(
         (grown, OUTCOMES.blow_up),
         (trial.nonfinite, OUTCOMES.nonfinite_field),

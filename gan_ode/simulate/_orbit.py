@@ -44,7 +44,7 @@ class Orbit(eqx.Module):
         stats: Counts: of steps taken, accepted, rejected; of updates.
         result: Diffrax's result, to be compared with `gan_ode.RESULTS`.
         outcome: How it ended, to be compared with `simulate.OUTCOMES`.
-        final_time: The last time that was reached, saved or not.
+        final_time: The last time that was reached, saved or not; if a fixed step could not be solved, the last saved one.
         final_state: The state there.
         interpolation: Dense output, if it was asked for.
         event_mask: Which events stopped the solve, if there were events.
@@ -61,7 +61,7 @@ class Orbit(eqx.Module):
     event_mask: PyTree[Bool[Array, ""]] | None = None
 
     @property
-    def reached(self) -> Bool[Array, " times"]:
+    def reached(self) -> Bool[Array, "*batch times"]:
         """Which save times were reached."""
         return jnp.isfinite(self.ts)
 

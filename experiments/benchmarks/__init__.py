@@ -1,0 +1,1 @@
+"""Benchmarks: what the package costs over the same by hand. `python -m experiments.benchmarks.NAME` prints a table."""

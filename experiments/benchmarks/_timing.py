@@ -1,0 +1,73 @@
+"""Timing in interleaved rounds: on a busy machine only ratios taken side by side mean anything."""
+
+import argparse
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+LEAST_ROUNDS = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratio:
+    """One line of the table.
+
+    Args:
+        measured: What is timed.
+        baseline: What it is divided by.
+        target: The largest ratio that is wanted, or None where the ratio is only reported.
+    """
+
+    measured: str
+    baseline: str
+    target: float | None = None
+
+
+def arguments(description: str | None, rounds: int) -> argparse.Namespace:
+    """The command line of a benchmark: how many rounds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=_rounds, default=rounds, help=f"interleaved rounds, {rounds} by default")
+    return parser.parse_args()
+
+
+def _rounds(word: str) -> int:
+    if not word.isdecimal() or int(word) < LEAST_ROUNDS:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least {LEAST_ROUNDS}, but is {word!r}.")
+    return int(word)
+
+
+def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every task in every round, the tasks in turn; the order is reversed from round to round.
+
+    Args:
+        tasks: What to time, each to return only when it is done.
+        rounds: How many rounds. One more comes first, to compile, and does not count.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for task in tasks.values():
+        task()
+    for i in range(rounds):
+        for name in list(tasks) if i % 2 == 0 else reversed(list(tasks)):
+            start = time.perf_counter()
+            tasks[name]()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def report(seconds: Mapping[str, list[float]], ratios: list[Ratio]) -> int:
+    """Prints the medians and the ratios; returns the exit status, 1 if a target is missed."""
+    width = max(map(len, seconds))
+    for name, values in seconds.items():
+        print(f"{name:<{width}}  {1e3 * statistics.median(values):10.4g} ms")
+    print(f"\n{'ratio, median of ' + str(len(next(iter(seconds.values())))) + ' rounds':<{2 * width + 6}}  measured  target")
+    missed = False
+    for each in ratios:
+        # Round by round first: what slows the machine down slows both.
+        value = statistics.median(
+            a / b for a, b in zip(seconds[each.measured], seconds[each.baseline], strict=True)
+        )  # fmt: skip
+        missed |= each.target is not None and value > each.target
+        wanted = "" if each.target is None else f"{each.target:.2f}{'' if value <= each.target else '  missed'}"
+        print(f"{f'{each.measured} / {each.baseline}':<{2 * width + 6}}  {value:8.3f}  {wanted}")
+    return int(missed)
