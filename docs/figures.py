@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
-SUFFIXES = (".png", ".svg")
+SUFFIXES = (".png",)
 # A page with all figures should load at once, and the repository stay small.
 USUAL_BYTES = 500_000
 

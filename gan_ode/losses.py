@@ -23,7 +23,8 @@ class AbstractLoss(eqx.Module):
     """How scores are paid. To add one, implement `f` and `generator`, and set `zero_sum` and `degree`.
 
     Attributes:
-        zero_sum: Whether the generator's loss is the value itself; then one backward pass serves both players.
+        zero_sum: Whether the generator's loss is the part of the value that it has a say in, $E_z f(-D(G(z)))$; then
+            one backward pass serves both players.
         degree: Degree of `f` as a polynomial, or None if it is none. It tells how many quadrature nodes are exact.
     """
 

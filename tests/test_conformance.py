@@ -54,9 +54,11 @@ def _report(case: GameCase) -> dict[str, Any]:
             d = jax.grad(lambda d: own_loss(Players(d, y.generator), "discriminator"))(y.discriminator)
             g = jax.grad(lambda g: own_loss(Players(y.discriminator, g), "generator"))(y.generator)
             return jax.tree.map(
-                lambda rate, part: jax.tree.map(lambda leaf: -rate * leaf, part), rates, Players(d, g),
+                lambda rate, part: jax.tree.map(lambda leaf: -rate * leaf, part),
+                rates,
+                Players(d, g),
                 is_leaf=lambda x: x is d or x is g,
-            )  # fmt: skip
+            )
 
         def differences(y: Players) -> Players:
             numbers, back = ravel_pytree(y)
@@ -166,14 +168,20 @@ def test_diffeqsolve_takes_the_field_as_it_is(case):
     field = case.field(case.parameter)
     start = jax.tree.map(lambda leaf: leaf[0], case.states)
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(field), diffrax.Tsit5(), 0.0, 1.0, 0.1, start, case.args,
+        diffrax.ODETerm(field),
+        diffrax.Tsit5(),
+        0.0,
+        1.0,
+        0.1,
+        start,
+        case.args,
         stepsize_controller=diffrax.PIDController(rtol=1e-9, atol=1e-9),
-    )  # fmt: skip
-    if case.velocity is None:
-        jitted, back = jax.jit(lambda y: field(0.0, y, case.args)), _unflatten(case)
-        speed = lambda t, y: flat(jitted(back(y)))  # noqa: E731
-    else:
-        speed = lambda t, y: case.velocity(y, case.parameter)  # noqa: E731
+    )
+    jitted, back = jax.jit(lambda y: field(0.0, y, case.args)), _unflatten(case)
+
+    def speed(t: float, y: np.ndarray) -> np.ndarray:
+        return flat(jitted(back(y))) if case.velocity is None else case.velocity(y, case.parameter)
+
     expected = scipy.integrate.solve_ivp(speed, (0, 1), flat(start), method="DOP853", rtol=1e-12, atol=1e-12)
     final = flat(jax.tree.map(lambda leaf: leaf[-1], solution.ys))
     np.testing.assert_allclose(final, expected.y[:, -1], atol=FLOW)

@@ -4,7 +4,6 @@ Each new combination of options compiles for some seconds, so the tests share fi
 of the zoo is solved is an argument of one field.
 """
 
-import contextlib
 import functools
 import math
 
@@ -265,10 +264,11 @@ def test_a_fixed_step_blow_up_is_a_result():
     np.testing.assert_allclose(orbit.final_time, 0.5, rtol=1e-6)
 
 
-def test_a_fixed_step_through_a_field_that_is_not_a_number_says_so():
+def test_fixed_steps_into_a_field_that_is_not_a_number_do_not_succeed():
     orbit = solve("not_a_number_after_a_half", 0.0, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1, throw=False)
-    assert orbit.outcome in (OUTCOMES.nonfinite_field, OUTCOMES.blow_up)
-    assert not np.all(orbit.reached)
+    assert orbit.outcome != OUTCOMES.ok
+    assert orbit.reached.tolist() == [True, True, False]
+    np.testing.assert_allclose(orbit.ys[:2], [0.0, 0.5], rtol=1e-12)
 
 
 def test_implicit_equations_without_a_solution_are_a_failed_root_find():
@@ -302,9 +302,14 @@ def test_a_stiff_field_in_float32_is_solved_in_few_implicit_steps():
     # Rates 1 and 10^4; explicit steps would take more than 10^5.
     rates = jnp.array([1.0, 1e4], jnp.float32)
     orbit = flow(
-        lambda t, y, args: -args * (y - jnp.ones_like(y)), jnp.zeros(2, jnp.float32), jnp.array([0.0, 1.0, 50.0], jnp.float32),
-        args=rates, solver=diffrax.Kvaerno5(), rtol=1e-4, atol=1e-4,
-    )  # fmt: skip
+        lambda t, y, args: args * (1 - y),
+        jnp.zeros(2, jnp.float32),
+        jnp.array([0.0, 1.0, 50.0], jnp.float32),
+        args=rates,
+        solver=diffrax.Kvaerno5(),
+        rtol=1e-4,
+        atol=1e-4,
+    )
     assert orbit.outcome == OUTCOMES.ok
     assert orbit.ys.dtype == orbit.ts.dtype == jnp.float32
     assert orbit.stats["num_steps"] < 100
@@ -340,7 +345,7 @@ def test_an_event_stops_where_its_root_is():
     event = diffrax.Event(
         {"half": lambda t, y, args, **kwargs: y - 0.5, "never": lambda t, y, args, **kwargs: y + 1.0},
         optx.Newton(1e-12, 1e-12),
-    )  # fmt: skip
+    )
     orbit = solve("decay", 1.0, [0.0, 0.25, 3.0], events=event)
     assert orbit.outcome == OUTCOMES.event
     assert orbit.result == RESULTS.event_occurred
@@ -401,7 +406,7 @@ REFUSED = {
     ),
     "a step size that does not divide": (
         lambda: flow(decay, ONE, TS, solver=diffrax.Heun(), step_size=0.3),
-        "`step_size` must divide the time from first to last, 2, but 0.3 goes into it 6.667 times: take 0.285714.*`iterate`",
+        "`step_size` must divide the time from first to last, 2, but 0.3 goes into it .* take 0.285714.*`iterate`",
     ),
     "a step size and a first step": (
         lambda: flow(decay, ONE, TS, step_size=0.1, dt0=0.1),
@@ -479,7 +484,7 @@ REFUSED = {
     ),
     "a state of another shape": (
         lambda: flow(lambda t, y, args: Players(y.discriminator, jnp.ones(3)), players(1.0, 1.0), TS),
-        r"`y0.generator` must match the field's velocity, but has shape \(\) and dtype float64, and the velocity \(3,\)",
+        r"`y0.generator` must match the field's velocity, but has shape \(\) and dtype float64.* velocity \(3,\)",
     ),
     "a state of another dtype": (
         lambda: flow(lambda t, y, args: y.astype(jnp.float64), jnp.ones((), jnp.float32), TS),
@@ -569,5 +574,5 @@ def test_a_relative_tolerance_alone_is_allowed():
 
 
 def test_an_orbit_is_trimmed_only_where_its_length_is_known():
-    with contextlib.suppress(TypeError), pytest.raises(ValueError, match="`orbit` must be a single one and concrete"):
+    with pytest.raises(ValueError, match="`orbit` must be a single one and concrete"):
         jax.eval_shape(lambda y: solve("decay", y, [0.0, 0.7, 3.0], throw=False).trim().ys, ONE)

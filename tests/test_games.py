@@ -199,9 +199,7 @@ def test_modules_are_what_went_in_and_compute_the_same():
     d_key, g_key = jax.random.split(jax.random.key(5))
     discriminator = eqx.nn.MLP(2, 1, 3, 1, key=d_key)
     generator = eqx.nn.Sequential([eqx.nn.Linear(1, 2, key=g_key), eqx.nn.Lambda(jnp.tanh)])
-    game = GAN(
-        discriminator, generator, losses.Minimax(), data=distributions.Ring(), latent=distributions.Normal(1)
-    )  # fmt: skip
+    game = GAN(discriminator, generator, losses.Minimax(), data=distributions.Ring(), latent=distributions.Normal(1))
     back = game.modules(game.players)
     assert jax.tree.structure(back) == jax.tree.structure((discriminator, generator))
     for left, right in zip(jax.tree.leaves(back), jax.tree.leaves((discriminator, generator)), strict=True):
@@ -290,9 +288,7 @@ def test_a_gan_of_a_monomial_and_a_factor_is_the_linear_quadratic_game():
 
 
 def test_a_score_that_is_no_scalar_is_refused():
-    game = GAN(
-        lambda x: x, lambda z: z, losses.Minimax(), data=distributions.Ring(), latent=distributions.Normal(2)
-    )  # fmt: skip
+    game = GAN(lambda x: x, lambda z: z, losses.Minimax(), data=distributions.Ring(), latent=distributions.Normal(2))
     with pytest.raises(ValueError, match=r"`discriminator` must return one score .* shape \(2,\): give it an output"):
         game.losses(game.players, game.sample(jax.random.key(0), 3))
 

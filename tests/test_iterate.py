@@ -96,7 +96,10 @@ def test_batches_may_be_a_pytree():
 
 def test_a_key_folded_with_the_steps_number_draws_a_new_batch_at_every_step():
     key = jax.random.key(0)
-    draw = lambda n: jax.random.normal(jax.random.fold_in(key, n), ())  # noqa: E731
+
+    def draw(n):
+        return jax.random.normal(jax.random.fold_in(key, n), ())
+
     orbit = iterate(Simultaneous(1.0), toward, jnp.zeros(()), 5, batches=draw)
     # With h = 1 the state is the last target.
     np.testing.assert_allclose(orbit.ys[1:], jax.vmap(draw)(jnp.arange(5)), rtol=ROUNDING)
@@ -143,7 +146,9 @@ def test_another_step_size_does_not_compile_again():
 
 def test_the_gradient_of_the_end_with_respect_to_the_step_size_is_the_closed_form():
     # (1 - h)^5 has the derivative -5 (1 - h)^4.
-    end = lambda h: iterate(Simultaneous(h), toward, jnp.ones(()), 5, args=jnp.zeros(())).final_state  # noqa: E731
+    def end(h):
+        return iterate(Simultaneous(h), toward, jnp.ones(()), 5, args=jnp.zeros(())).final_state
+
     np.testing.assert_allclose(jax.jit(jax.grad(end))(0.3), -5 * 0.7**4, rtol=1e-12)
 
 

@@ -57,7 +57,7 @@ def test_slope_and_curvature_at_zero_are_as_documented(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_zero_sum_loss_pays_the_generator_what_the_discriminator_gets_for_its_samples(name):
-    f, _, generator, _ = _values_and_slopes(name, jnp.asarray(SCORES))
+    generator = _values_and_slopes(name, jnp.asarray(SCORES))[2]
     of_samples = _expected(name, -SCORES)[0]
     assert LOSSES[name].make().zero_sum == np.allclose(generator, of_samples)
 

@@ -192,7 +192,7 @@ def test_whole_numbers_are_weights():
 
 def test_r1_on_a_game_without_samples_is_refused_with_the_remedy():
     game = Penalized(games.Bilinear(jnp.eye(2)), R1(1.0))
-    with pytest.raises(ValueError, match="`game` must score samples .* Bilinear .* `GradientNorm`"):
+    with pytest.raises(ValueError, match=r"`game` must score samples .* Bilinear .* `GradientNorm`"):
         GameField(game)(0.0, players([1.0, 0.0], [0.0, 1.0]))
 
 

@@ -69,11 +69,17 @@ def test_the_multipliers_at_an_eigenvalue_are_the_closed_form(case, eigenvalue):
         assert np.min(np.abs(found - m)) < (ROUNDING if eigenvalue.imag else 1e-7)
 
 
-LQ_MINIMAX = lambda eta: GameField(Penalized(games.LinearQuadratic(losses.Minimax()), GradientNorm(eta)))  # noqa: E731
-LQ_WASSERSTEIN = lambda eta: GameField(  # noqa: E731
-    Penalized(games.LinearQuadratic(losses.Wasserstein()), GradientNorm(eta))
-)
-DIRAC_R1 = lambda gamma: GameField(Penalized(games.Dirac(losses.Minimax()), R1(gamma)))  # noqa: E731
+def lq_minimax(eta):
+    return GameField(Penalized(games.LinearQuadratic(losses.Minimax()), GradientNorm(eta)))
+
+
+def lq_wasserstein(eta):
+    return GameField(Penalized(games.LinearQuadratic(losses.Wasserstein()), GradientNorm(eta)))
+
+
+def dirac_r1(gamma):
+    return GameField(Penalized(games.Dirac(losses.Minimax()), R1(gamma)))
+
 
 RULES = {
     "simultaneous": updates.Simultaneous,
@@ -84,12 +90,12 @@ RULES = {
 
 # Given to six decimals: field, its weight, the generator's place, and the critical step of each rule.
 CRITICAL = {
-    "linear_quadratic_wasserstein": (LQ_WASSERSTEIN, 0.0, 1.0, [None, 3.0, 1.5, np.sqrt(3) / 2]),
-    "linear_quadratic_wasserstein_0.5": (LQ_WASSERSTEIN, 0.5, 1.0, [1.0, 2.162278, 2.103078, 0.951071]),
-    "linear_quadratic_minimax": (LQ_MINIMAX, 0.0, 1.0, [0.9, 0.3 * (np.sqrt(409) - 3), 3.702705, 1.835624]),
-    "linear_quadratic_minimax_0.5": (LQ_MINIMAX, 0.5, 1.0, [1.9, None, None, None]),
-    "dirac_minimax": (DIRAC_R1, 0.0, 0.0, [None, 4.0, 2.0, 2 / np.sqrt(3)]),
-    "dirac_minimax_r1": (DIRAC_R1, 0.3, 0.0, [1.2, 2.976123, 2.758693, 1.261750]),
+    "linear_quadratic_wasserstein": (lq_wasserstein, 0.0, 1.0, [None, 3.0, 1.5, np.sqrt(3) / 2]),
+    "linear_quadratic_wasserstein_0.5": (lq_wasserstein, 0.5, 1.0, [1.0, 2.162278, 2.103078, 0.951071]),
+    "linear_quadratic_minimax": (lq_minimax, 0.0, 1.0, [0.9, 0.3 * (np.sqrt(409) - 3), 3.702705, 1.835624]),
+    "linear_quadratic_minimax_0.5": (lq_minimax, 0.5, 1.0, [1.9, None, None, None]),
+    "dirac_minimax": (dirac_r1, 0.0, 0.0, [None, 4.0, 2.0, 2 / np.sqrt(3)]),
+    "dirac_minimax_r1": (dirac_r1, 0.3, 0.0, [1.2, 2.976123, 2.758693, 1.261750]),
 }
 
 
@@ -125,18 +131,20 @@ def test_the_spectral_radius_reaches_one_at_the_critical_step(name, rule, critic
 
 def test_simultaneous_steps_grow_on_a_pure_rotation_at_any_step_size():
     for h in (1e-3, 0.1, 1.0):
-        matrix = linearized(updates.Simultaneous, LQ_WASSERSTEIN(0.0), players(0.0, 1.0), jnp.asarray(h))
+        matrix = linearized(updates.Simultaneous, lq_wasserstein(0.0), players(0.0, 1.0), jnp.asarray(h))
         radius = np.max(np.abs(np.linalg.eigvals(np.asarray(matrix))))
         np.testing.assert_allclose(radius, np.sqrt(1 + (2 * h / 3) ** 2), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("n_d", "n_g"), [(1, 1), (3, 1), (2, 3)])
 def test_alternating_rounds_are_neutral_on_the_dirac_gan_up_to_the_closed_form(n_d, n_g):
-    rule = lambda h: updates.Alternating(h, discriminator_steps=n_d, generator_steps=n_g)  # noqa: E731
+    def rule(h):
+        return updates.Alternating(h, discriminator_steps=n_d, generator_steps=n_g)
+
     critical = 4 / np.sqrt(n_d * n_g)
     for h, neutral in ((0.99 * critical, True), (1.01 * critical, False)):
         moduli = np.abs(
-            np.linalg.eigvals(np.asarray(linearized(rule, DIRAC_R1(0.0), players(0.0, 0.0), jnp.asarray(h))))
+            np.linalg.eigvals(np.asarray(linearized(rule, dirac_r1(0.0), players(0.0, 0.0), jnp.asarray(h))))
         )
         assert np.allclose(moduli, 1, atol=1e-9) == neutral
 
@@ -265,8 +273,11 @@ def test_alternating_steps_keep_the_energy_for_a_million_steps():
 
 # Errors.
 
-EVERY_RULE = [*RULES.values(), lambda h: updates.SolverStep(diffrax.Heun(), h),
-              lambda h: updates.Optax(optax.sgd(0.1), optax.sgd(0.1), step_size=h)]  # fmt: skip
+EVERY_RULE = [
+    *RULES.values(),
+    lambda h: updates.SolverStep(diffrax.Heun(), h),
+    lambda h: updates.Optax(optax.sgd(0.1), optax.sgd(0.1), step_size=h),
+]
 
 
 @pytest.mark.parametrize("rule", EVERY_RULE)

@@ -11,7 +11,6 @@ from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow, iterate, Orbit
 from ..updates import AbstractUpdate
 
-
 _MATCH = "Follow the flow by `flow(field, y0, steps.ts)`, or with `dense=True`."
 
 
