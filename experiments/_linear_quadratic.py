@@ -12,11 +12,12 @@ import jax.numpy as jnp
 
 from gan_ode.games import Players
 
-EQUILIBRIUM = Players(discriminator=jnp.asarray(0.0), generator=jnp.asarray(1.0))
-
 
 def state(w: float, a: float) -> Players:
     return Players(discriminator=jnp.asarray(w, float), generator=jnp.asarray(a, float))
+
+
+EQUILIBRIUM = state(0.0, 1.0)
 
 
 def invariant(y: Players) -> jax.Array:

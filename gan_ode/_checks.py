@@ -18,7 +18,7 @@ def is_traced(tree: object) -> bool:
 
 def as_float(value: RealScalarLike) -> jax.Array:
     """The value as a floating-point array: `1` is meant as `1.0`."""
-    value = jnp.asarray(value)
+    value = _array(value)
     return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
 
 
@@ -48,6 +48,11 @@ def count(name: str, value: int, *, least: int = 1) -> int:
 def one_of(name: str, value: object, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, options))}, but is {value!r}.")
+
+
+def _array(value: RealScalarLike) -> jax.Array:
+    # A Python number would be weakly typed, and compile everything once more where an array was before.
+    return jnp.asarray(value, float) if isinstance(value, float | int) else jnp.asarray(value)
 
 
 def _checked(value: jax.Array, holds: jax.Array, message: str) -> jax.Array:

@@ -11,7 +11,6 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from . import _checks, _solvers, _tree
@@ -166,15 +165,16 @@ class Optax(AbstractUpdate):
             default, so that time counts steps. It does not change the steps.
     """
 
-    discriminator: optax.GradientTransformation = eqx.field()
-    generator: optax.GradientTransformation = eqx.field()
+    # Not named by their type: Optax takes long to import, and who has an optimizer has imported it.
+    discriminator: Any
+    generator: Any
     order: Literal["discriminator_first", "generator_first", "simultaneous"] = eqx.field(static=True)
     step_size: Float[Array, ""]
 
     def __init__(
         self,
-        discriminator: optax.GradientTransformation,
-        generator: optax.GradientTransformation,
+        discriminator: Any,
+        generator: Any,
         *,
         order: Literal["discriminator_first", "generator_first", "simultaneous"] = "discriminator_first",
         step_size: RealScalarLike = 1.0,
@@ -244,10 +244,10 @@ class SolverStep(AbstractUpdate):
         return _tree.where(solved, y_next, jnp.nan), None
 
 
-def _descend(optimizer: optax.GradientTransformation, velocity: Any, params: Any, memory: Any) -> tuple[Any, Any]:
+def _descend(optimizer: Any, velocity: Any, params: Any, memory: Any) -> tuple[Any, Any]:
     gradient = jax.tree.map(jnp.negative, velocity)
     change, memory = optimizer.update(gradient, memory, params)
-    return optax.apply_updates(params, change), memory
+    return jax.tree.map(lambda leaf, by: leaf + by.astype(leaf.dtype), params, change), memory
 
 
 def _replace(whole: Players, player: str, part: Any) -> Players:

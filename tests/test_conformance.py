@@ -22,7 +22,7 @@ ROUNDING = 1e-13
 FINITE_DIFFERENCE = 2e-9
 # float32 has 6e-8, and the losses sum 40 terms: measured 2e-7.
 SINGLE = 3e-6
-# Tsit5 at 1e-9 against DOP853 at 1e-12: measured 1e-9.
+# Bosh3 at 1e-9 against DOP853 at 1e-12: measured 1e-9.
 FLOW = 2e-8
 
 ONE_OF_EACH_KIND = [case for case in GAMES if case.one_of_its_kind]
@@ -43,51 +43,46 @@ def _unflatten(case: GameCase) -> Any:
 def _report(case: GameCase) -> dict[str, Any]:
     """Everything that is measured of a game, from one compilation."""
 
+    back = _unflatten(case)
+
     def measure(parameter: jax.Array, states: Players) -> dict[str, Any]:
         field = case.field(parameter)
-        game, rates = field.game, field.rates
 
-        def own_loss(y: Players, player: str) -> jax.Array:
-            return getattr(game.losses(y, case.args), player)
+        def both_losses(x: jax.Array) -> jax.Array:
+            losses = field.game.losses(back(x), case.args)
+            return jnp.stack([losses.discriminator, losses.generator])
 
-        def slow(y: Players) -> Players:
-            d = jax.grad(lambda d: own_loss(Players(d, y.generator), "discriminator"))(y.discriminator)
-            g = jax.grad(lambda g: own_loss(Players(y.discriminator, g), "generator"))(y.generator)
-            return jax.tree.map(
-                lambda rate, part: jax.tree.map(lambda leaf: -rate * leaf, part),
-                rates,
-                Players(d, g),
-                is_leaf=lambda x: x is d or x is g,
+        def flat_velocity(x: jax.Array) -> jax.Array:
+            return ravel_pytree(field(0.0, back(x), case.args))[0]
+
+        def own(y: Players, slopes: jax.Array) -> jax.Array:
+            """Minus each player's rate times the slopes of its own loss, of the slopes of both."""
+            rate = Players(
+                jax.tree.map(lambda leaf: jnp.full_like(leaf, field.rates.discriminator), y.discriminator),
+                jax.tree.map(lambda leaf: jnp.full_like(leaf, field.rates.generator), y.generator),
             )
+            its = jnp.arange(slopes.shape[1]) < ravel_pytree(y.discriminator)[0].size
+            return -ravel_pytree(rate)[0] * jnp.where(its, slopes[0], slopes[1])
 
-        def differences(y: Players) -> Players:
-            numbers, back = ravel_pytree(y)
-            h = 1e-5
-            steps = h * jnp.eye(numbers.size)
+        def slow(y: Players) -> jax.Array:
+            return own(y, jax.jacrev(both_losses)(ravel_pytree(y)[0]))
 
-            def both(x: jax.Array) -> jax.Array:
-                losses = game.losses(back(x), case.args)
-                return jnp.stack([losses.discriminator, losses.generator])
+        def differences(y: Players) -> jax.Array:
+            x, h = ravel_pytree(y)[0], 1e-5
+            steps = h * jnp.eye(x.size)
+            ahead, behind = jnp.split(jax.vmap(both_losses)(jnp.concatenate([x + steps, x - steps])), 2)
+            return own(y, (ahead - behind).T / (2 * h))
 
-            slopes = jax.vmap(lambda e: (both(numbers + e) - both(numbers - e)) / (2 * h))(steps)
-            return Players(
-                jax.tree.map(lambda leaf: -rates.discriminator * leaf, back(slopes[:, 0]).discriminator),
-                jax.tree.map(lambda leaf: -rates.generator * leaf, back(slopes[:, 1]).generator),
-            )
-
-        return {
+        report = {
             "velocity": jax.vmap(lambda y: field(0.0, y, case.args))(states),
             "slow": jax.vmap(slow)(states),
             "differences": jax.vmap(differences)(states),
-            "jacobian": None
-            if case.equilibrium is None
-            else jax.jacfwd(lambda x: ravel_pytree(field(0.0, _unflatten(case)(x), case.args))[0])(
-                jnp.asarray(case.equilibrium)
-            ),
-            "at_equilibrium": None
-            if case.equilibrium is None
-            else field(0.0, _unflatten(case)(jnp.asarray(case.equilibrium)), case.args),
         }
+        if case.equilibrium is not None:
+            at = jnp.asarray(case.equilibrium)
+            report["at_equilibrium"], along = jax.linearize(flat_velocity, at)
+            report["jacobian"] = jax.vmap(along)(jnp.eye(at.size)).T
+        return report
 
     return jax.jit(measure)(jnp.asarray(case.parameter), case.states)
 
@@ -109,18 +104,18 @@ def test_the_velocity_is_the_closed_form(case):
 @pytest.mark.parametrize("case", GAMES, ids=str)
 def test_each_velocity_is_minus_the_finite_difference_of_the_own_loss(case):
     report = _report(case)
-    np.testing.assert_allclose(_rows(report["velocity"]), _rows(report["differences"]), atol=FINITE_DIFFERENCE)
+    np.testing.assert_allclose(_rows(report["velocity"]), report["differences"], atol=FINITE_DIFFERENCE)
 
 
 @pytest.mark.parametrize("case", GAMES, ids=str)
 def test_the_fast_gradients_are_the_slow_ones(case):
     report = _report(case)
-    np.testing.assert_allclose(_rows(report["velocity"]), _rows(report["slow"]), atol=ROUNDING)
+    np.testing.assert_allclose(_rows(report["velocity"]), report["slow"], atol=ROUNDING)
 
 
 @pytest.mark.parametrize("case", WITH_EQUILIBRIUM, ids=str)
 def test_the_equilibrium_is_a_zero(case):
-    np.testing.assert_allclose(flat(_report(case)["at_equilibrium"]), 0, atol=ROUNDING)
+    np.testing.assert_allclose(_report(case)["at_equilibrium"], 0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("case", WITH_EQUILIBRIUM, ids=str)
@@ -145,7 +140,8 @@ def test_float32_in_gives_float32_out_that_agrees(case):
     np.testing.assert_allclose(_rows(velocity), _rows(_report(case)["velocity"]), atol=SINGLE)
 
 
-@pytest.mark.parametrize("case", ONE_OF_EACH_KIND, ids=str)
+# Networks, op by op, would take as long as all the others.
+@pytest.mark.parametrize("case", [case for case in ONE_OF_EACH_KIND if case.args is None], ids=str)
 def test_jit_and_vmap_over_the_states_change_nothing(case):
     field = case.field(case.parameter)
     for n, expected in enumerate(_rows(_report(case)["velocity"])):
@@ -169,7 +165,7 @@ def test_diffeqsolve_takes_the_field_as_it_is(case):
     start = jax.tree.map(lambda leaf: leaf[0], case.states)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),
-        diffrax.Tsit5(),
+        diffrax.Bosh3(),
         0.0,
         1.0,
         0.1,

@@ -60,7 +60,9 @@ def report(seconds: Mapping[str, list[float]], ratios: list[Ratio]) -> int:
     width = max(map(len, seconds))
     for name, values in seconds.items():
         print(f"{name:<{width}}  {1e3 * statistics.median(values):10.4g} ms")
-    print(f"\n{'ratio, median of ' + str(len(next(iter(seconds.values())))) + ' rounds':<{2 * width + 6}}  measured  target")
+    print(
+        f"\n{'ratio, median of ' + str(len(next(iter(seconds.values())))) + ' rounds':<{2 * width + 6}}  measured  target"
+    )
     missed = False
     for each in ratios:
         # Round by round first: what slows the machine down slows both.

@@ -237,8 +237,9 @@ def _stability(growth: np.ndarray, itemsize: int) -> str:
 
 
 def _near(equilibrium: Equilibrium, orbit: Orbit, moved: Motion, itemsize: int) -> bool:
-    distance = float(_tree.norm(_tree.subtract(equilibrium.y, orbit.final_state)))
-    return bool(equilibrium.found) and distance < 10 * _ARRIVED[itemsize] * moved.size + 1e-6
+    pairs = zip(jax.tree.leaves(equilibrium.y), jax.tree.leaves(orbit.final_state), strict=True)
+    distance = np.sqrt(sum(np.sum(np.square(np.asarray(here) - np.asarray(there))) for here, there in pairs))
+    return bool(equilibrium.found) and bool(distance < 10 * _ARRIVED[itemsize] * moved.size + 1e-6)
 
 
 def _itemsize(y: State) -> int:

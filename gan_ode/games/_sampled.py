@@ -19,8 +19,7 @@ class AbstractSampledGame(AbstractGame):
     r"""A game between a discriminator and a generator that meet on samples.
 
     $V = E_x f(D(x)) + E_z f(-D(G(z)))$; the discriminator minimizes $-V$, the generator the second
-    term or a loss of its own. To add
-    one, implement `discriminate`, `generate` and `measures`, and store the `loss`.
+    term or a loss of its own. To add one, implement `discriminate`, `generate` and `measures`, and store the `loss`.
     """
 
     loss: eqx.AbstractVar[AbstractLoss]

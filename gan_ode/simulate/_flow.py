@@ -94,11 +94,11 @@ def flow(
         solver = _solvers.for_fixed_steps(solver, rtol, atol)
         dt0, max_steps = _fixed(step_size, ts, max_steps)
     _check_memory(y0, ts, max_steps if dense else None, solver)
-    orbit = _solve(
+    orbit, fine = _solve(
         field, y0, ts, args, solver, controller, dt0, _event(events), max_steps, dense,
         diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint, _meter(progress_meter),
     )  # fmt: skip
-    return _raise_if_failed(orbit) if throw else orbit
+    return _raise_if_failed(orbit, fine) if throw else orbit
 
 
 def _adaptive(
@@ -191,7 +191,8 @@ def _too_large(t: Any, y: State, args: Args, **kwargs: Any) -> Array:
 def _solve(
     field: Field, y0: State, ts: Array, args: Args, solver: Any, controller: Any, dt0: Any,
     event: diffrax.Event | None, max_steps: int, dense: bool, adjoint: Any, meter: Any,
-) -> Orbit:  # fmt: skip
+) -> tuple[Orbit, Array]:  # fmt: skip
+    """The orbit, and whether it is what was asked for: a blow-up is."""
     _inputs.same_structure(field, ts[0], y0, args)
     fixed = not isinstance(controller, Guarded)
     guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
@@ -221,22 +222,27 @@ def _solve(
     assert solution.ts is not None and solution.ys is not None
     final_time, final_state = solution.ts["end"][0], _tree.first(solution.ys["end"])
     mask = {} if solution.event_mask is None else solution.event_mask
-    trial = None if fixed else solution.controller_state[1]  # pyright: ignore[reportOptionalSubscript]
+    trial: Trial | None = None if fixed else solution.controller_state[1]  # pyright: ignore[reportOptionalSubscript]
+    result = solution.result
+    if trial is not None:
+        result = diffrax.RESULTS.where(trial.stuck, diffrax.RESULTS.dt_min_reached, result)
+        final_time = jnp.where(trial.stuck, trial.time, final_time)
     accepted = solution.stats["num_accepted_steps"]
     orbit = Orbit(
         ts=solution.ts["orbit"],
         ys=solution.ys["orbit"],
         stats=solution.stats,
-        result=solution.result,
+        result=result,
         outcome=_outcome(
-            solution.result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps, accepted
+            result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps, accepted
         ),
         final_time=final_time,
         final_state=final_state,
         interpolation=solution.interpolation,
         event_mask=mask.get("user"),
     )
-    return _without_unsolved_step(orbit, dt0) if fixed else orbit
+    fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
+    return _without_unsolved_step(orbit, dt0) if fixed else orbit, fine
 
 
 def _without_unsolved_step(orbit: Orbit, dt0: Array) -> Orbit:
@@ -271,7 +277,7 @@ def _outcome(
     finite = _tree.all_finite(y)
     grown = ~finite | (_tree.largest(y) > 1e3 * (1 + _tree.largest(y0)))
     if trial is None:
-        trial = Trial(ts[-1] - ts[0], ~finite, jnp.asarray(False), jnp.asarray(False))
+        trial = Trial(t, ts[-1] - ts[0], ~finite, jnp.asarray(False), jnp.asarray(False))
     # With steps of the present size, far below the usual, the rest would take many times the steps there are.
     usual = (t - ts[0]) / jnp.maximum(accepted, 1)
     crawling = ((ts[-1] - t) > 10.0 * max_steps * trial.size) & (trial.size < 0.2 * usual)
@@ -301,8 +307,7 @@ def _first_true(*cases: tuple[Any, Any], otherwise: Any) -> Any:
     return otherwise
 
 
-def _raise_if_failed(orbit: Orbit) -> Orbit:
-    fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
+def _raise_if_failed(orbit: Orbit, fine: Array) -> Orbit:
     if _checks.is_traced(fine):
         return eqx.tree_at(lambda o: o.ys, orbit, orbit.outcome.error_if(orbit.ys, ~fine))
     if not fine:

@@ -36,7 +36,8 @@ def _parameter(path: str, leaf: Any) -> Array:
             f"{name} must be a floating-point array, but is {leaf!r}: keep what is not a parameter out of the state by "
             "`equinox.partition(module, equinox.is_inexact_array)`, as `games.GAN(...).players` does."
         )
-    array = jnp.asarray(leaf)
+    # With its dtype said, an array is not weakly typed: else a Python float would compile everything once more.
+    array = jnp.asarray(leaf, jnp.result_type(leaf))
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be of a real floating dtype, but is {array.dtype}: write 1.0 instead of 1, or cast by "
