@@ -1,17 +1,17 @@
 r"""Does the generator converge by itself?
 
 No. The value of the game is concave in the discriminator, but not convex in the generator: where the discriminator
-scores generated samples positively it is concave in both. The generator descends, and so a frozen discriminator has no
-minimum to offer it, however near to the equilibrium it is. On the two-parameter GAN, from the equilibrium's a = 1 and with w
-frozen,
+scores generated samples positively, it is concave in both. The generator descends, and so a frozen discriminator has
+no minimum to offer it, however near to its equilibrium it is. On the two-parameter GAN, from the equilibrium's a = 1
+and with w frozen,
 
-    a' = 2 w a phi(w a^2),  phi(s) = integral of x^2 / (1 + exp(-s x^2)) over [0, 1],
+    a' = 2 w a phi(w a^2),  phi(s) = integral of x^2 / (1 + exp(-s x^2)) over [0, 1].
 
-so that a grows without bound for w > 0, at first at the rate 2 w phi(w), which is w/3 for small w, and in the end at 2w/3,
-since phi rises from 1/6 to 1/3; and for w < 0 it falls to 0, the collapsed generator, at the rate |w|/3. It leaves any
-neighborhood of a = 1 after a time like 1/|w|. The two players together converge from the same starts.
+For w > 0, a grows without bound: at first at the rate 2 w phi(w), about w/3, and in the end at 2w/3, since phi rises
+from 1/6 to 1/3. For w < 0 it falls to 0, the collapsed generator, in the end at the rate |w|/3. Either way it leaves
+any neighborhood of a = 1, after a time like 1/|w|. From the same starts the two players together converge.
 
-Source: Nagarajan and Kolter (2017), arXiv:1706.04156, section 3.1, on concave-concave games; rederived here.
+Source: Nagarajan and Kolter (2017), arXiv:1706.04156, whose argument it is that GANs are not convex-concave; rederived.
 """
 
 import dataclasses
@@ -330,27 +330,21 @@ def draw_plane(panel, results: Results) -> None:
 
 
 def draw_course(panel, results: Results) -> None:
-    """The generator over time; beside its orbits the rates that theory gives them."""
+    """The generator over time, with the rates that theory gives to its late growth and decay."""
     data, w = results.dataset, results.config.distances[0]
-    shown = data.time <= 15 / w
-    for sign, ahead in zip(SIGNS, ("", "-"), strict=True):
-        panel.plot(data.time[shown], np.exp(data.log_a.sel(sign=sign))[shown], color=VERMILLION)
-        label = f"alone, $w = {ahead}{w:g}$"
-        panel.annotate(
-            label, (0.02, 0.97 if sign > 0 else 0.03), xycoords="axes fraction", va="top" if sign > 0 else "bottom"
-        )
-    together = data.together_a[data.together_time <= 15 / w]
-    panel.plot(together.together_time, together, color=BLUE)
-    panel.annotate("both players", (14.5 / w, 1.0), (0, 3), textcoords="offset points", ha="right", color=BLUE)
-    ends = data.isel(time=[int(shown.sum()) - 1])
-    for sign, label in zip(SIGNS, ("rate $2w/3$", "rate $-|w|/3$"), strict=True):
-        log_a, middle = float(ends.log_a.sel(sign=sign)[0]), 11 / w
-        rate = 2 * w / 3 if sign > 0 else -w / 3
-        height = np.exp(log_a + rate * (middle - float(ends.time[0])))
-        panel.annotate(
-            label, (middle, height), (-4 * sign, 0), textcoords="offset points", ha="right" if sign > 0 else "left"
-        )
-    panel.set(yscale="log", xlabel="time $t$", ylabel="generator $a$", xlim=(0, 15 / w))
+    until, middle = 15 / w, 11 / w
+    data = data.isel(time=data.time <= until, together_time=data.together_time <= until)
+    panel.plot(data.together_time, data.together_a, color=BLUE)
+    panel.annotate("both players", (until, 1.0), (-4, 3), textcoords="offset points", ha="right", color=BLUE)
+    for sign, label in zip(
+        SIGNS, (f"alone, $w = {w:g}$\nrate $2w/3$", f"alone, $w = -{w:g}$\nrate $w/3$"), strict=True
+    ):
+        a = np.exp(data.log_a.sel(sign=sign))
+        panel.plot(data.time, a, color=VERMILLION)
+        place = {"ha": "right", "va": "bottom"} if sign > 0 else {"ha": "right", "va": "top"}
+        height = float(a.sel(time=middle, method="nearest"))
+        panel.annotate(label, (middle, height), (-6, 2 * sign), textcoords="offset points", color=VERMILLION, **place)
+    panel.set(yscale="log", xlabel="time $t$", ylabel="generator $a$", xlim=(0, until))
 
 
 def draw_leaving(panel, results: Results) -> None:

@@ -1,6 +1,8 @@
 """Early errors: each names the argument, its value and the remedy."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -26,14 +28,14 @@ def positive(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and above zero; under a transformation, when it runs."""
     value = as_float(value)
     message = f"`{name}` must be above 0 and finite{_seen(value)}. {remedy}"
-    return _checked(value, (value > 0) & jnp.isfinite(value), message)
+    return _checked(value, lambda v: (v > 0) & (v < math.inf), message)
 
 
 def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and at least zero; under a transformation, when it runs."""
     value = as_float(value)
     message = f"`{name}` must be at least 0 and finite{_seen(value)}. {remedy}"
-    return _checked(value, (value >= 0) & jnp.isfinite(value), message)
+    return _checked(value, lambda v: (v >= 0) & (v < math.inf), message)
 
 
 def count(name: str, value: int, *, least: int = 1) -> int:
@@ -55,10 +57,11 @@ def _array(value: RealScalarLike) -> jax.Array:
     return jnp.asarray(value, float) if isinstance(value, float | int) else jnp.asarray(value)
 
 
-def _checked(value: jax.Array, holds: jax.Array, message: str) -> jax.Array:
+def _checked(value: jax.Array, holds: Callable[[Any], Any], message: str) -> jax.Array:
     if is_traced(value):
-        return eqx.error_if(value, ~holds, message)
-    if not np.all(holds):
+        return eqx.error_if(value, ~holds(value), message)
+    # In NumPy: outside `jax.jit` every operation of JAX is compiled by itself.
+    if not np.all(holds(np.asarray(value))):
         raise ValueError(message)
     return value
 

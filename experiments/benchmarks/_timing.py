@@ -57,19 +57,23 @@ def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[
 
 def report(seconds: Mapping[str, list[float]], ratios: list[Ratio]) -> int:
     """Prints the medians and the ratios; returns the exit status, 1 if a target is missed."""
-    width = max(map(len, seconds))
+    rounds = len(next(iter(seconds.values())))
+    rows = [(f"{each.measured} / {each.baseline}", median_ratio(seconds, each), each.target) for each in ratios]
+    width = max(len(name) for name in (*seconds, *(name for name, _, _ in rows)))
+    print(f"{f'median of {rounds} rounds':<{width}}  {'ms':>10}")
     for name, values in seconds.items():
-        print(f"{name:<{width}}  {1e3 * statistics.median(values):10.4g} ms")
-    print(
-        f"\n{'ratio, median of ' + str(len(next(iter(seconds.values())))) + ' rounds':<{2 * width + 6}}  measured  target"
-    )
-    missed = False
-    for each in ratios:
-        # Round by round first: what slows the machine down slows both.
-        value = statistics.median(
-            a / b for a, b in zip(seconds[each.measured], seconds[each.baseline], strict=True)
-        )  # fmt: skip
-        missed |= each.target is not None and value > each.target
-        wanted = "" if each.target is None else f"{each.target:.2f}{'' if value <= each.target else '  missed'}"
-        print(f"{f'{each.measured} / {each.baseline}':<{2 * width + 6}}  {value:8.3f}  {wanted}")
-    return int(missed)
+        print(f"{name:<{width}}  {1e3 * statistics.median(values):10.4g}")
+    print(f"\n{'median of the ratios':<{width}}  {'measured':>10}  target")
+    for name, value, target in rows:
+        print(f"{name:<{width}}  {value:10.3f}  {verdict(value, target)}".rstrip())
+    return int(any(target is not None and value > target for _, value, target in rows))
+
+
+def median_ratio(seconds: Mapping[str, list[float]], ratio: Ratio) -> float:
+    """The median over the rounds of the ratio in each: what slows the machine down slows both."""
+    pairs = zip(seconds[ratio.measured], seconds[ratio.baseline], strict=True)
+    return statistics.median(measured / baseline for measured, baseline in pairs)
+
+
+def verdict(value: float, target: float | None) -> str:
+    return "" if target is None else f"{target:.2f}" if value <= target else f"{target:.2f} missed"

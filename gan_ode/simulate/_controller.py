@@ -38,8 +38,8 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
     `dt0=None` means 0.01 otherwise. Steps too small for time to advance end the solve.
 
     Not for use outside `flow`: at that end Diffrax is told that all is done, and only `Trial.stuck` says that it is
-    not. To return a failure would be plainer, but then Diffrax traces every step once more, which is a tenth of the time
-    to a first result.
+    not. To return a failure would be plainer, but then Diffrax traces every step once more, which is a tenth of the
+    time to a first result.
 
     Source: first step: Hairer, Norsett and Wanner (1993), Solving Ordinary Differential Equations I, section II.4.
 

@@ -44,7 +44,8 @@ class Orbit(eqx.Module):
         stats: Counts: of steps taken, accepted, rejected; of updates.
         result: Diffrax's result, to be compared with `gan_ode.RESULTS`.
         outcome: How it ended, to be compared with `simulate.OUTCOMES`.
-        final_time: The last time that was reached, saved or not; if a fixed step could not be solved, the last saved one.
+        final_time: The last time that was reached, saved or not; if a fixed step could not be solved, the last one
+            that was saved.
         final_state: The state there.
         interpolation: Dense output, if it was asked for.
         event_mask: Which events stopped the solve, if there were events.
