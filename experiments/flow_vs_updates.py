@@ -38,14 +38,8 @@ class Config:
             raise ValueError(
                 f"`systems` must be 'WGAN' and any of 'GAN' and 'regularized WGAN', but is {self.systems}."
             )
-        sizes = self.step_sizes
-        if (
-            not sizes
-            or len(sizes) > 10
-            or min(sizes) <= 0
-            or max(sizes) > 0.5
-            or list(sizes) != sorted(sizes, reverse=True)
-        ):
+        sizes = list(self.step_sizes)
+        if not sizes or len(sizes) > 10 or min(sizes) <= 0 or max(sizes) > 0.5 or sizes != sorted(sizes, reverse=True):
             raise ValueError(f"`step_sizes` must be at most ten, falling from at most 0.5, above 0, but is {sizes}.")
         if self.rungs < 3:
             raise ValueError(f"`rungs` must be at least 3 to see a slope settle, but is {self.rungs}.")
@@ -75,6 +69,7 @@ if __name__ == "__main__":
     _runner.main(Config, QUICK)
 
 import math
+from typing import Any
 
 import diffrax
 import jax
@@ -303,7 +298,8 @@ SMALL_PRINT = 7
 
 def draw(results: Results) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(7.2, 8.8), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(3.1, 1)))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(3.1, 1))
+    above, below = halves
     letters = iter("abcdefghijkl")
     portraits = []
     columns = len(results.systems)

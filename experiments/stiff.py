@@ -61,6 +61,7 @@ if __name__ == "__main__":
     _runner.main(Config, QUICK)
 
 import time
+from typing import Any
 
 import diffrax
 import equinox as eqx
@@ -189,7 +190,8 @@ def measure_solver(
 
 def explicit_evaluations(solver: diffrax.AbstractERK, steps: int) -> int:
     """One to start; then each step's last stage is the first of the next."""
-    return 1 + (solver.tableau.num_stages - 1) * steps
+    tableau: Any = solver.tableau
+    return 1 + (tableau.num_stages - 1) * steps
 
 
 def check_formula(config: Config, tally: Tally) -> dict[str, int]:
@@ -231,7 +233,7 @@ def stability_bound(solver: diffrax.AbstractERK) -> float:
 
     From the Butcher tableau, as R(z) = 1 + z b (1 - z A)^(-1) 1.
     """
-    tableau = solver.tableau
+    tableau: Any = solver.tableau
     stages = tableau.num_stages
     weights = np.asarray(tableau.b_sol, float)
     matrix = np.zeros((stages, stages))

@@ -134,8 +134,10 @@ def test_the_field_is_tangent_to_the_level_sets_of_the_invariant(case):
 @pytest.mark.parametrize("case", GAMES, ids=str)
 def test_float32_in_gives_float32_out_that_agrees(case):
     states, args = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (case.states, case.args))
+    # A weight of float64, not of Python's float, which takes any dtype.
+    parameter = np.float64(case.parameter)
     with jax.numpy_dtype_promotion("strict"):
-        velocity = jax.jit(jax.vmap(lambda y: case.field(case.parameter)(0.0, y, args)))(states)
+        velocity = jax.jit(jax.vmap(lambda y: case.field(parameter)(0.0, y, args)))(states)
     assert {leaf.dtype for leaf in jax.tree.leaves(velocity)} == {jnp.dtype(jnp.float32)}
     np.testing.assert_allclose(_rows(velocity), _rows(_report(case)["velocity"]), atol=SINGLE)
 

@@ -174,11 +174,16 @@ def test_a_field_that_stops_being_a_number_is_named_with_its_time():
     assert orbit.outcome == OUTCOMES.nonfinite_field
     np.testing.assert_allclose(orbit.final_time, 0.5, atol=1e-6)
     np.testing.assert_allclose(orbit.final_state, 0.5, atol=1e-6)
+    assert orbit.reached.tolist() == [True, True, False]
+    np.testing.assert_allclose(orbit.ys[:2], [0.0, 0.25], atol=1e-12)
 
 
 def test_a_start_in_the_far_future_is_a_matter_of_time_resolution():
     orbit = solve("decay", 1.0, [1e16, 1e16 + 4, 1e16 + 10], throw=False)
     assert orbit.outcome == OUTCOMES.time_resolution
+    assert orbit.reached.tolist() == [True, False, False]
+    assert (orbit.final_time, orbit.final_state) == (1e16, 1.0)
+    assert orbit.result != RESULTS.successful
 
 
 def test_running_out_of_steps_is_named():

@@ -123,6 +123,14 @@ def test_a_blow_up_is_a_result_marked_by_infinity(save_every):
     assert orbit.trim().ys.shape == (saved + 1,)
 
 
+def test_states_that_are_no_numbers_are_marked_by_infinity_as_well():
+    # y <- y - y^3 overflows to minus infinity, and then to infinity minus infinity.
+    orbit = iterate(Simultaneous(1.0), lambda t, y, args: -(y**3), jnp.asarray(3.0), 20)
+    assert orbit.outcome == OUTCOMES.blow_up
+    reached = int(np.sum(orbit.reached))
+    assert np.all(np.isfinite(orbit.ys[:reached])) and np.all(np.isposinf(orbit.ys[reached:]))
+
+
 def test_one_member_that_blows_up_leaves_the_others_alone():
     orbit = jax.jit(jax.vmap(lambda y: iterate(Simultaneous(1.0), square, y, 20)))(jnp.array([2.0, -0.5]))
     assert (orbit.outcome == OUTCOMES.blow_up).tolist() == [True, False]

@@ -166,6 +166,12 @@ def test_penalties_nest_in_either_order():
     np.testing.assert_allclose(flat(velocity(outer_norm, players(psi, theta))), expected, atol=ROUNDING)
 
 
+def test_r1_finds_the_scores_inside_any_number_of_penalties():
+    game = Penalized(Penalized(Penalized(Dirac(losses.Wasserstein()), R1(0.1)), GradientNorm(0.0)), R1(0.2))
+    found = flat(velocity(game, players(0.5, 0.8)))
+    np.testing.assert_allclose(found, [0.8 - (0.1 + 0.2) * 0.5, -0.5], rtol=ROUNDING)
+
+
 @pytest.mark.parametrize(("penalty", "name"), [(GradientNorm, "eta"), (R1, "gamma")])
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_a_weight_that_is_negative_or_not_finite_is_refused(penalty, name, bad):

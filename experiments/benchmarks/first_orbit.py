@@ -5,15 +5,12 @@ the same with a field written by hand, at the same tolerances and save times. No
 the clock stands the processors' time, which other work on the machine disturbs less.
 """
 
-from experiments.benchmarks import _timing
-
-if __name__ == "__main__":
-    options = _timing.arguments(__doc__, rounds=5)
-
 import os
 import subprocess
 import sys
 import time
+
+from experiments.benchmarks import _timing
 
 PACKAGE = """
 import jax.numpy as jnp
@@ -70,4 +67,4 @@ def main(rounds: int) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(options.rounds))
+    raise SystemExit(main(_timing.arguments(__doc__, rounds=5).rounds))

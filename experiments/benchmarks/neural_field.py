@@ -5,16 +5,12 @@ the regularized game is timed against that of the plain one, and fixed Euler ste
 `iterate` against a jitted `jax.lax.scan`.
 """
 
-from experiments.benchmarks import _timing
-
-if __name__ == "__main__":
-    options = _timing.arguments(__doc__, rounds=9)
-
 import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from experiments.benchmarks import _timing
 from gan_ode import distributions, fields, flow, games, iterate, losses, regularizers, updates
 
 NUM_EVALUATIONS = 30
@@ -56,8 +52,7 @@ def main(rounds: int) -> int:
 
         def task():
             for _ in range(NUM_EVALUATIONS):
-                velocity = evaluate(0.0, y0, batch)
-            jax.block_until_ready(velocity)
+                jax.block_until_ready(evaluate(0.0, y0, batch))
 
         return task
 
@@ -90,4 +85,4 @@ def dtype_of(y0) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(options.rounds))
+    raise SystemExit(main(_timing.arguments(__doc__, rounds=9).rounds))

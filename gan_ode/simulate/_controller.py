@@ -17,6 +17,7 @@ class Trial(eqx.Module):
 
     Attributes:
         size: Length of the step proposed after it.
+        longest: Length of the longest step that was accepted so far.
         nonfinite: Whether its state was not finite.
         unsolved: Whether its implicit equations were not solved.
         stuck: Whether time no longer advanced.
@@ -25,6 +26,7 @@ class Trial(eqx.Module):
 
     time: Scalar
     size: Scalar
+    longest: Scalar
     nonfinite: Bool[Array, ""]
     unsolved: Bool[Array, ""]
     stuck: Bool[Array, ""]
@@ -65,13 +67,14 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
             dt0 = self._first_step(func(terms, t0, y0, args), t0, t1, y0)
         t_next, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
         no = jnp.asarray(False)
-        return t_next, (state, Trial(jnp.asarray(t0), jnp.asarray(t_next - t0), no, no, no))
+        size = jnp.asarray(t_next - t0)
+        return t_next, (state, Trial(jnp.asarray(t0), size, jnp.zeros_like(size), no, no, no))
 
     def adapt_step_size(
         self, t0: Any, t1: Any, y0: State, y1_candidate: State, args: Args, y_error: Any, error_order: Any,
         controller_state: Any,
     ) -> tuple[Any, Any, Any, Any, Any, diffrax.RESULTS]:  # fmt: skip
-        inner, _ = controller_state
+        inner, last = controller_state
         finite = _tree.all_finite(y1_candidate)
         unsolved = finite & jnp.isinf(_tree.largest(y_error))
         keep, t_from, t_to, jump, inner, result = self.controller.adapt_step_size(
@@ -81,9 +84,10 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
         size = jnp.asarray(t_to - t_from)
         least = jnp.where(keep, 0, 4 * jnp.finfo(size.dtype).eps * jnp.abs(t_from))
         stuck = jnp.less_equal(size, least)
-        trial = Trial(jnp.asarray(t_from), size, ~finite, unsolved, stuck)
+        longest = jnp.where(keep, jnp.maximum(last.longest, t1 - t0), last.longest)
+        trial = Trial(jnp.asarray(t_from), size, longest, ~finite, unsolved, stuck)
         t_from, t_to = (jnp.where(stuck, jnp.inf, t) for t in (t_from, t_to))
-        return keep & ~stuck, t_from, t_to, jump, (inner, trial), result
+        return keep, t_from, t_to, jump, (inner, trial), result
 
     def _first_step(self, velocity: State, t0: Any, t1: Any, y0: State) -> Scalar:
         """A hundredth of the time in which the velocity would change the state by its own size."""

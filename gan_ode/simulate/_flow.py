@@ -228,13 +228,12 @@ def _solve(
     if trial is not None:
         result = diffrax.RESULTS.where(trial.stuck, diffrax.RESULTS.dt_min_reached, result)
         final_time = jnp.where(trial.stuck, trial.time, final_time)
-    accepted = solution.stats["num_accepted_steps"]
     orbit = Orbit(
         ts=solution.ts["orbit"],
         ys=solution.ys["orbit"],
         stats=solution.stats,
         result=result,
-        outcome=outcome(result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps, accepted),
+        outcome=outcome(result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps),
         final_time=final_time,
         final_state=final_state,
         interpolation=solution.interpolation,

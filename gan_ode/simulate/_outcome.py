@@ -21,16 +21,15 @@ def outcome(
     ts: Array,
     t: Array,
     max_steps: int,
-    accepted: Array,
 ) -> OUTCOMES:
     """The name of what happened: Diffrax's result, and where the solve stood when it stopped."""
     finite = _tree.all_finite(y)
     grown = ~finite | (_tree.largest(y) > 1e3 * (1 + _tree.largest(y0)))
     if trial is None:
-        trial = Trial(t, ts[-1] - ts[0], ~finite, jnp.asarray(False), jnp.asarray(False))
-    # With steps of the present size, far below the usual, the rest would take many times the steps there are.
-    usual = (t - ts[0]) / jnp.maximum(accepted, 1)
-    crawling = ((ts[-1] - t) > 10.0 * max_steps * trial.size) & (trial.size < 0.2 * usual)
+        no, size = jnp.asarray(False), ts[-1] - ts[0]
+        trial = Trial(t, size, size, ~finite, no, no)
+    # With steps of the present size, far below the longest, there would not be enough of them for the rest.
+    crawling = ((ts[-1] - t) > max_steps * trial.size) & (trial.size < 1e-3 * trial.longest)
     collapsed = _first_true(
         (grown, OUTCOMES.blow_up),
         (trial.nonfinite, OUTCOMES.nonfinite_field),
