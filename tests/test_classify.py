@@ -88,6 +88,10 @@ def test_an_orbit_with_two_frequencies_cycles_without_closing():
     assert verdict.kind == "cycles" and "without closing" in verdict.reason
 
 
+def test_a_small_orbit_is_followed_finely_enough():
+    assert analysis.classify(lq_field(MINIMAX), scalars(1e-3, 1.0)).kind == "converges"
+
+
 def test_a_blow_up_diverges_at_its_time():
     verdict = analysis.classify(lambda t, y, args: y**2, jnp.asarray(1.0))
     assert verdict.kind == "diverges" and verdict.duration == pytest.approx(1.0, abs=1e-6)

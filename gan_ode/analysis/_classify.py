@@ -116,9 +116,12 @@ def _judge_flow(
     while True:
         finer = max(tolerance * _FINE_OVER_COARSE[size], _FINEST[size])
         fine, fine_motion = follow(finer)
-        if _agree(coarse, coarse_motion, fine, fine_motion):
+        # Two that are undecided may both be too coarse for a small orbit.
+        agree = _agree(coarse, coarse_motion, fine, fine_motion)
+        at_the_end = finer <= _FINEST[size]
+        if agree and (fine.kind != "undecided" or at_the_end):
             return dataclasses.replace(fine, tolerances=(tolerance, finer))
-        if finer <= _FINEST[size]:
+        if at_the_end:
             reason = (
                 f"solves at relative tolerances {tolerance:g} and {finer:g} still differ ({coarse.kind}, {fine.kind})"
             )
