@@ -8,9 +8,9 @@ from hypothesis import given, strategies as st
 
 from tests.catalogue import LOSSES
 
-# Both sides round once or twice: measured 2e-16.
+# Both sides round once or twice: measured 2e-15.
 ROUNDING = 1e-14
-# float32 has 6e-8: measured 6e-8.
+# float32 has 6e-8: measured 3e-8.
 SINGLE = 3e-7
 
 NAMES = list(LOSSES)
@@ -52,7 +52,7 @@ def test_values_and_slopes_in_float32_are_finite_and_right_for_scores_of_any_siz
 def test_slope_and_curvature_at_zero_are_as_documented(name):
     loss = LOSSES[name].make()
     np.testing.assert_allclose(jax.jit(lambda: loss.slope)(), LOSSES[name].slope, rtol=ROUNDING)
-    np.testing.assert_allclose(jax.jit(lambda: loss.curvature)(), LOSSES[name].curvature, atol=ROUNDING)
+    np.testing.assert_allclose(jax.jit(lambda: loss.curvature)(), LOSSES[name].curvature, rtol=0, atol=ROUNDING)
 
 
 @pytest.mark.parametrize("name", NAMES)

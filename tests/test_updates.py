@@ -21,7 +21,7 @@ from gan_ode.games import Players
 from gan_ode.regularizers import GradientNorm, Penalized, R1
 from tests.catalogue import flat, players, UPDATES, wasserstein_energy
 
-# A few products: measured 2e-15; a root finder of tolerance 1e-10 leaves less, since the field is linear.
+# A few products: measured 3e-15; a root finder of tolerance 1e-10 leaves less, since the field is linear.
 ROUNDING = 1e-12
 
 
@@ -266,9 +266,9 @@ def test_alternating_steps_keep_the_energy_for_a_million_steps():
     orbit = iterate(updates.Alternating(0.1), FIELD, players(0.5, 1.0), 1_000_000, save_every=8)
     energy = np.array([wasserstein_energy(y) for y in rows(orbit.ys)])
     windows = energy[: 10 * (len(energy) // 10)].reshape(10, -1).mean(axis=1)
-    # Measured 2e-7; simultaneous steps of this size gain 1e-4 in ten steps.
+    # Measured 1e-6; simultaneous steps of this size gain 7e-3 in ten steps.
     assert np.ptp(windows) < 1e-5
-    assert np.ptp(energy) < 0.05
+    assert np.ptp(energy) < 0.02
 
 
 # Errors.

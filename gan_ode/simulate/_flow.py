@@ -229,8 +229,9 @@ def _solve(
         result = diffrax.RESULTS.where(trial.stuck, diffrax.RESULTS.dt_min_reached, result)
         final_time = jnp.where(trial.stuck, trial.time, final_time)
     orbit = Orbit(
-        ts=solution.ts["orbit"],
-        ys=solution.ys["orbit"],
+        # Diffrax saves the start with the first accepted step, so not if there is none.
+        ts=solution.ts["orbit"].at[0].set(ts[0]),
+        ys=jax.tree.map(lambda saved, start: saved.at[0].set(start), solution.ys["orbit"], y0),
         stats=solution.stats,
         result=result,
         outcome=outcome(result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps),
