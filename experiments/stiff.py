@@ -21,6 +21,8 @@ from experiments import _runner
 class Config:
     half_widths: tuple[float, ...] = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 5.0, 6.3, 8.0, 10.0)
     """Half-widths c of the data, rising."""
+    solvers: tuple[str, ...] = ("Tsit5", "Dopri8", "Kvaerno3", "Kvaerno5")
+    """Solvers to compare, Tsit5 and Kvaerno5 among them."""
     duration: float = 100.0
     """Time to follow the orbit for."""
     tolerance: float = 1e-4
@@ -40,6 +42,11 @@ class Config:
         widths = self.half_widths
         if len(widths) < 3 or min(widths) <= 0 or any(b <= a for a, b in itertools.pairwise(widths)):
             raise ValueError(f"`half_widths` must be at least 3, above 0 and rising, but are {widths}.")
+        if not {"Tsit5", "Kvaerno5"} <= set(self.solvers) <= {"Tsit5", "Dopri8", "Kvaerno3", "Kvaerno5"}:
+            raise ValueError(
+                "`solvers` must be of Tsit5, Dopri8, Kvaerno3, Kvaerno5, the first and the last among them, but are "
+                f"{self.solvers}."
+            )
         if self.duration <= 0:
             raise ValueError(f"`duration` must be above 0, but is {self.duration}.")
         if not 1e-13 <= self.reference_tolerance <= self.tolerance / 1000 <= 1e-5:
@@ -55,7 +62,10 @@ class Config:
             raise ValueError(f"`rounds` must be at least 0, but is {self.rounds}.")
 
 
-QUICK = Config(half_widths=(1.0, 2.0, 3.0, 10.0), reference_tolerance=1e-9, rounds=0)
+# Each solver is compiled anew, which is most of a quick run.
+QUICK = Config(
+    half_widths=(1.0, 2.0, 3.0, 8.0), solvers=("Tsit5", "Dopri8", "Kvaerno5"), reference_tolerance=1e-9, rounds=0
+)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -64,13 +74,13 @@ import time
 from typing import Any
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
 
+from experiments._counted import Counted, Tally
 from experiments._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot
 from gan_ode.games import LinearQuadratic, Players
@@ -83,57 +93,13 @@ MAX_STEPS = 4_000_000
 NUM_PARAMETERS = 2
 
 
-@dataclasses.dataclass(eq=False)
-class Tally:
-    """How often the field was evaluated, and how often linearized."""
-
-    evaluations: int = 0
-    jacobians: int = 0
-
-    def count(self, what: str, value: jax.Array) -> jax.Array:
-        """Adds one when the compiled program gets here. Its zero must be used, or the compiler drops the call."""
-
-        def add(_: np.ndarray) -> np.ndarray:
-            setattr(self, what, getattr(self, what) + 1)
-            return np.zeros(())
-
-        return jax.pure_callback(add, jax.ShapeDtypeStruct((), jnp.result_type(float)), value)
-
-
-class Counted(eqx.Module):
-    """A field whose evaluations and linearizations are counted."""
-
-    field: fields.GameField
-    tally: Tally = eqx.field(static=True)
-
-    def __call__(self, t, y: Players, args=None) -> Players:
-        arrays, rest = eqx.partition(self.field, eqx.is_array)
-
-        def velocity(arrays, y: Players) -> Players:
-            return eqx.combine(arrays, rest)(0.0, y, args)
-
-        def evaluated(arrays, y: Players) -> Players:
-            zero = self.tally.count("evaluations", y.discriminator)
-            return jax.tree.map(lambda leaf: leaf + zero, velocity(arrays, y))
-
-        def linearized(primals, tangents):
-            # On the tangent: the columns of a Jacobian use it, and share the factor, so that they count as one.
-            one = 1 + self.tally.count("jacobians", primals[1].discriminator)
-            value, tangent = jax.jvp(velocity, primals, tangents)
-            return value, jax.tree.map(lambda leaf: one * leaf, tangent)
-
-        counted = jax.custom_jvp(evaluated)
-        counted.defjvp(linearized)
-        return counted(arrays, y)
-
-
 def run(config: Config) -> xr.Dataset:
     tally = Tally()
     cases = [measure(config, c, tally) for c in config.half_widths]
     dataset = xr.concat(cases, xr.DataArray(np.array(config.half_widths), dims="half_width", name="half_width"))
     dataset = dataset.assign(check_formula(config, tally))
     dataset["stability_bound"] = ("explicit", [stability_bound(solver) for solver in EXPLICIT.values()])
-    dataset = dataset.assign_coords(solver=list(SOLVERS), explicit=list(EXPLICIT))
+    dataset = dataset.assign_coords(solver=list(config.solvers), explicit=list(EXPLICIT))
     return dataset.assign_attrs(duration=config.duration, tolerance=config.tolerance)
 
 
@@ -142,7 +108,7 @@ def measure(config: Config, c: float, tally: Tally) -> xr.Dataset:
     field = make_field(c)
     reference = solve(config, Counted(field, tally), c, IMPLICIT["Kvaerno5"], config.reference_tolerance)
     check = solve(config, field, c, EXPLICIT["Dopri8"], config.reference_tolerance)
-    rows = [measure_solver(config, field, c, name, tally, reference) for name in SOLVERS]
+    rows = [measure_solver(config, field, c, name, tally, reference) for name in config.solvers]
     per_solver = {name: ("solver", np.array([row[name] for row in rows])) for name in rows[0]}
     fast, slow = rates(field, field.game.equilibrium)
     return xr.Dataset(
@@ -217,11 +183,12 @@ def rates(field: fields.GameField, y: Players) -> tuple[jax.Array, jax.Array]:
 
 def time_solvers(config: Config, field: fields.GameField, c: float) -> np.ndarray:
     """Seconds of a solve, without the compilation: one row a solver, one column a round."""
-    seconds = np.empty((len(SOLVERS), config.rounds))
+    solvers = [SOLVERS[name] for name in config.solvers]
+    seconds = np.empty((len(solvers), config.rounds))
     if config.rounds:
-        for solver in SOLVERS.values():
+        for solver in solvers:
             solve(config, field, c, solver, config.tolerance)
-    for i, (row, solver) in itertools.product(range(config.rounds), enumerate(SOLVERS.values())):
+    for i, (row, solver) in itertools.product(range(config.rounds), enumerate(solvers)):
         start = time.perf_counter()
         solve(config, field, c, solver, config.tolerance)
         seconds[row, i] = time.perf_counter() - start
@@ -271,6 +238,7 @@ def of_spectra(results: xr.Dataset) -> list[Claim]:
 
 def of_costs(results: xr.Dataset) -> list[Claim]:
     stiffest = results.isel(half_width=-1)
+    explicit, implicit = ([name for name in solvers(results) if name in kind] for kind in (EXPLICIT, IMPLICIT))
     c = float(stiffest.half_width)
     at = f"c = {c:g}:"
     least = stiffest.duration * c**4 / 100
@@ -280,10 +248,10 @@ def of_costs(results: xr.Dataset) -> list[Claim]:
         Claim.above(
             f"{at} steps of {name}", stiffest.steps.sel(solver=name), least, source="duration times damping / 10"
         )
-        for name in EXPLICIT
+        for name in explicit
     ]
-    found += [Claim.below(f"{at} steps of {name}", stiffest.steps.sel(solver=name), 100) for name in IMPLICIT]
-    for name in EXPLICIT:
+    found += [Claim.below(f"{at} steps of {name}", stiffest.steps.sel(solver=name), 100) for name in implicit]
+    for name in explicit:
         measured = stiffest.duration * stiffest.mean_fast_rate / stiffest.steps.sel(solver=name)
         bound = stiffest.stability_bound.sel(explicit=name)
         # Rejected steps count as steps.
@@ -293,7 +261,7 @@ def of_costs(results: xr.Dataset) -> list[Claim]:
         )
     saved = stiffest.evaluations.sel(solver="Tsit5") / stiffest.evaluations.sel(solver="Kvaerno5")
     found.append(Claim.above(f"{at} evaluations of Tsit5 over those of Kvaerno5", saved, 50))
-    for name in IMPLICIT:
+    for name in implicit:
         found.append(
             Claim.close(f"c where {name} and Tsit5 evaluate equally often", crossover(results, name), 2, atol=0.5)
         )
@@ -302,10 +270,14 @@ def of_costs(results: xr.Dataset) -> list[Claim]:
 
 def of_errors(results: xr.Dataset) -> list[Claim]:
     found = [Claim.below("Reference against another solver, over the tolerance", largest_gap(results), 1e-2)]
-    for name in SOLVERS:
+    for name in solvers(results):
         worst = results.error.sel(solver=name).max()
         found.append(Claim.below(f"{name}: largest error over the tolerance, all c", worst, 10))
     return found
+
+
+def solvers(results: xr.Dataset) -> list[str]:
+    return [str(name) for name in results.solver.values]
 
 
 def largest_gap(results: xr.Dataset) -> float:
@@ -340,16 +312,22 @@ def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
     draw_bound(panels[0], results)
     draw_crossover(panels[1], results)
     panels[2].axhline(1.0, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-    figure.legend(handles=drawn[0], loc="outside lower center", ncols=len(SOLVERS), handlelength=2.8)
+    figure.legend(handles=drawn[0], loc="outside lower center", ncols=len(drawn[0]), handlelength=2.8)
     return figure
 
 
 def draw_quantity(panel, results: xr.Dataset, quantity: str) -> list:
     lines = []
-    for color, name in zip(plot.CYCLE, SOLVERS, strict=False):
+    colors = dict(zip(SOLVERS, plot.CYCLE, strict=False))
+    for name in solvers(results):
         style = {"linestyle": "-" if name in EXPLICIT else "--", "marker": MARKERS[name], "markersize": 3.2}
         lines += panel.plot(
-            results.half_width, results[quantity].sel(solver=name), color=color, label=name, linewidth=1.1, **style
+            results.half_width,
+            results[quantity].sel(solver=name),
+            color=colors[name],
+            label=name,
+            linewidth=1.1,
+            **style,
         )
     panel.set(xscale="log", yscale="log", xlabel="half-width $c$ of the data")
     widths = np.asarray(results.half_width)
