@@ -17,22 +17,26 @@ Rule = Callable[[Any], updates.AbstractUpdate]
 # Distance from the equilibrium at which orbits start to show its linear part, and up to which they do: what is not
 # linear changes a growth rate by about the distance squared.
 NEAR, SMALL = 1e-6, 1e-3
-AT_ONCE = 10  # step sizes in a round of bisection
+AT_ONCE = 10  # step sizes in a round of bisection, and in every compiled program
+
+
+def follow(rule: Rule, field: fields.GameField, y0: Players, sizes: np.ndarray, num_steps: int) -> Orbit:
+    """One orbit for each of at most ten step sizes, all of as many steps."""
+    # As many at each call, so that one compiled program serves them all.
+    padded = np.concatenate([sizes, np.repeat(sizes[-1:], AT_ONCE - len(sizes))])
+    orbits = _follow(rule, field, y0, jnp.asarray(padded), num_steps)
+    return jax.tree.map(lambda leaf: leaf[: len(sizes)], orbits)
 
 
 @eqx.filter_jit
-def follow(rule: Rule, field: fields.GameField, y0: Players, sizes: jax.Array, num_steps: int) -> Orbit:
-    """One orbit for each step size, all of as many steps, so that one compiled program serves them."""
+def _follow(rule: Rule, field: fields.GameField, y0: Players, sizes: jax.Array, num_steps: int) -> Orbit:
     return jax.vmap(lambda h: iterate(rule(h), field, y0, num_steps))(sizes)
 
 
 def distances(rule: Rule, field: fields.GameField, sizes: np.ndarray, num_steps: int) -> np.ndarray:
     """Distances from the equilibrium along orbits that start near it, shape `(sizes, num_steps + 1)`."""
-    # As many at each call, so that one compiled program serves them all.
-    padded = np.concatenate([sizes, np.repeat(sizes[-1:], AT_ONCE - len(sizes))])
-    orbit = follow(rule, field, lq.state(NEAR, 1.0), jnp.asarray(padded), num_steps)
-    apart = np.hypot(np.asarray(orbit.ys.discriminator), np.asarray(orbit.ys.generator) - 1.0)
-    return apart[: len(sizes)]
+    orbit = follow(rule, field, lq.state(NEAR, 1.0), sizes, num_steps)
+    return np.hypot(np.asarray(orbit.ys.discriminator), np.asarray(orbit.ys.generator) - 1.0)
 
 
 def growth_rates(rule: Rule, field: fields.GameField, sizes: np.ndarray, num_steps: int) -> np.ndarray:
