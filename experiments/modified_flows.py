@@ -21,13 +21,13 @@ class Config:
     """Orders of the modified fields, rising from 1, the field itself; the first two or three and the last are drawn."""
     step_size: float = 0.4
     """Step size to draw, and the largest on the ladder that shows the orders."""
-    rungs: int = 5
+    rungs: int = 6
     """Halvings of the step size, itself included, on the ladder."""
     eta: float = 0.5
     """Weight of the regularizer in the third case, in units of inverse loss."""
-    start: tuple[float, float] = (0.5, 1.0)
+    start: tuple[float, float] = (0.35, 1.0)
     """Initial state (w, a), with a > 0."""
-    duration: float = 20.0
+    duration: float = 12.0
     """Time to draw orbits for; a multiple of the step size."""
     compared: float = 4.0
     """Time over which errors are taken; a multiple of the step size."""
@@ -56,7 +56,7 @@ class Config:
 
 
 # Compiling is nearly all of the time, and a flow of each order is compiled for either rule.
-QUICK = Config(orders=(1, 2), rungs=4)
+QUICK = Config(orders=(1, 2), rungs=5)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -284,15 +284,16 @@ SHADES = {1: "0.55", **dict(zip(range(2, 7), plot.CYCLE[1:], strict=False))}
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure(figsize=(7.2, 6.9), layout="constrained")
-    axes = figure.subplots(3, len(results.cases), height_ratios=(1.25, 0.8, 1))
-    letters = iter("abcdefghi")
-    for row, sketch in zip(axes, (draw_plane, draw_energy, draw_errors), strict=True):
-        for panel, case in zip(row, results.cases, strict=True):
-            sketch(panel, results, case)
-            plot.label_panel(panel, next(letters), f"{SHORT[case.name]}, {case.rule}" if row is axes[0] else "")
-            if panel is not row[0]:
-                panel.set_ylabel("")
+    figure = matplotlib.figure.Figure(figsize=(7.2, 6.6), layout="constrained")
+    axes = figure.subplots(3, len(results.cases), height_ratios=(1.3, 0.8, 1.1))
+    titles = [f"{SHORT[case.name]}, {case.rule}" for case in results.cases]
+    titles += ["energy", "", "", "error at matched times; slopes", "", ""]
+    sketches = [sketch for sketch in (draw_plane, draw_energy, draw_errors) for _ in results.cases]
+    for i, (panel, sketch) in enumerate(zip(axes.flat, sketches, strict=True)):
+        sketch(panel, results, results.cases[i % len(results.cases)])
+        plot.label_panel(panel, "abcdefghi"[i], titles[i])
+        if i % len(results.cases):
+            panel.set_ylabel("")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))
     return figure
@@ -323,17 +324,12 @@ def draw_energy(panel, results: Results, case: Case) -> None:
     panel.set(xlabel="time $t$", ylabel="energy $H - 1/4$", xlim=(0, results.config.duration))
     if case.eta:
         panel.set_yscale("log")
-    else:
-        panel.set_ylim(0, None)
 
 
 def draw_errors(panel, results: Results, case: Case) -> None:
     for order, found in case.ladders.items():
-        look = {"color": SHADES[order], "marker": "o", "markersize": 2.5, "linewidth": 1.0}
-        panel.plot(found.step_sizes, found.errors, **look)
-        panel.annotate(
-            f"{float(found.order):.2f}", (found.step_sizes[-1], found.errors[-1]), (-3, 0), textcoords="offset points",
-            ha="right", va="center", fontsize=7, color=SHADES[order],
-        )  # fmt: skip
-    panel.set(xscale="log", yscale="log", xlabel="step size $h$", ylabel="largest distance")
-    panel.set_xlim(float(found.step_sizes[-1]) / 1.9, None)
+        drawn = plot.convergence(found.step_sizes, found.errors, ax=panel, slope=found.order, color=SHADES[order])
+        # At the left end, where the lines are farthest apart.
+        drawn.slope_label.xy = float(found.step_sizes[-1]), float(found.errors[-1])
+        drawn.slope_label.set(position=(-4, 0), ha="right", va="center", text=f"{drawn.slope:.2f}")
+    panel.set(ylabel="largest distance", xlim=(ladder(results.config)[-1] / 2.2, None))

@@ -18,7 +18,7 @@ _CLOSE = 0.25
 _MOST_ROOTS = 8
 # Newton's iteration halves the logarithm of a far eigenvalue at first, and then doubles the digits.
 _NEWTON_STEPS = 30
-# exp(log M) must be M again: far above the rounding of eight roots, and far below what a failed one leaves.
+# The roots, squared, must be the matrix again: far above the rounding, and far below what a failed one leaves.
 _REBUILT = {4: 1e-2, 8: 1e-6}
 _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(8)
 
@@ -76,14 +76,12 @@ def _modified_jacobian(
     flat, restore = ravel_pytree(y)
     h = jnp.asarray(rule.step_size, flat.dtype)
     matrix = jax.jacfwd(lambda x: ravel_pytree(_one_step.step(rule, field, zero, restore(x), args, h))[0])(flat)
-    logarithm = _principal_logarithm(matrix)
-    apart = jnp.max(jnp.abs(jax.scipy.linalg.expm(logarithm) - matrix))
-    small = _REBUILT[max(flat.dtype.itemsize, 4)] * jnp.max(jnp.abs(matrix))
-    return logarithm / h, apart <= small, matrix
+    logarithm, is_one = _principal_logarithm(matrix)
+    return logarithm / h, is_one, matrix
 
 
-def _principal_logarithm(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    """The real logarithm of a matrix none of whose eigenvalues is zero or negative; otherwise anything, or NaN.
+def _principal_logarithm(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Bool[Array, ""]]:
+    """The real logarithm of a matrix, and whether it is one: not if an eigenvalue is zero or a negative number.
 
     By square roots until the matrix is close to the identity, and there by the integral of X / (1 + s X), s from 0 to
     1. Unlike the way through eigenvectors it works where eigenvalues coincide, and can be differentiated there.
@@ -93,16 +91,20 @@ def _principal_logarithm(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     identity = jnp.eye(len(matrix), dtype=matrix.dtype)
 
     def nearer(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        root, doublings = carry
+        root, count = carry
         far = jnp.linalg.norm(root - identity) > _CLOSE
-        return (jnp.where(far, _square_root(root), root), doublings + far), None
+        return (jnp.where(far, _square_root(root), root), count + far), None
 
-    start = matrix, jnp.zeros((), int)
-    (root, doublings), _ = jax.lax.scan(nearer, start, length=_MOST_ROOTS)
+    (root, count), _ = jax.lax.scan(nearer, (matrix, jnp.zeros((), int)), length=_MOST_ROOTS)
     excess = root - identity
     nodes, weights = ((1 + _NODES) / 2).astype(matrix.dtype), (_NODE_WEIGHTS / 2).astype(matrix.dtype)
     summands = jax.vmap(lambda s, weight: weight * jnp.linalg.solve(identity + s * excess, excess))(nodes, weights)
-    return (2.0**doublings).astype(matrix.dtype) * jnp.sum(summands, axis=0)
+    logarithm = (2.0**count).astype(matrix.dtype) * jnp.sum(summands, axis=0)
+
+    rebuilt = jax.lax.fori_loop(0, count, lambda _, power: power @ power, jax.lax.stop_gradient(root))
+    small = _REBUILT[max(matrix.dtype.itemsize, 4)] * jnp.max(jnp.abs(matrix))
+    # Not so if something is NaN.
+    return logarithm, (jnp.max(jnp.abs(rebuilt - matrix)) <= small) & (jnp.linalg.norm(excess) <= _CLOSE)
 
 
 def _square_root(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
