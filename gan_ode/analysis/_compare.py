@@ -83,6 +83,7 @@ def convergence(
     *,
     rtol: RealScalarLike = 1e-11,
     reference: Field | None = None,
+    reference_at: Callable[[RealScalarLike], Field] | None = None,
 ) -> Convergence:
     """The observed order of an update as an integrator of the flow, over a ladder of step sizes.
 
@@ -96,7 +97,9 @@ def convergence(
         step_sizes: The ladder; at least two.
         args: Handed to the field.
         rtol: Tolerance of the flow, to be well below the smallest error.
-        reference: Another field whose flow to compare with, for example a modified one.
+        reference: Another field whose flow to compare with.
+        reference_at: Another field for each step size, for example the modified one:
+            `lambda h: backward_error.modified_field(update, field, h, order=3)`.
 
     Returns:
         Errors, slopes and the order.
@@ -104,17 +107,22 @@ def convergence(
     Raises:
         ValueError: If a step size does not divide the duration, or the ladder is too short.
     """
+    if reference is not None and reference_at is not None:
+        raise ValueError("`reference` and `reference_at` must not both be given: one field, or one for each step size.")
     length = float(np.asarray(duration))
     ladder, counts = _ladder(np.asarray(step_sizes, float), length)
     orbits = _orbits(update, field, y0, jnp.asarray(ladder, _tree.dtype(y0)), int(counts.max()), args)
     times = [h * np.arange(count + 1) for h, count in zip(ladder, counts, strict=True)]
     # Times of different rungs that are the same but for rounding are one.
     union, rows = np.unique(np.round(np.concatenate(times) / length, 12), return_inverse=True)
-    exact = flow(reference or field, y0, jnp.asarray(union * length), args=args, rtol=rtol)
+    others = [reference or field] if reference_at is None else [reference_at(h) for h in jnp.asarray(ladder)]
+    exact = [flow(other, y0, jnp.asarray(union * length), args=args, rtol=rtol).ys for other in others]
     splits = np.split(rows, np.cumsum([len(t) for t in times])[:-1])
     # Each rung's rows in the flow, repeated at the end up to the length of the longest.
     padded = np.stack([np.pad(row, (0, int(counts.max()) + 1 - len(row)), mode="edge") for row in splits])
-    return _measure(exact.ys, orbits.ys, jnp.asarray(padded), jnp.asarray(counts), jnp.asarray(ladder))
+    # One flow for each rung, though it be the same.
+    flows = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(exact if len(exact) > 1 else exact * len(ladder)))
+    return _measure(flows, orbits.ys, jnp.asarray(padded), jnp.asarray(counts), jnp.asarray(ladder))
 
 
 def _ladder(sizes: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]:
@@ -139,14 +147,14 @@ def _orbits(update: Callable, field: Field, y0: State, ladder: Array, num_steps:
 
 
 @eqx.filter_jit
-def _measure(exact: State, orbits: State, rows: Array, counts: Array, ladder: Array) -> Convergence:
-    """Largest distances of the ladder's orbits from the flow; `rows` are their times in the flow."""
+def _measure(flows: State, orbits: State, rows: Array, counts: Array, ladder: Array) -> Convergence:
+    """Largest distances of the ladder's orbits from their flows; `rows` are their times in the flow."""
 
-    def largest(rows: Array, count: Array, here: State) -> Scalar:
+    def largest(rows: Array, count: Array, exact: State, here: State) -> Scalar:
         distance = _distance(jax.tree.map(lambda leaf: leaf[rows], exact), here)
         return jnp.max(jnp.where(jnp.arange(rows.shape[0]) <= count, distance, 0.0))
 
-    errors = jax.vmap(largest)(rows, counts, orbits)
+    errors = jax.vmap(largest)(rows, counts, flows, orbits)
     slopes = jnp.diff(jnp.log(errors)) / jnp.diff(jnp.log(ladder))
     return Convergence(ladder.astype(errors.dtype), errors, slopes, slopes[-1])
 

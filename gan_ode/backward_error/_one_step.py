@@ -1,0 +1,71 @@
+"""An update as a map of the state alone, that depends on its step size smoothly down to zero."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Literal
+
+from .._types import Args, Field, RealScalarLike, Scalar, State
+from ..updates import AbstractUpdate
+
+
+def make(update: Callable[[RealScalarLike], AbstractUpdate], step_size: RealScalarLike) -> AbstractUpdate:
+    """The rule of a step size, refused unless it is one.
+
+    Raises:
+        ValueError: If `update` is no class or function that makes an update.
+    """
+    remedy = "give a class, as `updates.Simultaneous`, or a function, as `lambda h: updates.Alternating(h)`."
+    if isinstance(update, AbstractUpdate) or not callable(update):
+        raise ValueError(f"`update` must make a rule from a step size, but is {update!r}: {remedy}")
+    rule = update(step_size)
+    if not isinstance(rule, AbstractUpdate):
+        raise ValueError(f"`update` must return a rule from `gan_ode.updates`, but returned {rule!r}: {remedy}")
+    if not any(leaf is rule.step_size for leaf in jax.tree.leaves(rule)):
+        raise ValueError(
+            f"`update` must store its `step_size` as an array or a number, but that of {type(rule).__name__} is "
+            "static or computed: the series is in powers of it. Declare it as a plain field."
+        )
+    return rule
+
+
+def step(
+    rule: AbstractUpdate, field: Field, t: RealScalarLike, y: State, args: Args, step_size: RealScalarLike
+) -> State:
+    """One step of the rule, with another step size; zero and traced ones are welcome.
+
+    The constructors refuse a step size of 0, around which the series is; so the stored one is replaced.
+    """
+    resized = eqx.tree_at(lambda r: r.step_size, rule, step_size)
+    return resized.step(field, t, y, args, resized.init(field, y, args))[0]
+
+
+def check(rule: AbstractUpdate, field: Field, t: Scalar, y: State, args: Args) -> None:
+    """Refuses rules whose step is no map of the state alone, or does not depend on `step_size`.
+
+    Raises:
+        ValueError: If the rule has memory, or moves by something else than its `step_size`.
+    """
+    name = type(rule).__name__
+    if jax.tree.leaves(eqx.filter_eval_shape(rule.init, field, y, args)):
+        raise ValueError(
+            f"`update` must be a map of the state alone, but {name} has memory (momentum, averages, a last velocity): "
+            "no field on the states has an orbit that such a rule follows. Take a rule without memory, for example "
+            "`updates.Simultaneous`, `updates.Alternating` or `updates.Extragradient`."
+        )
+    if not _is_used(lambda h: step(rule, field, t, y, args, h), t):
+        raise ValueError(
+            f"`update` must step by its `step_size`, but the step of {name} does not depend on it: for plain gradient "
+            "descent take `updates.Simultaneous` or `updates.Alternating`, with the players' learning rates as "
+            "`rates` of the field."
+        )
+
+
+def _is_used(function: Callable[[Any], State], like: Scalar) -> bool:
+    """Whether a function computes anything from its argument."""
+    jaxpr = jax.make_jaxpr(function)(jnp.zeros_like(like)).jaxpr
+    read = {v for equation in jaxpr.eqns for v in equation.invars if not isinstance(v, Literal)}
+    return jaxpr.invars[0] in read or jaxpr.invars[0] in jaxpr.outvars
