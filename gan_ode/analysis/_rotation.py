@@ -42,7 +42,8 @@ def rotation_number(ys: State, center: State) -> Rotation:
         center: A state inside the curve, usually the fixed point.
 
     Returns:
-        The rotation number, and an estimate of its error; both NaN if a state is not finite, or at the center.
+        The rotation number, and an estimate of its error; both NaN if a state is not finite, or at the center. Of
+        states that rounding alone keeps from the center both are finite, and say nothing.
 
     Raises:
         ValueError: If the states are not two numbers, or fewer than 8.
