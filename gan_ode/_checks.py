@@ -47,6 +47,22 @@ def count(name: str, value: int, *, least: int = 1) -> int:
     return int(value)
 
 
+def axis(name: str, values: Any, *, above: float = -math.inf) -> jax.Array:
+    """The values as one axis of floating-point numbers, refused unless they are finite and above a bound."""
+    values = jnp.asarray(values)
+    values = values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(float)
+    if values.ndim != 1 or values.size == 0:
+        raise ValueError(f"`{name}` must be one axis of at least one number, but has shape {values.shape}.")
+    if is_traced(values):
+        return values
+    seen = np.asarray(values)
+    wrong = seen[~(np.isfinite(seen) & (seen > above))]
+    if wrong.size:
+        bound = "" if above == -math.inf else f" and above {above:g}"
+        raise ValueError(f"`{name}` must be finite{bound}, but holds {wrong[0]}.")
+    return values
+
+
 def one_of(name: str, value: object, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, options))}, but is {value!r}.")

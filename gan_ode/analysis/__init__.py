@@ -1,5 +1,6 @@
 """Numbers from fields and orbits: equilibria, spectra, critical step sizes, orders, drifts, verdicts."""
 
+from ._bifurcation import Bifurcation as Bifurcation, bifurcation as bifurcation
 from ._classify import classify as classify
 from ._compare import (
     compare as compare,
@@ -10,6 +11,20 @@ from ._compare import (
 from ._critical import critical_step_size as critical_step_size
 from ._equilibrium import Equilibrium as Equilibrium, find_equilibrium as find_equilibrium
 from ._invariant import Drift as Drift, drift as drift
-from ._jacobian import jacobian as jacobian, multipliers as multipliers, spectrum as spectrum
+from ._jacobian import (
+    jacobian as jacobian,
+    multipliers as multipliers,
+    spectral_radius as spectral_radius,
+    spectrum as spectrum,
+    step_jacobian as step_jacobian,
+)
+from ._orbit_diagram import orbit_diagram as orbit_diagram, OrbitDiagram as OrbitDiagram
+from ._rotation import Rotation as Rotation, rotation_number as rotation_number
+from ._stability_map import (
+    critical_curve as critical_curve,
+    simulated_stability_map as simulated_stability_map,
+    stability_map as stability_map,
+    StabilityMap as StabilityMap,
+)
 from ._types_of_equilibria import equilibrium_type as equilibrium_type
 from ._verdict import Verdict as Verdict

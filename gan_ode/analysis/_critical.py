@@ -9,13 +9,13 @@ from jaxtyping import Array
 from .. import _checks, _tree
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
-from ._jacobian import multipliers, spectrum
+from ._jacobian import spectral_radius, spectrum
 
 _SCAN = 721  # over eighteen decades of h, forty a decade
 _BISECTIONS = 60
 # How far the computed radius of a neutral update strays from 1. Coarser than rounding, because multipliers that
 # collide are only good to its square root.
-_NEUTRAL = {4: 1e-4, 8: 1e-9}
+NEUTRAL = {4: 1e-4, 8: 1e-9}
 
 
 def critical_step_size(
@@ -59,12 +59,12 @@ def critical_step_size(
 @eqx.filter_jit
 def _critical(update: Callable, field: Field, y: State, args: Args) -> tuple[Scalar, Array]:
     def excess(h: Array, field: Field, y: State) -> Array:
-        return jnp.max(jnp.abs(multipliers(update(h), field, y, args))) - 1
+        return spectral_radius(update(h), field, y, args) - 1
 
     arrays, rest = eqx.partition((field, y), eqx.is_inexact_array)
     still_field, still_y = eqx.combine(jax.lax.stop_gradient(arrays), rest)
     dtype = _tree.dtype(y)
-    neutral = _NEUTRAL[max(jnp.dtype(dtype).itemsize, 4)]
+    neutral = NEUTRAL[max(jnp.dtype(dtype).itemsize, 4)]
     scale = jnp.max(jnp.abs(spectrum(still_field, still_y, args)))
     ladder = jnp.logspace(-12, 6, _SCAN, dtype=dtype) / jnp.where(scale > 0, scale, 1)
     heights = jax.lax.map(lambda h: excess(h, still_field, still_y), ladder)

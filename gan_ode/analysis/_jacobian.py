@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -7,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float
 
 from .._checks import format_bytes
-from .._types import Args, Field, RealScalarLike, State
+from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 
 _MOST_PARAMETERS = 20_000
@@ -84,21 +85,85 @@ def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = Non
     return values[jnp.argsort(-jnp.abs(values))]
 
 
-def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args) -> Float[Array, "m m"]:
-    """Jacobian of one step, in state and memory."""
+@eqx.filter_jit
+def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> Float[Array, "m m"]:
+    r"""Jacobian of one step of an update at a fixed point, in state and memory together, by forward mode.
+
+    Of simultaneous steps it is $I + hJ$ with the field's Jacobian $J$; of a rule with memory it has a block for what is
+    remembered: at momentum $\beta$, for the state and the trace, $[[I + hJ, -h\beta I], [-J, \beta I]]$.
+
+    Args:
+        update: The update; its memory is taken as in `multipliers`.
+        field: The field.
+        y: The fixed point, in the flattened order of its leaves: the discriminator's first.
+        args: Handed to the field.
+
+    Returns:
+        A dense matrix, shape `(m, m)` for `m` numbers of state and memory; the state's come first.
+
+    Raises:
+        ValueError: If there are too many parameters for a dense matrix.
+    """
+    flat, step = step_at_fixed_point(update, field, y, args)
+    _check_dense(flat.size, flat.dtype.itemsize)
+    return jax.jacfwd(step)(flat)
+
+
+@eqx.filter_jit
+def spectral_radius(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> Scalar:
+    r"""Largest modulus of a multiplier: by how much a small disturbance of a fixed point grows in one step.
+
+    Where state and memory are two numbers, by trace $\tau$ and determinant $\delta$: $\sqrt\delta$ for a complex
+    pair ($\tau^2 < 4\delta$), else $|\tau|/2 + \sqrt{\tau^2/4 - \delta}$. Differentiable where the largest
+    multipliers do not collide.
+
+    Args:
+        update: The update.
+        field: The field.
+        y: The fixed point.
+        args: Handed to the field.
+
+    Returns:
+        The radius: below 1 the fixed point is stable, above it unstable. NaN where `multipliers` are.
+
+    Raises:
+        ValueError: If there are too many parameters for a dense matrix.
+    """
+    matrix = step_jacobian(update, field, y, args)
+    return _radius_in_the_plane(matrix) if len(matrix) == 2 else jnp.max(jnp.abs(jnp.linalg.eigvals(matrix)))
+
+
+def _radius_in_the_plane(matrix: Float[Array, "2 2"]) -> Scalar:
+    (p, q), (r, s) = matrix
+    # Not trace^2 / 4 - determinant, which loses digits where the two numbers on the diagonal are close.
+    discriminant = ((p - s) / 2) ** 2 + q * r
+    turns = discriminant < 0
+    turning = jnp.sqrt(jnp.where(turns, p * s - q * r, 1))
+    real = jnp.abs((p + s) / 2) + _root(jnp.where(turns, 1, discriminant))
+    return jnp.where(turns, turning, real)
+
+
+def _root(square: Scalar) -> Scalar:
+    # A slope of zero instead of infinity where two multipliers collide: infinity times zero would be NaN.
+    return jnp.where(square == 0, 0, jnp.sqrt(jnp.where(square == 0, 1, square)))
+
+
+def step_at_fixed_point(
+    update: AbstractUpdate, field: Field, y: State, args: Args
+) -> tuple[Float[Array, " m"], Callable[[Array], Array]]:
+    """A fixed point in flat form, memory after state, and the step as a map of such vectors."""
     # One step at the fixed point moves nothing, but lowers the flags that some optimizers raise for their first step.
     _, memory = update.step(field, 0.0, y, args, update.init(field, y, args))
     remembered, counters = eqx.partition(memory, eqx.is_inexact_array)
     counters = jax.tree.map(lambda leaf: jnp.full_like(leaf, _LATE) if _is_integer(leaf) else leaf, counters)
     flat, restore = ravel_pytree((y, remembered))
-    _check_dense(flat.size, flat.dtype.itemsize)
 
     def step(x: Array) -> Array:
         here, memory = restore(x)
         there, memory = update.step(field, jnp.zeros((), flat.dtype), here, args, eqx.combine(memory, counters))
         return ravel_pytree((there, eqx.filter(memory, eqx.is_inexact_array)))[0]
 
-    return jax.jacfwd(step)(flat)
+    return flat, step
 
 
 def _sorted(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:

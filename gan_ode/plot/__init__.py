@@ -5,6 +5,12 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 """
 
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
+from ._maps import (
+    orbit_diagram as orbit_diagram,
+    OrbitDiagramPlot as OrbitDiagramPlot,
+    stability_map as stability_map,
+    StabilityMapPlot as StabilityMapPlot,
+)
 from ._orbit import orbit as orbit, OrbitPlot as OrbitPlot
 from ._panel import colorbar as colorbar, label_panel as label_panel, legend as legend
 from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhasePortrait
