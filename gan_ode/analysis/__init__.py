@@ -10,6 +10,7 @@ from ._compare import (
 )
 from ._critical import critical_step_size as critical_step_size
 from ._equilibrium import Equilibrium as Equilibrium, find_equilibrium as find_equilibrium
+from ._extremes import Extremes as Extremes, extremes as extremes
 from ._invariant import Drift as Drift, drift as drift
 from ._jacobian import (
     jacobian as jacobian,
@@ -25,6 +26,12 @@ from ._stability_map import (
     simulated_stability_map as simulated_stability_map,
     stability_map as stability_map,
     StabilityMap as StabilityMap,
+from ._jacobian import jacobian as jacobian, multipliers as multipliers, spectrum as spectrum
+from ._lyapunov_function import (
+    lie_derivative as lie_derivative,
+    lyapunov as lyapunov,
+    LyapunovCheck as LyapunovCheck,
+    step_change as step_change,
 )
 from ._types_of_equilibria import equilibrium_type as equilibrium_type
 from ._verdict import Verdict as Verdict

@@ -72,10 +72,12 @@ def _critical(update: Callable, field: Field, y: State, args: Args) -> tuple[Sca
     unstable = heights > neutral
     crosses = jnp.any(unstable)
     after = jnp.where(crosses, jnp.argmax(unstable), 1)
-    before = jnp.maximum(after - 1, 0)
-    contracted = jnp.any((heights < -neutral) & (jnp.arange(_SCAN) < after))
+    earlier = jnp.arange(_SCAN) < after
+    contracted = jnp.any((heights < -neutral) & earlier)
     # From a truly stable side the radius crosses 1 itself; from a neutral one only what exceeds the noise counts.
     level = jnp.where(contracted, 0.0, neutral).astype(dtype)
+    # Not simply the one before: a rung may lie past the crossing by less than the noise.
+    before = jnp.max(jnp.where((heights <= level) & earlier, jnp.arange(_SCAN), 0))
 
     def halve(_: Any, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
