@@ -185,11 +185,25 @@ class Consensus(AbstractAdjustment):
         return _tree.scale(-self.gamma, pull_back(velocity)[0])
 
 
+def unwrap(game: Any) -> tuple[Any, tuple[Any, ...]]:
+    """What is inside any number of penalties.
+
+    Args:
+        game: A game, penalized or not.
+
+    Returns:
+        The game without penalties, and the penalties, the innermost first.
+    """
+    penalties = []
+    while hasattr(game, "game") and hasattr(game, "penalty"):
+        penalties.insert(0, game.penalty)
+        game = game.game
+    return game, tuple(penalties)
+
+
 def _sampled(game: Any) -> AbstractSampledGame:
     """The game of scores and samples inside any number of penalties."""
-    inner = game
-    while hasattr(inner, "game"):
-        inner = inner.game
+    inner, _ = unwrap(game)
     if not hasattr(inner, "discriminate"):
         raise ValueError(
             f"`game` must score samples for this penalty, but {type(inner).__name__} has no `discriminate`: "

@@ -1,17 +1,41 @@
-"""Numbers from fields and orbits: equilibria, spectra, critical step sizes, orders, drifts, verdicts."""
+"""Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
-from ._bifurcation import Bifurcation as Bifurcation, bifurcation as bifurcation
-from ._classify import classify as classify
+from . import (
+    theory as theory,
+)
+from ._bifurcation import (
+    Bifurcation as Bifurcation,
+    bifurcation as bifurcation,
+)
+from ._classify import (
+    classify as classify,
+)
 from ._compare import (
     compare as compare,
     Comparison as Comparison,
     Convergence as Convergence,
     convergence as convergence,
 )
-from ._critical import critical_step_size as critical_step_size
-from ._equilibrium import Equilibrium as Equilibrium, find_equilibrium as find_equilibrium
-from ._extremes import Extremes as Extremes, extremes as extremes
-from ._invariant import Drift as Drift, drift as drift
+from ._critical import (
+    critical_step_size as critical_step_size,
+)
+from ._equilibria import (
+    Equilibria as Equilibria,
+    find_equilibria as find_equilibria,
+    FoundEquilibrium as FoundEquilibrium,
+)
+from ._equilibrium import (
+    Equilibrium as Equilibrium,
+    find_equilibrium as find_equilibrium,
+)
+from ._extremes import (
+    Extremes as Extremes,
+    extremes as extremes,
+)
+from ._invariant import (
+    Drift as Drift,
+    drift as drift,
+)
 from ._jacobian import (
     jacobian as jacobian,
     multipliers as multipliers,
@@ -19,19 +43,32 @@ from ._jacobian import (
     spectrum as spectrum,
     step_jacobian as step_jacobian,
 )
-from ._orbit_diagram import orbit_diagram as orbit_diagram, OrbitDiagram as OrbitDiagram
-from ._rotation import Rotation as Rotation, rotation_number as rotation_number
-from ._stability_map import (
-    critical_curve as critical_curve,
-    simulated_stability_map as simulated_stability_map,
-    stability_map as stability_map,
-    StabilityMap as StabilityMap,
-from ._jacobian import jacobian as jacobian, multipliers as multipliers, spectrum as spectrum
+from ._kinds_of_equilibria import (
+    EquilibriumKind as EquilibriumKind,
+)
 from ._lyapunov_function import (
     lie_derivative as lie_derivative,
     lyapunov as lyapunov,
     LyapunovCheck as LyapunovCheck,
     step_change as step_change,
 )
-from ._types_of_equilibria import equilibrium_type as equilibrium_type
-from ._verdict import Verdict as Verdict
+from ._orbit_diagram import (
+    orbit_diagram as orbit_diagram,
+    OrbitDiagram as OrbitDiagram,
+)
+from ._rotation import (
+    Rotation as Rotation,
+    rotation_number as rotation_number,
+)
+from ._stability_map import (
+    critical_curve as critical_curve,
+    simulated_stability_map as simulated_stability_map,
+    stability_map as stability_map,
+    StabilityMap as StabilityMap,
+)
+from ._types_of_equilibria import (
+    equilibrium_type as equilibrium_type,
+)
+from ._verdict import (
+    Verdict as Verdict,
+)

@@ -62,12 +62,7 @@ def find_equilibrium(
     Raises:
         RuntimeError: If none is found and `throw` holds.
     """
-    size = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
-    if solver is None:
-        usual = _TOLERANCE[jnp.result_type(float).itemsize]
-        tolerances: Any = (usual if rtol is None else rtol, usual if atol is None else atol)
-        solver = optx.LevenbergMarquardt(*tolerances)
-    equilibrium = _find(field, y0, args, solver, max_steps, _SMALL_RESIDUAL[size])
+    equilibrium = _find(field, y0, args, chosen_solver(solver, rtol, atol), max_steps)
     if not throw:
         return equilibrium
     message = "`y0` must lead to an equilibrium, but the search ended where the field does not vanish"
@@ -80,8 +75,17 @@ def find_equilibrium(
     return equilibrium
 
 
-@eqx.filter_jit
-def _find(field: Field, y0: State, args: Args, solver: Any, max_steps: int, small: float) -> Equilibrium:
+def chosen_solver(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLike | None) -> Any:
+    """The solver that is given, or Levenberg-Marquardt with tolerances."""
+    if solver is not None:
+        return solver
+    usual = _TOLERANCE[jnp.result_type(float).itemsize]
+    tolerances: Any = (usual if rtol is None else rtol, usual if atol is None else atol)
+    return optx.LevenbergMarquardt(*tolerances)
+
+
+def search(field: Field, y0: State, args: Args, solver: Any, max_steps: int) -> Equilibrium:
+    """One search, to be compiled by whoever makes one or many."""
     # In the widest dtype: Optimistix's damping is of that dtype, and does not step a narrower state.
     wide = jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.result_type(float))), y0)
 
@@ -92,5 +96,9 @@ def _find(field: Field, y0: State, args: Args, solver: Any, max_steps: int, smal
     y = jax.tree.map(lambda leaf, start: leaf.astype(start.dtype), solution.value, y0)
     residual = _tree.norm(field(0.0, y, args))
     scale = 1 + _tree.norm(y) + _tree.norm(field(0.0, y0, args))
+    small = _SMALL_RESIDUAL[max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)]
     found = jnp.isfinite(residual) & (residual <= small * scale)
     return Equilibrium(y, residual, solution.result, found)
+
+
+_find = eqx.filter_jit(search)

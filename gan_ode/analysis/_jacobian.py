@@ -33,7 +33,7 @@ def jacobian(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
         ValueError: If there are too many parameters for a dense matrix.
     """
     flat, restore = ravel_pytree(y)
-    _check_dense(flat.size, flat.dtype.itemsize)
+    check_dense(flat.size, flat.dtype.itemsize)
     return jax.jacfwd(lambda x: ravel_pytree(field(t, restore(x), args))[0])(flat)
 
 
@@ -57,7 +57,7 @@ def spectrum(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
     Raises:
         ValueError: If there are too many parameters for a dense matrix.
     """
-    return _sorted(jnp.linalg.eigvals(jacobian(field, y, args, t=t)))
+    return by_real_part(jnp.linalg.eigvals(jacobian(field, y, args, t=t)))
 
 
 @eqx.filter_jit
@@ -105,7 +105,7 @@ def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args = N
         ValueError: If there are too many parameters for a dense matrix.
     """
     flat, step = step_at_fixed_point(update, field, y, args)
-    _check_dense(flat.size, flat.dtype.itemsize)
+    check_dense(flat.size, flat.dtype.itemsize)
     return jax.jacfwd(step)(flat)
 
 
@@ -166,7 +166,8 @@ def step_at_fixed_point(
     return flat, step
 
 
-def _sorted(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
+def by_real_part(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
+    """In the order of `spectrum`."""
     # Rounded, so that noise between the two real parts does not decide which of a pair comes first.
     scale = jnp.max(jnp.abs(eigenvalues)) + jnp.finfo(eigenvalues.real.dtype).tiny
     rounded = jnp.round(eigenvalues.real / scale, 5 if scale.dtype.itemsize <= 4 else 10)
@@ -177,7 +178,7 @@ def _is_integer(leaf: Any) -> bool:
     return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
-def _check_dense(size: int, itemsize: int) -> None:
+def check_dense(size: int, itemsize: int) -> None:
     if size > _MOST_PARAMETERS:
         raise ValueError(
             f"`y` must have at most {_MOST_PARAMETERS:,} parameters for a dense Jacobian, but has {size:,}, which "
