@@ -418,6 +418,14 @@ GAMES = [
         equilibrium=np.array([0.0, 1.0]),
         jacobian=np.array([[-1 / 10 - 4 * 0.3 / 3, -1 / 3], [1 / 3, 0.0]]),
     ),
+    GameCase(
+        # The slope of D is |psi| everywhere.
+        "dirac_wasserstein_wgan_gp",
+        field=_penalized(games.Dirac(losses.Wasserstein()), lambda gamma: regularizers.WGANGP(gamma, 0.4)),
+        parameter=0.5,
+        states=_DIRAC_PLANE,
+        velocity=lambda y, g: np.array([y[1] - g * (np.abs(y[0]) - 0.4) * np.sign(y[0]), -y[0]]),
+    ),
     _nested(),
     _gan_case("gan_non_saturating", lambda rate: fields.GameField(gan(losses.NonSaturating()), Players(rate, rate))),
     _gan_case(
@@ -425,6 +433,7 @@ GAMES = [
         _penalized(gan(losses.Minimax()), regularizers.GradientNorm),
         one_of_its_kind=True,
     ),
+    _gan_case("gan_wasserstein_wgan_gp", _penalized(gan(losses.Wasserstein()), regularizers.WGANGP)),
     _gan_case("gan_minimax_r1", _penalized(gan(losses.Minimax()), regularizers.R1)),
 ]
 

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from gan_ode import games, losses
 from gan_ode.fields import GameField
 from gan_ode.games import Dirac, LinearQuadratic, Players
-from gan_ode.regularizers import AbstractPenalty, GradientNorm, Penalized, R1
+from gan_ode.regularizers import AbstractPenalty, GradientNorm, Penalized, R1, WGANGP
 from tests.catalogue import damped_linear_quadratic, flat, gan, LOSSES, players, sigmoid
 
 # Sums of some ten terms: measured 8e-15.
@@ -146,10 +146,57 @@ def test_r1_takes_the_slope_at_the_data_and_not_at_the_samples():
     np.testing.assert_allclose(added, 0.5 * 4 * 0.25 * c**2 / 3, rtol=1e-12)
 
 
+def _gp_of(args, y, mixing=None):
+    game = gan(losses.Wasserstein())
+    penalty = jax.jit(lambda y: WGANGP(3.0, 0.5, mixing=mixing).losses(game, y, args))(y)
+    return game, penalty
+
+
+def test_wgan_gp_pairs_data_and_samples_row_by_row():
+    args = (jnp.array([[1.0, 0.5], [-2.0, 0.3], [0.4, 0.1]]), jnp.array([[0.2], [-0.7], [1.1]]))
+    y = gan(losses.Wasserstein()).players
+    for mixing in (None, jnp.array([0.9, 0.2, 0.4])):
+        game, found = _gp_of(args, y, mixing)
+        discriminator, generator = game.modules(y)
+        rows = np.array([1 / 6, 3 / 6, 5 / 6]) if mixing is None else np.asarray(mixing)
+        expected = 0.0
+        for datum, latent, share in zip(*args, rows, strict=True):
+            between = share * datum + (1 - share) * generator(latent)
+            slope = jax.grad(discriminator)(between)
+            expected += 1.5 * (float(jnp.linalg.norm(slope)) - 0.5) ** 2 / 3
+        np.testing.assert_allclose(found.discriminator, expected, rtol=1e-12)
+        assert found.generator == 0
+
+
+def test_wgan_gp_takes_all_pairs_where_there_is_quadrature():
+    # With target 0 it is (gamma / 2) 4 w^2 E |e x + (1 - e) a z|^2 = (gamma / 2) 4 w^2 (1 + a^2) / 9.
+    w, a = 0.4, 1.3
+    found = WGANGP(0.6, 0.0).losses(LinearQuadratic(losses.Wasserstein()), players(w, a), None)
+    np.testing.assert_allclose(found.discriminator, 0.3 * 4 * w**2 * (1 + a**2) / 9, rtol=1e-12)
+
+
+@pytest.mark.parametrize("psi", [0.3, -0.7, 2.0])
+def test_wgan_gp_pulls_the_slope_of_the_dirac_gan_to_its_target(psi):
+    game = Penalized(Dirac(losses.Wasserstein()), WGANGP(0.6, 0.5))
+    expected = [0.8 - 0.6 * (abs(psi) - 0.5) * np.sign(psi), -psi]
+    np.testing.assert_allclose(flat(velocity(game, players(psi, 0.8))), expected, rtol=0, atol=ROUNDING)
+
+
+def test_wgan_gp_at_zero_slope_is_finite_and_does_nothing():
+    game = Penalized(Dirac(losses.Wasserstein()), WGANGP(0.6, 0.5))
+    np.testing.assert_array_equal(flat(velocity(game, players(0.0, 0.8))), [0.8, 0.0])
+
+
+def test_wgan_gp_refuses_unpaired_rows():
+    args = (jnp.zeros((3, 2)), jnp.zeros((2, 1)))
+    with pytest.raises(ValueError, match="`args` must hold as many data as latent points"):
+        _gp_of(args, gan(losses.Wasserstein()).players)
+
+
 def test_a_weight_of_zero_changes_nothing():
     game = LinearQuadratic(losses.Minimax())
     y = players(0.4, 1.3)
-    for penalty in (GradientNorm(0.0), R1(0.0)):
+    for penalty in (GradientNorm(0.0), R1(0.0), WGANGP(0.0)):
         np.testing.assert_allclose(
             flat(velocity(Penalized(game, penalty), y)), flat(velocity(game, y)), rtol=0, atol=ROUNDING
         )
@@ -174,12 +221,13 @@ def test_r1_finds_the_scores_inside_any_number_of_penalties():
     np.testing.assert_allclose(found, [0.8 - (0.1 + 0.2) * 0.5, -0.5], rtol=ROUNDING)
 
 
-@pytest.mark.parametrize(("penalty", "name"), [(GradientNorm, "eta"), (R1, "gamma")])
+@pytest.mark.parametrize(
+    ("penalty", "name"),
+    [(GradientNorm, "eta"), (R1, "gamma"), (WGANGP, "gamma"), (lambda bad: WGANGP(1.0, bad), "target")],
+)
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_a_weight_that_is_negative_or_not_finite_is_refused(penalty, name, bad):
-    with pytest.raises(
-        ValueError, match=f"`{name}` must be at least 0 and finite, but is {bad}. A negative weight undoes"
-    ):
+    with pytest.raises(ValueError, match=rf"`{name}` must be at least 0 and finite, but is {bad}. [A-Z]"):
         penalty(bad)
 
 

@@ -32,6 +32,9 @@ from ._extremes import (
     Extremes as Extremes,
     extremes as extremes,
 )
+from ._floquet import (
+    cycle_type as cycle_type,
+)
 from ._invariant import (
     Drift as Drift,
     drift as drift,
@@ -55,6 +58,13 @@ from ._lyapunov_function import (
 from ._orbit_diagram import (
     orbit_diagram as orbit_diagram,
     OrbitDiagram as OrbitDiagram,
+)
+from ._periodic import (
+    find_periodic_orbit as find_periodic_orbit,
+    period_against_amplitude as period_against_amplitude,
+    PeriodCurve as PeriodCurve,
+    PeriodicOrbit as PeriodicOrbit,
+    SEARCHES as SEARCHES,
 )
 from ._rotation import (
     Rotation as Rotation,

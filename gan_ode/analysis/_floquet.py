@@ -1,0 +1,259 @@
+"""One turn of the flow, its derivative across the flow, and what follows from both: Newton steps and multipliers."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Complex, Float, Inexact
+
+from .._types import Args, RealScalarLike, Scalar
+from ..simulate import flow, Orbit, OUTCOMES
+
+CycleType: TypeAlias = Literal["attracting", "neutral", "repelling", "saddle"]
+FlatField: TypeAlias = Callable[[Any, Array, Args], Array]
+
+# How far from 1 a multiplier counts as 1: above what the flow's error makes of it, by forward mode and by differences.
+NEUTRAL = {4: 1e-2, 8: 1e-6}
+NEUTRAL_BY_DIFFERENCES = {4: 3e-2, 8: 1e-4}
+# Gregory's coefficients: with them the trapezoidal rule on evenly spaced times is of order 10 on any smooth function.
+# Source: Hildebrand (1974), Introduction to Numerical Analysis, section 5.8.
+_GREGORY = (
+    1 / 2, 1 / 12, 1 / 24, 19 / 720, 3 / 160, 863 / 60480, 275 / 24192, 33953 / 3628800, 8183 / 1036800,
+    3250433 / 479001600,
+)  # fmt: skip
+
+
+class Tolerances(eqx.Module):
+    """How a flat field is followed.
+
+    Attributes:
+        solver: Diffrax solver.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance.
+    """
+
+    solver: diffrax.AbstractSolver
+    rtol: Scalar
+    atol: Scalar
+
+    def follow(self, field: Any, y: Any, ts: Array, args: Args, **options: Any) -> Orbit:
+        return flow(
+            field, y, ts, args=args, solver=self.solver, rtol=self.rtol, atol=self.atol,
+            adjoint=diffrax.ForwardMode(), throw=False, **options,
+        )  # fmt: skip
+
+
+class Turn(eqx.Module):
+    """A flow over a trial period from a point, and how its end depends on the point.
+
+    Attributes:
+        period: The trial period.
+        ts: Evenly spaced times from 0 to the period, shape `(times,)`.
+        ys: States there, shape `(times, n)`.
+        velocities: Velocities there.
+        across: Orthonormal directions across the flow at the point, shape `(n, n - 1)`.
+        pushed: What the flow makes of them by the end.
+        pushed_along: The same at all times, shape `(times, n, n - 1)`; None if taken by differences.
+        mismatch: How far the flow's derivative fails to take the velocity at the start to that at the end, relative to
+            the latter: beyond rounding only if the field jumps on the way.
+        num_steps: Number of steps taken.
+        outcome: How the flow ended.
+    """
+
+    period: Scalar
+    ts: Float[Array, " times"]
+    ys: Float[Array, "times n"]
+    velocities: Float[Array, "times n"]
+    across: Float[Array, "n m"]
+    pushed: Float[Array, "n m"]
+    pushed_along: Float[Array, "times n m"] | None
+    mismatch: Scalar
+    num_steps: Array
+    outcome: OUTCOMES
+
+    @property
+    def ok(self) -> Bool[Array, ""]:
+        """Whether the flow got to the end."""
+        return self.outcome == OUTCOMES.ok
+
+    @property
+    def normal(self) -> Float[Array, " n"]:
+        """The direction of the flow at the point."""
+        return self.velocities[0] / jnp.linalg.norm(self.velocities[0])
+
+    @property
+    def gap(self) -> Float[Array, " n"]:
+        """From the point to where the flow ends."""
+        return self.ys[-1] - self.ys[0]
+
+    @property
+    def size(self) -> Scalar:
+        """Largest distance from the point."""
+        return jnp.max(jnp.linalg.norm(self.ys - self.ys[0], axis=1))
+
+    @property
+    def monodromy(self) -> Float[Array, "n n"]:
+        """Derivative of the end with respect to the point; along the flow it is known without integrating."""
+        speed = jnp.linalg.norm(self.velocities[0])
+        return jnp.outer(self.velocities[-1] / speed, self.normal) + self.pushed @ self.across.T
+
+    @property
+    def return_map(self) -> Float[Array, "m m"]:
+        """Derivative of the return map of the section across the flow at the point."""
+        return self.on_section(self.pushed)
+
+    def on_section(self, vectors: Float[Array, "n *columns"]) -> Float[Array, "m *columns"]:
+        """Slides displacements of the end along the flow back to the section; their coordinates on it."""
+        late = (self.normal @ vectors) / (self.normal @ self.velocities[-1])
+        return self.across.T @ (vectors - jnp.tensordot(self.velocities[-1], late, 0))
+
+
+class _Variational(eqx.Module):
+    """The field and what it does to displacements, followed together so that the tolerances hold for both."""
+
+    field: FlatField
+
+    def __call__(self, t: Any, state: tuple[Array, Array], args: Args) -> tuple[Array, Array]:
+        y, displacements = state
+        velocity, push = jax.linearize(lambda y: self.field(t, y, args), y)
+        return velocity, jax.vmap(push, in_axes=1, out_axes=1)(displacements)
+
+
+def turn(
+    field: FlatField, y: Float[Array, " n"], period: Scalar, args: Args, tolerances: Tolerances, num_samples: int
+) -> Turn:
+    """Follows the flow for a trial period, with its derivative by forward mode."""
+    ts, velocity = _times(period, num_samples), field(0.0, y, args)
+    across = directions_across(velocity)
+    displacements = jnp.concatenate([(velocity / jnp.linalg.norm(velocity))[:, None], across], axis=1)
+    orbit = tolerances.follow(_Variational(field), (y, displacements), ts, args, exact_times=True)
+    ys, pushed = orbit.ys
+    velocities = jax.vmap(lambda y: field(0.0, y, args))(ys)
+    apart = jnp.linalg.norm(jnp.linalg.norm(velocity) * pushed[-1, :, 0] - velocities[-1])
+    mismatch = apart / jnp.linalg.norm(velocities[-1])
+    steps, along = orbit.stats["num_steps"], pushed[:, :, 1:]
+    return Turn(period, ts, ys, velocities, across, along[-1], along, mismatch, steps, orbit.outcome)
+
+
+def turn_by_differences(
+    field: FlatField, y: Float[Array, " n"], period: Scalar, args: Args, tolerances: Tolerances, num_samples: int,
+    size: Scalar,
+) -> Turn:  # fmt: skip
+    """Follows the flow for a trial period, with its derivative by differences: for fields that jump."""
+    ts, across = _times(period, num_samples), directions_across(field(0.0, y, args))
+    # Where truncation, of the order of the step squared, meets the error of the flow over the step.
+    step = jnp.cbrt(tolerances.rtol) * size
+    starts = jnp.concatenate([y[None], y + step * across.T, y - step * across.T])
+    orbits = jax.vmap(lambda start: tolerances.follow(field, start, ts, args, exact_times=True))(starts)
+    ends = orbits.ys[1:, -1]
+    ahead, behind = jnp.split(ends, 2)
+    ys = orbits.ys[0]
+    velocities = jax.vmap(lambda y: field(0.0, y, args))(ys)
+    pushed = ((ahead - behind) / (2 * step)).T
+    steps, outcome = jax.tree.map(lambda leaf: leaf[0], (orbits.stats["num_steps"], orbits.outcome))
+    return Turn(period, ts, ys, velocities, across, pushed, None, jnp.zeros_like(period), steps, outcome)
+
+
+def untried_turn(y: Float[Array, " n"], period: Scalar, num_samples: int, differences: bool) -> Turn:
+    """What stands for a turn that was not followed: finite, and of the right shape."""
+    ts = _times(period, num_samples)
+    velocities = jnp.zeros((ts.size, y.size), y.dtype).at[:, 0].set(1)
+    across = directions_across(velocities[0])
+    along = None if differences else jnp.tile(2 * across, (ts.size, 1, 1))
+    ys, none, zero = jnp.tile(y, (ts.size, 1)), jnp.asarray(0), jnp.zeros_like(period)
+    fine = jax.tree.map(jnp.asarray, OUTCOMES.ok)
+    return Turn(period, ts, ys, velocities, across, 2 * across, along, zero, none, fine)
+
+
+def _times(period: Scalar, num_samples: int) -> Float[Array, " times"]:
+    return period * jnp.linspace(0, 1, num_samples + 1, dtype=period.dtype)
+
+
+def directions_across(velocity: Float[Array, " n"]) -> Float[Array, "n m"]:
+    """Orthonormal directions orthogonal to the velocity, by Householder's reflection."""
+    one = jnp.zeros_like(velocity).at[0].set(jnp.where(velocity[0] < 0, -1.0, 1.0))
+    mirror = velocity / jnp.linalg.norm(velocity) + one
+    reflection = jnp.eye(velocity.size, dtype=velocity.dtype) - 2 * jnp.outer(mirror, mirror) / (mirror @ mirror)
+    return reflection[:, 1:]
+
+
+def correction(
+    turn: Turn, gap: Float[Array, " n"], neutral: RealScalarLike
+) -> tuple[Float[Array, " m"], Scalar, Float[Array, "m m"]]:
+    """The Newton step that closes a gap: across the flow, and in the period.
+
+    Directions in which the return map does not contract or expand, those along a family of cycles, are left alone.
+
+    Returns:
+        Coordinates of the step across the flow; the change of the period; the projection onto what was left alone.
+    """
+    identity = jnp.eye(turn.across.shape[1], dtype=gap.dtype)
+    u, singular, vt = jnp.linalg.svd(turn.return_map - identity)
+    # While the end is still off the section, so is the return map, by about as much.
+    unsure = 10 * jnp.abs(turn.normal @ turn.gap) / turn.size
+    moves = singular > (neutral + unsure) * (1 + singular[0])
+    inverse = vt.T @ (jnp.where(moves, 1 / jnp.where(moves, singular, 1), 0)[:, None] * u.T)
+    step = -inverse @ turn.on_section(gap)
+    late = turn.normal @ (gap + turn.pushed @ step) / (turn.normal @ turn.velocities[-1])
+    return step, -late, vt.T @ (jnp.where(moves, 0, 1)[:, None] * vt).astype(gap.dtype)
+
+
+def response(turn: Turn, forces: Float[Array, "times n"]) -> Float[Array, " n"]:
+    """What a small addition to the field along the orbit does to its end: the integral of M(T) M(s)^{-1} times it."""
+    assert turn.pushed_along is not None
+    speed = jnp.linalg.norm(turn.velocities[0])
+    bases = jnp.concatenate([turn.velocities[:, :, None] / speed, turn.pushed_along], axis=2)
+    spacing = turn.period / (len(turn.ts) - 1)
+    each = jnp.linalg.solve(bases, forces[:, :, None])[:, :, 0]
+    return bases[-1] @ (spacing * (jnp.asarray(_gregory_weights(len(turn.ts)), each.dtype) @ each))
+
+
+def _gregory_weights(num: int) -> np.ndarray:
+    weights = np.ones(num)
+    for j in range(len(_GREGORY)):
+        near_end = (-1) ** j * sum(math.comb(k, j) * _GREGORY[k] for k in range(j, len(_GREGORY)))
+        weights[[j, num - 1 - j]] -= near_end
+    return weights
+
+
+def floquet_multipliers(turn: Turn) -> Complex[Array, " n"]:
+    """The 1 of the flow's own direction first, then those of the return map by falling modulus.
+
+    Taken from the return map, multipliers of a neutral family are as exact as the flow. As eigenvalues of the monodromy
+    matrix they would form a Jordan block with the trivial one, and be exact only to the square root of that.
+    """
+    values = jnp.linalg.eigvals(turn.return_map)
+    trivial = jnp.ones((1,), values.dtype)
+    return jnp.concatenate([trivial, values[jnp.argsort(-jnp.abs(values))]])
+
+
+def cycle_type(multipliers: Inexact[Array | np.ndarray, " n"], tolerance: float | None = None) -> CycleType:
+    r"""What kind of cycle has these Floquet multipliers.
+
+    The multiplier nearest to 1 is that of a shift along the orbit, which every cycle has, and is left out.
+
+    Args:
+        multipliers: Of one period, shape `(n,)`; concrete.
+        tolerance: How far from modulus 1 counts as 1; by default 1e-6, in single precision 1e-2.
+
+    Returns:
+        "attracting" if all others are below 1 in modulus; "neutral" if the largest is 1: then the linear part does not
+        decide, or the cycle is one of a family; "saddle" if some are above and some below, else "repelling".
+
+    Raises:
+        ValueError: If a multiplier is not finite.
+    """
+    values = np.asarray(multipliers, complex)
+    if not np.all(np.isfinite(values)):
+        raise ValueError("`multipliers` must be finite, but some are not: was the cycle found?")
+    single = np.finfo(np.asarray(multipliers).dtype).bits == 32
+    near = NEUTRAL[4 if single else 8] if tolerance is None else tolerance
+    others = np.abs(np.delete(values, np.argmin(np.abs(values - 1))))
+    if np.any(others > 1 + near):
+        return "saddle" if np.any(others < 1 - near) else "repelling"
+    return "attracting" if np.all(others < 1 - near) else "neutral"
