@@ -69,7 +69,10 @@ def test_the_wasserstein_gan_cycles_with_its_period():
 
 @pytest.mark.parametrize("tolerance", [1e-2, 1e-3])
 @pytest.mark.parametrize(
-    "solver", [diffrax.Kvaerno5(), diffrax.Kvaerno3(), diffrax.Tsit5()], ids=lambda s: type(s).__name__
+    "solver",
+    # Each compiles anew.
+    [diffrax.Kvaerno5(), pytest.param(diffrax.Kvaerno3(), marks=pytest.mark.slow), diffrax.Tsit5()],
+    ids=["Kvaerno5", "Kvaerno3", "Tsit5"],
 )
 def test_a_loose_solver_does_not_make_a_cycle_look_convergent_or_divergent(solver, tolerance):
     # By itself at 1e-2 Kvaerno5 takes the Dirac-GAN to radius 8e-9, and Tsit5 to 2,000.
@@ -86,7 +89,6 @@ def test_a_loose_stiff_solver_neither_hides_a_slow_decay_nor_an_algebraic_one():
     assert verdict.kind == "converges"
     # The rate is the trend between the middles of windows, so only roughly that of an exponential.
     assert -1e-3 < verdict.rate < -2e-4
-    assert classify("spiral", (1.0, 0.0), 5e-4, **options).kind == "diverges"
     assert classify("dirac_non_saturating", (1.0, 1.0), **options).kind == "converges"
 
 
@@ -103,12 +105,6 @@ def test_an_algebraic_tail_converges_though_its_linear_part_is_a_center(start):
     verdict = classify("dirac_non_saturating", start)
     assert verdict.kind == "converges" and verdict.rate < 0
     assert analysis.equilibrium_type(verdict.eigenvalues) == "center"
-
-
-def test_the_algebraic_tail_of_the_game_itself_converges():
-    assert (
-        analysis.classify(fields.GameField(games.Dirac(losses.NonSaturating())), scalars(1.0, 1.0)).kind == "converges"
-    )
 
 
 def test_an_algebraic_tail_that_does_not_turn_converges():
@@ -216,12 +212,6 @@ def test_a_small_orbit_is_followed_finely_enough():
 def test_a_blow_up_diverges_at_its_time():
     verdict = analysis.classify(lambda t, y, args: y**2, jnp.asarray(1.0))
     assert verdict.kind == "diverges" and verdict.duration == pytest.approx(1.0, abs=1e-6)
-
-
-def test_float32_is_enough_for_the_main_verdicts():
-    start = Players(jnp.float32(0.5), jnp.float32(1.0))
-    assert analysis.classify(lq_field(WASSERSTEIN), start).kind == "cycles"
-    assert analysis.classify(lq_field(WASSERSTEIN, 0.5), start).kind == "converges"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 """
 
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
+from ._levels import level_sets as level_sets, LevelSets as LevelSets
 from ._orbit import orbit as orbit, OrbitPlot as OrbitPlot
 from ._panel import colorbar as colorbar, label_panel as label_panel, legend as legend
 from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhasePortrait
