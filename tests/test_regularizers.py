@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from gan_ode import games, losses
 from gan_ode.fields import GameField
 from gan_ode.games import Dirac, LinearQuadratic, Players
-from gan_ode.regularizers import AbstractPenalty, GradientNorm, Penalized, R1, WGANGP
+from gan_ode.regularizers import AbstractPenalty, Adjusted, Consensus, GradientNorm, Penalized, R1, WGANGP
 from tests.catalogue import damped_linear_quadratic, flat, gan, LOSSES, players, sigmoid
 
 # Sums of some ten terms: measured 8e-15.
@@ -269,3 +269,27 @@ def test_a_user_writes_a_penalty_with_one_method():
     game = Dirac(losses.Wasserstein())
     found = flat(velocity(Penalized(game, Decay(0.2)), players(0.5, 0.8)))
     np.testing.assert_allclose(found, [0.8 - 0.2 * 0.5, -0.5 - 0.2 * 0.8], rtol=ROUNDING)
+
+
+# Adjustments of a field.
+
+
+def test_consensus_adds_minus_gamma_times_the_gradient_of_half_the_squared_speed():
+    field, gamma = GameField(LinearQuadratic(losses.NonSaturating())), 0.7
+    y = players(0.4, 1.3)
+    added = flat(Adjusted(field, Consensus(gamma))(0.0, y)) - flat(field(0.0, y))
+
+    def half_squared_speed(numbers):
+        return 0.5 * np.sum(flat(field(0.0, players(*numbers))) ** 2)
+
+    at, step = np.array([0.4, 1.3]), 1e-6
+    slope = [(half_squared_speed(at + step * e) - half_squared_speed(at - step * e)) / (2 * step) for e in np.eye(2)]
+    # Central differences: rounding over the step; measured 4e-11.
+    np.testing.assert_allclose(added, -gamma * np.array(slope), rtol=0, atol=1e-8)
+
+
+def test_consensus_keeps_float32_and_refuses_a_negative_weight():
+    adjusted = Adjusted(GameField(Dirac(losses.Minimax())), Consensus(0.3))
+    assert adjusted(0.0, players(0.3, 0.4, jnp.float32)).generator.dtype == jnp.float32
+    with pytest.raises(ValueError, match=r"`gamma` must be at least 0 and finite, but is -0\.1"):
+        Consensus(-0.1)

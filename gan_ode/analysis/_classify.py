@@ -11,36 +11,55 @@ from .. import _checks, _tree
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow, iterate, Orbit, OUTCOMES
 from ..updates import AbstractUpdate
+from ._decision import decide, has_grown_on, keeps_growing, Linear, may_close, Place, stability, stays
 from ._equilibrium import Equilibrium, find_equilibrium
 from ._jacobian import multipliers, spectrum
-from ._motion import Motion, motion, UNKNOWN
-from ._types_of_equilibria import equilibrium_type
-from ._verdict import Kind, Verdict
+from ._motion import Motion, motion, UNKNOWN, with_returns_of
+from ._verdict import Verdict
 
 _SAMPLES = 4096
 _SAMPLES_A_TURN = 64
-# Each stage is so much longer than the last; three stages reach slow modes 4,000 times slower than the fastest.
-_STAGES = (1, 8, 64)
+# Each stage is so much longer than the last; three stages reach slow modes 2,500 times slower than the fastest. The
+# factors are such that no stage has a whole number of samples a turn, which would show a moving picture at rest.
+_STAGES = (1, 7.7, 39.6)
 _COARSE = {4: 1e-5, 8: 1e-7}
 _FINE_OVER_COARSE = {4: 1e-1, 8: 1e-2}
 _FINEST = {4: 1e-6, 8: 1e-12}
 _MAX_STEPS = 2_000_000
-
-# Where an orbit has arrived: what is left of its motion, relative to all of it.
-_ARRIVED = {4: 1e-3, 8: 1e-5}
-# A return this close (relative to the orbit's size) after many turns is a closed orbit. In float64 that is above the
-# solver's own drift at the finest tolerance, and far below the decay that 64 turns make visible.
-_CLOSED = {4: 5e-3, 8: 1e-5}
-# Change of the logarithm of the amplitude, from window to window, that counts as none.
-_STEADY = {4: 5e-3, 8: 1e-3}
-# And the least one that counts as a trend.
-_TREND = 0.02
-# A trend goes on if it is nearly what it was one doubling earlier: as steep for a power law, twice for an exponential.
-_NOT_SLOWING = 0.8
-_ENOUGH_TURNS = 3
-_MUCH = 3.0
+_MOST_UPDATES = 500_000_000
+_TURNS_AT_THE_END = 32
 # The tolerances agree if their trends do, to a tenth.
 _AGREE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class _Problem:
+    """What is asked for."""
+
+    field: Field
+    y0: State
+    args: Args
+    update: AbstractUpdate | None
+    solver: Any
+    rtol: float | None
+    invariant: Callable | None
+
+    @property
+    def itemsize(self) -> int:
+        return max(jnp.dtype(_tree.dtype(self.y0)).itemsize, 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """What one orbit says, by itself."""
+
+    verdict: Verdict
+    motion: Motion
+    linear: Linear = "none"
+
+    @property
+    def grows(self) -> bool:
+        return self.verdict.kind == "undecided" and keeps_growing(self.motion, self.linear)
 
 
 def classify(
@@ -60,7 +79,7 @@ def classify(
     agrees: a loose solver damps cycles, or blows them up. An update's orbit needs no refinement. The orbit is then read
     over windows of doubling length: it converges if its motion dies out at a stable equilibrium (or on a continuum of
     them), or keeps shrinking at a steady exponential or algebraic rate; it cycles if it returns to itself after many
-    turns; it diverges if it blows up or keeps growing. The speed alone decides nothing.
+    turns; it diverges if it blows up, or keeps growing for as long as it is followed. The speed alone decides nothing.
 
     Args:
         field: The field.
@@ -69,8 +88,8 @@ def classify(
         args: Handed to the field.
         solver: Diffrax solver for the flow; Tsit5 by default.
         rtol: Relative tolerance to start from; 1e-7 by default, 1e-5 in float32.
-        duration: How long to follow the orbit. By default up to 4,000 turns of the fastest mode at `y0`, and only as
-            long as it takes to decide.
+        duration: How long to follow the orbit. By default up to 2,500 turns of the fastest mode at `y0`, or at the
+            equilibrium next to it, and only as long as it takes to decide.
         invariant: A quantity that should not change on a cycle; its drift is reported.
 
     Returns:
@@ -78,129 +97,120 @@ def classify(
     """
     if _checks.is_traced((field, y0, args)):
         raise ValueError("`field` and `y0` must be concrete for a verdict in words: call `classify` outside `jax.jit`.")
-    stages = _durations(field, y0, args) if duration is None else (float(np.asarray(duration)),)
-    verdict = Verdict("undecided", "not followed", 0.0)
-    for length in stages:
-        if update is None:
-            verdict = _judge_flow(field, y0, args, solver, rtol, length, invariant)
-        else:
-            verdict = _judge_update(field, y0, args, update, length, invariant)
-        if verdict.kind != "undecided":
-            break
-    return verdict
+    stages = _stages(field, y0, args) if duration is None else [float(np.asarray(duration))]
+    problem = _Problem(field, y0, args, update, solver, rtol, invariant)
+    judge = _judge_flow if update is None else _judge_update
+    shorter = reading = judge(problem, stages[0], whole=len(stages) == 1)
+    for length in stages[1:]:
+        if reading.verdict.kind != "undecided":
+            return reading.verdict
+        shorter, reading = reading, judge(problem, length, whole=length == stages[-1])
+    if reading.grows and has_grown_on(shorter.motion, reading.motion):
+        times = f"{reading.motion.size / shorter.motion.size:.3g} times as large"
+        reason = f"the orbit keeps growing: {times} when followed {stages[-1] / stages[-2]:.3g} times as long"
+        return dataclasses.replace(reading.verdict, kind="diverges", reason=reason)
+    return reading.verdict
 
 
-def _durations(field: Field, y0: State, args: Args) -> tuple[float, ...]:
-    """Lengths of the stages, from the fastest mode at the start."""
-    rate = float(jnp.max(jnp.abs(spectrum(field, y0, args))))
+def _stages(field: Field, y0: State, args: Args) -> list[float]:
+    """Durations; the first one is 64 turns of the fastest mode at the start, or at the equilibrium next to it."""
+    equilibrium = find_equilibrium(field, y0, args, throw=False)
+    places = [y0, equilibrium.y] if equilibrium.found else [y0]
+    rates = [float(jnp.max(jnp.abs(spectrum(field, y, args)))) for y in places]
+    rate = max((rate for rate in rates if np.isfinite(rate)), default=0.0)
+    if rate == 0:
+        rate = float(_tree.norm(field(0.0, y0, args)) / (1 + _tree.norm(y0)))
     if rate == 0 or not np.isfinite(rate):
-        rate = float(_tree.norm(field(0.0, y0, args)) / (1 + _tree.norm(y0))) or 1.0
-    return tuple(stage * 2 * np.pi * _SAMPLES / _SAMPLES_A_TURN / rate for stage in _STAGES)
+        rate = 1.0
+    return [stage * 2 * np.pi * _SAMPLES / _SAMPLES_A_TURN / rate for stage in _STAGES]
 
 
-def _judge_flow(
-    field: Field, y0: State, args: Args, solver: Any, rtol: float | None, length: float, invariant: Callable | None
-) -> Verdict:
-    size = _itemsize(y0)
-    ts = jnp.linspace(0.0, length, _SAMPLES + 1)
-    tolerance = max(_COARSE[size] if rtol is None else float(rtol), _FINEST[size] / _FINE_OVER_COARSE[size])
+def _judge_flow(problem: _Problem, length: float, *, whole: bool) -> _Reading:
+    size = problem.itemsize
+    tolerance = _COARSE[size] if problem.rtol is None else float(problem.rtol)
+    tolerance = max(tolerance, _FINEST[size] / _FINE_OVER_COARSE[size])
 
-    def follow(tolerance: float) -> tuple[Verdict, Motion]:
-        orbit = flow(
-            field, y0, ts, args=args, solver=solver, rtol=tolerance, max_steps=_MAX_STEPS,
-            adjoint=diffrax.ForwardMode(), throw=False,
+    def follow(y0: State, length: float, tolerance: float) -> Orbit:
+        return flow(
+            problem.field, y0, jnp.linspace(0.0, length, _SAMPLES + 1), args=problem.args, solver=problem.solver,
+            rtol=tolerance, max_steps=_MAX_STEPS, adjoint=diffrax.ForwardMode(), throw=False,
         )  # fmt: skip
-        return _read(field, orbit, args, None, invariant, length)
 
-    coarse, coarse_motion = follow(tolerance)
+    def look(tolerance: float) -> _Reading:
+        orbit = follow(problem.y0, length, tolerance)
+        if orbit.outcome != OUTCOMES.ok:
+            return _read(problem, orbit, UNKNOWN, length, whole)
+        moved = motion(problem.field, orbit, problem.args, returns=True)
+        if may_close(moved, size):
+            # It was saved too seldom to be seen to return: a stretch at its end is saved more often.
+            end = follow(orbit.final_state, _TURNS_AT_THE_END * moved.swing, tolerance)
+            moved = with_returns_of(moved, problem.field, end, problem.args)
+        return _read(problem, orbit, moved, length, whole)
+
+    coarse = look(tolerance)
     while True:
         finer = max(tolerance * _FINE_OVER_COARSE[size], _FINEST[size])
-        fine, fine_motion = follow(finer)
+        fine = look(finer)
+        both = dataclasses.replace(fine.verdict, tolerances=(tolerance, finer))
         # Two that are undecided may both be too coarse for a small orbit.
-        agree = _agree(coarse, coarse_motion, fine, fine_motion)
+        agree = _agree(coarse, fine)
         at_the_end = finer <= _FINEST[size]
-        if agree and (fine.kind != "undecided" or at_the_end):
-            return dataclasses.replace(fine, tolerances=(tolerance, finer))
+        if agree and (both.kind != "undecided" or at_the_end):
+            return dataclasses.replace(fine, verdict=both)
         if at_the_end:
-            reason = (
-                f"solves at relative tolerances {tolerance:g} and {finer:g} still differ ({coarse.kind}, {fine.kind})"
-            )
-            return dataclasses.replace(fine, kind="undecided", reason=reason, tolerances=(tolerance, finer))
-        tolerance, coarse, coarse_motion = finer, fine, fine_motion
+            kinds = f"{coarse.verdict.kind}, {both.kind}"
+            reason = f"solves at relative tolerances {tolerance:g} and {finer:g} still differ ({kinds})"
+            return _Reading(dataclasses.replace(both, kind="undecided", reason=reason), UNKNOWN)
+        tolerance, coarse = finer, fine
 
 
-def _judge_update(
-    field: Field, y0: State, args: Args, update: AbstractUpdate, length: float, invariant: Callable | None
-) -> Verdict:
+def _judge_update(problem: _Problem, length: float, *, whole: bool) -> _Reading:
+    update = problem.update
+    assert update is not None
     stride = max(round(length / (_SAMPLES * float(update.step_size))), 1)
-    orbit = iterate(update, field, y0, _SAMPLES * stride, args=args, save_every=stride)
-    return _read(field, orbit, args, update, invariant, _SAMPLES * stride * float(update.step_size))[0]
+    if _SAMPLES * stride > _MOST_UPDATES:
+        reason = f"a duration of {length:.3g} takes {_SAMPLES * stride:,} steps: give `duration`, or a larger step size"
+        return _Reading(Verdict("undecided", reason, 0.0), UNKNOWN)
+    orbit = iterate(update, problem.field, problem.y0, _SAMPLES * stride, args=problem.args, save_every=stride)
+    moved = motion(problem.field, orbit, problem.args, returns=False)
+    return _read(problem, orbit, moved, _SAMPLES * stride * float(update.step_size), whole)
 
 
-def _agree(coarse: Verdict, coarse_motion: Motion, fine: Verdict, fine_motion: Motion) -> bool:
-    if coarse.kind != fine.kind:
+def _agree(coarse: _Reading, fine: _Reading) -> bool:
+    if coarse.verdict.kind != fine.verdict.kind:
         return False
-    if coarse.kind != "converges" or fine_motion.remaining < 1e-3:
+    if coarse.verdict.kind != "converges" or fine.motion.remaining < 1e-3:
         return True
-    return abs(coarse_motion.trend - fine_motion.trend) <= _AGREE * abs(fine_motion.trend)
+    return abs(coarse.motion.trend - fine.motion.trend) <= _AGREE * abs(fine.motion.trend)
 
 
-def _read(
-    field: Field, orbit: Orbit, args: Args, update: AbstractUpdate | None, invariant: Callable | None, length: float
-) -> tuple[Verdict, Motion]:
-    """What one orbit says, by itself."""
+def _read(problem: _Problem, orbit: Orbit, moved: Motion, length: float, whole: bool) -> _Reading:
+    """What one orbit and its motion say."""
     time = float(orbit.final_time)
     if orbit.outcome == OUTCOMES.blow_up:
-        return Verdict("diverges", f"the state grows without bound by t = {time:.6g}", time, float("inf")), UNKNOWN
+        reason = f"the state grows without bound by t = {time:.6g}"
+        return _Reading(Verdict("diverges", reason, time, float("inf")), UNKNOWN)
     if orbit.outcome != OUTCOMES.ok:
-        return Verdict("undecided", f"the solve stopped at t = {time:.6g}: {OUTCOMES[orbit.outcome]}", time), UNKNOWN
-    moved = motion(field, orbit, args, returns=update is None)
-    equilibrium = find_equilibrium(field, orbit.final_state, args, throw=False)
-    eigenvalues, linear = _linear(field, equilibrium, args, update)
-    size = _itemsize(orbit.final_state)
-    at_equilibrium = _near(equilibrium, orbit, moved, size)
-    kind, reason = _decide(moved, linear, at_equilibrium, size, is_flow=update is None)
-    return (
-        Verdict(
-            kind,
-            reason,
-            duration=length,
-            rate=moved.rate,
-            period=moved.period,
-            closure=moved.closure,
-            equilibrium=equilibrium if equilibrium.found else None,
-            eigenvalues=eigenvalues,
-            invariant_drift=_drift(invariant, orbit),
-        ),
-        moved,
+        reason = f"the solve stopped at t = {time:.6g}: {OUTCOMES[orbit.outcome]}"
+        return _Reading(Verdict("undecided", reason, time), UNKNOWN)
+    equilibrium = find_equilibrium(problem.field, orbit.final_state, problem.args, throw=False)
+    distance, norm = _distance_and_norm(equilibrium, orbit)
+    found = bool(equilibrium.found) and stays(float(equilibrium.residual), length, moved, norm, problem.itemsize)
+    eigenvalues, linear = _linear(problem.field, equilibrium, problem.args, problem.update) if found else (None, "none")
+    place = Place(linear, found, distance, norm)
+    kind, reason = decide(moved, place, problem.itemsize, is_flow=problem.update is None, whole=whole)
+    verdict = Verdict(
+        kind,
+        reason,
+        duration=length,
+        rate=moved.rate,
+        period=moved.period,
+        closure=moved.closure,
+        equilibrium=equilibrium if found else None,
+        eigenvalues=eigenvalues,
+        invariant_drift=_drift(problem.invariant, orbit),
     )
-
-
-def _decide(moved: Motion, linear: str, at_equilibrium: bool, size: int, *, is_flow: bool) -> tuple[Kind, str]:
-    """The verdict that the motion and the linear part support together."""
-    if moved.remaining < _ARRIVED[size]:
-        if at_equilibrium and linear == "stable":
-            return "converges", "the motion dies out at an equilibrium whose linear part is stable"
-        if at_equilibrium and linear == "continuum":
-            return "converges", "the motion dies out on a continuum of equilibria, stable across it"
-        return "undecided", "the motion dies out, but not at an equilibrium whose linear part is stable"
-    if moved.turns >= _ENOUGH_TURNS and moved.closure < _CLOSED[size]:
-        after = f"after {moved.turns} turns of {moved.period:.6g}"
-        return "cycles", f"the orbit closes to {moved.closure:.1e} of its size {after}"
-    steady = max(abs(moved.trend), abs(moved.earlier_trend)) < _STEADY[size]
-    # A flow that does not close needs a reason to go around for ever; an update's orbit never closes, but is exact.
-    if moved.wanders and steady and (linear == "center" or not is_flow):
-        change = f"changes by less than {_STEADY[size]:.1%} in a doubling of time"
-        return "cycles", f"the orbit goes around, without closing, at an amplitude that {change}"
-    factor = f"by a factor of {np.exp(moved.trend):.3g} in the last doubling of time"
-    if moved.wanders and moved.trend < -_TREND and moved.trend <= _NOT_SLOWING * moved.earlier_trend < 0:
-        if linear == "unstable":
-            return "undecided", "the motion shrinks, but around an unstable equilibrium"
-        return "converges", f"the amplitude keeps falling, {factor}"
-    growing = moved.trend > _TREND and moved.trend >= _NOT_SLOWING * moved.earlier_trend > 0
-    if moved.wanders and growing and moved.grown > _MUCH:
-        return "diverges", f"the amplitude keeps growing, {factor}"
-    return "undecided", "the motion neither dies out, nor returns, nor keeps a trend"
+    return _Reading(verdict, moved, linear)
 
 
 def _drift(invariant: Callable | None, orbit: Orbit) -> float:
@@ -212,10 +222,8 @@ def _drift(invariant: Callable | None, orbit: Orbit) -> float:
 
 def _linear(
     field: Field, equilibrium: Equilibrium, args: Args, update: AbstractUpdate | None
-) -> tuple[np.ndarray | None, str]:
-    """Eigenvalues at the equilibrium, and whether they make it stable, a continuum, a center or unstable."""
-    if not equilibrium.found:
-        return None, "none"
+) -> tuple[np.ndarray | None, Linear]:
+    """Eigenvalues at the equilibrium, and what they make of it."""
     if update is None:
         values = np.asarray(spectrum(field, equilibrium.y, args))
         growth = values
@@ -226,24 +234,12 @@ def _linear(
         growth = growth[np.isfinite(growth)]
     if not np.all(np.isfinite(values)):
         return None, "none"
-    return values, _stability(growth, _itemsize(equilibrium.y))
+    return values, stability(growth, max(jnp.dtype(_tree.dtype(equilibrium.y)).itemsize, 4))
 
 
-def _stability(growth: np.ndarray, itemsize: int) -> str:
-    zero = np.sqrt(np.finfo(np.float32 if itemsize == 4 else np.float64).eps) * np.max(np.abs(growth), initial=0.0)
-    moving = growth[np.abs(growth) > zero]
-    if len(moving) == 0 or np.any(np.real(moving) > zero):
-        return "unstable" if len(moving) else "none"
-    if not np.all(np.real(moving) < -zero):
-        return "center"
-    return "stable" if len(moving) == len(growth) and equilibrium_type(moving).startswith("stable") else "continuum"
-
-
-def _near(equilibrium: Equilibrium, orbit: Orbit, moved: Motion, itemsize: int) -> bool:
-    pairs = zip(jax.tree.leaves(equilibrium.y), jax.tree.leaves(orbit.final_state), strict=True)
-    distance = np.sqrt(sum(np.sum(np.square(np.asarray(here) - np.asarray(there))) for here, there in pairs))
-    return bool(equilibrium.found) and bool(distance < 10 * _ARRIVED[itemsize] * moved.size + 1e-6)
-
-
-def _itemsize(y: State) -> int:
-    return max(jnp.dtype(_tree.dtype(y)).itemsize, 4)
+def _distance_and_norm(equilibrium: Equilibrium, orbit: Orbit) -> tuple[float, float]:
+    """Of the orbit's last state from the equilibrium, and of that state; largest entries, which do not overflow."""
+    here, there = (
+        np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(y)]) for y in (equilibrium.y, orbit.final_state)
+    )
+    return float(np.max(np.abs(here - there))), float(np.max(np.abs(there)))

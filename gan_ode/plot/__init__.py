@@ -5,6 +5,7 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 """
 
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
+from ._levels import level_sets as level_sets, LevelSets as LevelSets
 from ._maps import (
     orbit_diagram as orbit_diagram,
     OrbitDiagramPlot as OrbitDiagramPlot,
