@@ -24,7 +24,7 @@ class Config:
     """Step sizes in a map."""
     largest_eta: float = 2.0
     """The largest weight, in units of inverse loss; at least 0.5."""
-    num_steps: int = 1000
+    num_steps: int = 600
     """Steps of every simulated orbit, a multiple of 4."""
     seed: int = 0
     """Not used: nothing here is random."""
@@ -151,7 +151,7 @@ def run(config: Config) -> Results:
 def measure(config: Config, loss: str, rule: str) -> Case:
     etas = np.linspace(0.0, config.largest_eta, config.num_etas)
     sizes = np.linspace(0.0, LARGEST_STEP[loss], config.num_step_sizes + 1)[1:]
-    weights = np.unique(np.concatenate([np.linspace(0.0, config.largest_eta, 161), EXACT]))
+    weights = np.unique(np.concatenate([np.linspace(0.0, config.largest_eta, 81), EXACT]))
     make, update = FIELDS[loss], RULES[rule]
     return Case(
         loss=loss,
@@ -232,7 +232,7 @@ LIMIT = 0.4
 
 def draw(results: Results) -> matplotlib.figure.Figure:
     rows, columns = len(results.config.losses), len(results.config.rules)
-    figure = matplotlib.figure.Figure(figsize=(7.2, 0.6 + 1.75 * rows), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(7.2, 0.8 + 1.8 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey="row", squeeze=False)
     drawn = []
     for panel, case, letter in zip(panels.flat, results.cases, "abcdefghij", strict=False):
@@ -243,13 +243,13 @@ def draw(results: Results) -> matplotlib.figure.Figure:
         )
         exact = CLOSED_FORMS.get((case.loss, case.rule), ())
         known = [(eta, h) for eta, h in zip(EXACT, exact, strict=False) if h is not None]
-        panel.plot(
-            *np.array(known).reshape(-1, 2).T, "o", color="k", markerfacecolor="w", markersize=3.6, clip_on=False,
-            zorder=5, label="closed form",
-        )  # fmt: skip
-        plot.label_panel(panel, letter, f"{case.loss}, {case.rule}")
-        panel.title.set_fontsize(7)
+        if known:
+            look = {"color": "k", "markerfacecolor": "w", "markersize": 3.6, "clip_on": False, "zorder": 5}
+            panel.plot(*np.array(known).T, "o", label="closed form", **look)
+        plot.label_panel(panel, letter, case.rule)
         panel.label_outer()
+    for row, loss in zip(panels, results.config.losses, strict=True):
+        row[0].set_ylabel(f"{loss}\nstep size $h$")
     plot.colorbar(drawn[0], ax=panels, aspect=30, extend="both")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(handles))

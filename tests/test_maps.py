@@ -280,11 +280,10 @@ def test_the_fixed_point_may_move_with_the_parameter():
     np.testing.assert_allclose(found.radius, expected, rtol=0, atol=EIGENVALUES)
 
 
-def test_a_map_in_float32_is_of_that_dtype():
+@pytest.mark.parametrize("road", [analysis.stability_map, analysis.simulated_stability_map])
+def test_a_map_in_float32_is_of_that_dtype(road):
     narrow = scalars(0.0, 1.0, jnp.float32)
-    found = analysis.stability_map(
-        updates.Simultaneous, WASSERSTEIN, jnp.float32([0.5]), jnp.float32([0.5, 2.0]), narrow
-    )
+    found = road(updates.Simultaneous, WASSERSTEIN, jnp.float32([0.5]), jnp.float32([0.5, 2.0]), narrow)
     assert found.radius.dtype == jnp.float32
     assert found.stable[0, 0] and found.unstable[0, 1]
 

@@ -181,7 +181,8 @@ def _growth(update: AbstractUpdate, field: Field, y: State, args: Args, num_step
     num_parameters = sum(leaf.size for leaf in jax.tree.leaves(y))
     # Of no symmetry that the field may have: one that is kept would hide the directions across it.
     spread = 1 + np.sqrt(np.arange(1, num_parameters + 1)) % 1
-    aside = jnp.zeros_like(center).at[:num_parameters].set(spread / np.linalg.norm(spread))
+    direction = jnp.asarray(spread / np.linalg.norm(spread), center.dtype)
+    aside = jnp.zeros_like(center).at[:num_parameters].set(direction)
 
     def one(carry: tuple[Array, Scalar, Scalar], _: None) -> tuple[tuple[Array, Scalar, Scalar], None]:
         disturbance, scale, largest = carry
