@@ -4,7 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
 from .._checks import format_bytes
 from .._types import Args, Field, RealScalarLike, State
@@ -32,7 +32,7 @@ def jacobian(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
         ValueError: If there are too many parameters for a dense matrix.
     """
     flat, restore = ravel_pytree(y)
-    _check_dense(flat.size, flat.dtype.itemsize)
+    check_dense(flat.size, flat.dtype.itemsize)
     return jax.jacfwd(lambda x: ravel_pytree(field(t, restore(x), args))[0])(flat)
 
 
@@ -56,7 +56,8 @@ def spectrum(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
     Raises:
         ValueError: If there are too many parameters for a dense matrix.
     """
-    return _sorted(jnp.linalg.eigvals(jacobian(field, y, args, t=t)))
+    values = jnp.linalg.eigvals(jacobian(field, y, args, t=t))
+    return values[falling(values)]
 
 
 @eqx.filter_jit
@@ -91,7 +92,7 @@ def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args) ->
     remembered, counters = eqx.partition(memory, eqx.is_inexact_array)
     counters = jax.tree.map(lambda leaf: jnp.full_like(leaf, _LATE) if _is_integer(leaf) else leaf, counters)
     flat, restore = ravel_pytree((y, remembered))
-    _check_dense(flat.size, flat.dtype.itemsize)
+    check_dense(flat.size, flat.dtype.itemsize)
 
     def step(x: Array) -> Array:
         here, memory = restore(x)
@@ -101,18 +102,19 @@ def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args) ->
     return jax.jacfwd(step)(flat)
 
 
-def _sorted(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
+def falling(eigenvalues: Complex[Array, " n"]) -> Int[Array, " n"]:
+    """The order by falling real part, and of a pair the one above the axis first."""
     # Rounded, so that noise between the two real parts does not decide which of a pair comes first.
     scale = jnp.max(jnp.abs(eigenvalues)) + jnp.finfo(eigenvalues.real.dtype).tiny
     rounded = jnp.round(eigenvalues.real / scale, 5 if scale.dtype.itemsize <= 4 else 10)
-    return eigenvalues[jnp.lexsort((-eigenvalues.imag, -rounded))]
+    return jnp.lexsort((-eigenvalues.imag, -rounded))
 
 
 def _is_integer(leaf: Any) -> bool:
     return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.integer)
 
 
-def _check_dense(size: int, itemsize: int) -> None:
+def check_dense(size: int, itemsize: int) -> None:
     if size > _MOST_PARAMETERS:
         raise ValueError(
             f"`y` must have at most {_MOST_PARAMETERS:,} parameters for a dense Jacobian, but has {size:,}, which "
