@@ -14,7 +14,6 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from gan_ode import fields, games, losses, Orbit, plot, regularizers, RESULTS
-from gan_ode.plot._branches import follow
 from gan_ode.plot._curves import arrow_places
 from gan_ode.plot._equilibria import MARKS
 from gan_ode.simulate import OUTCOMES
@@ -408,14 +407,30 @@ def test_branches_are_colored_by_the_parameter(ax):
     assert plot.colorbar(plotted, ax=ax).ax.get_ylabel() == r"$\eta$"
 
 
-def test_a_branch_follows_one_eigenvalue_however_the_rows_are_ordered():
-    angles = np.linspace(0, 1, 40)
-    smooth = np.stack([np.exp(1j * angles), -1 + 1j * angles, 2 - angles + 0j], axis=-1)
+def test_a_branch_is_one_line_though_the_rows_are_in_any_order(ax):
+    etas = np.linspace(0.0, 1.0, 40)
+    smooth = np.stack([-1 + 2 * etas, -etas], axis=-1).astype(complex)
     generator = np.random.default_rng(0)
-    shuffled = np.stack([generator.permutation(row) for row in smooth])
-    followed = follow(shuffled)
-    order = [int(np.argmin(np.abs(smooth[0] - value))) for value in followed[0]]
-    np.testing.assert_array_equal(followed, smooth[:, order])
+    plotted = plot.spectrum(np.stack([generator.permutation(row) for row in smooth]), ax=ax, parameter=etas)
+    for line in plotted.branches:
+        steps = np.diff([piece[0, 0] for piece in line.get_segments()])
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-9)
+
+
+def test_parts_of_eigenvalues_are_drawn_along_the_parameter_with_critical_values_marked(ax):
+    etas = np.linspace(0.0, 2.0, 5)
+    rows = -etas[:, None] + 1j * np.array([1.0, -1.0])
+    plotted = plot.branches(etas, rows, ax=ax, part="imag", critical=[0.5], label="pair")
+    np.testing.assert_array_equal([line.get_ydata() for line in plotted.lines], [[1.0] * 5, [-1.0] * 5])
+    assert plotted.lines[0].get_color() == plotted.lines[1].get_color()
+    assert list(plotted.critical[0].get_xdata()) == [0.5, 0.5]
+    assert [text.get_text() for text in ax.legend().get_texts()] == ["pair"]
+    assert ax.get_xlabel() == r"$\eta$" and "Im" in ax.get_ylabel()
+
+
+def test_branches_without_a_row_for_each_value_are_refused(ax):
+    with pytest.raises(ValueError, match="`eigenvalues` must have one row for each value"):
+        plot.branches(np.arange(3.0), np.ones((2, 2), complex), ax=ax)
 
 
 def test_eigenvalues_of_the_wrong_shape_are_refused(ax):

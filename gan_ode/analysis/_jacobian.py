@@ -5,7 +5,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int
 
 from .._checks import format_bytes
 from .._types import Args, Field, RealScalarLike, Scalar, State
@@ -168,10 +168,15 @@ def step_at_fixed_point(
 
 def by_real_part(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
     """In the order of `spectrum`."""
+    return eigenvalues[falling(eigenvalues)]
+
+
+def falling(eigenvalues: Complex[Array, " n"]) -> Int[Array, " n"]:
+    """The order by falling real part, and of a pair the one above the axis first."""
     # Rounded, so that noise between the two real parts does not decide which of a pair comes first.
     scale = jnp.max(jnp.abs(eigenvalues)) + jnp.finfo(eigenvalues.real.dtype).tiny
     rounded = jnp.round(eigenvalues.real / scale, 5 if scale.dtype.itemsize <= 4 else 10)
-    return eigenvalues[jnp.lexsort((-eigenvalues.imag, -rounded))]
+    return jnp.lexsort((-eigenvalues.imag, -rounded))
 
 
 def _is_integer(leaf: Any) -> bool:

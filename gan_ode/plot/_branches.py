@@ -12,24 +12,6 @@ from ._panel import scale
 from ._style import PARAMETER, WHITE
 
 
-def follow(eigenvalues: np.ndarray) -> np.ndarray:
-    """Reorders each row so that a column follows one eigenvalue: the nearest pairs first, from row to row."""
-    rows = [eigenvalues[0]]
-    for row in eigenvalues[1:]:
-        rows.append(row[_nearest(rows[-1], row)])
-    return np.stack(rows)
-
-
-def _nearest(here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    distance = np.nan_to_num(np.abs(here[:, None] - there[None, :]), nan=np.inf)
-    order = np.full(len(here), -1)
-    for flat in np.argsort(distance, axis=None, kind="stable"):
-        i, j = divmod(int(flat), len(there))
-        if order[i] < 0 and j not in order:
-            order[i] = j
-    return order
-
-
 def draw_branches(ax: Axes, branches: np.ndarray, parameter: np.ndarray, norm: Normalize) -> tuple[LineCollection, ...]:
     """One line for each column, colored by the parameter between its values."""
     middle = (parameter[:-1] + parameter[1:]) / 2

@@ -14,7 +14,8 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 
 from .._types import RealScalarLike
-from ._branches import draw_branches, draw_ends, follow
+from ..analysis import follow_eigenvalues
+from ._branches import draw_branches, draw_ends
 from ._discs import draw_disc_labels, draw_discs
 from ._equilibria import mark
 from ._panel import inches, scale
@@ -105,7 +106,8 @@ def spectrum(
         branches, ends, norm, points = (), (), None, _points(ax, values)
     else:
         along = np.asarray(parameter, float)
-        norm, values, points = Normalize(along.min(), along.max()), follow(values), ()
+        norm, points = Normalize(along.min(), along.max()), ()
+        values = np.asarray(follow_eigenvalues(values, along))
         branches, ends = draw_branches(ax, values, along, norm), draw_ends(ax, values, along, norm)
     texts = draw_disc_labels(ax, discs, panel, np.stack([np.real(values).ravel(), np.imag(values).ravel()], axis=-1))
     return SpectrumPlot(half_plane, discs, texts, points, branches, ends, norm, parameter_name)
