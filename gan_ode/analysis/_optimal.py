@@ -12,7 +12,7 @@ from jaxtyping import Array, Complex, Float, Real
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._branches import checked_values, noise
-from ._jacobian import falling, spectrum, step_jacobian
+from ._jacobian import by_real_part, spectrum, step_jacobian
 from ._moving_equilibrium import equilibria, equilibrium_at, Family, linearized
 
 # Golden sections need no slope, and bisection of the slope's sign no values, which are flat at a smooth optimum.
@@ -163,7 +163,7 @@ def _highest(matrix: Float[Array, "n n"], heights_of: _Heights) -> Scalar:
 def _deciding(matrix: Float[Array, "n n"], heights_of: _Heights) -> Complex[Array, ""]:
     """The highest eigenvalue; of those that meet there the mean, which is good to rounding where they are not."""
     values = jnp.linalg.eigvals(matrix)
-    values = values[falling(values)]
+    values = by_real_part(values)
     top = values[jnp.argmax(heights_of(values))]
     return jnp.mean(values, where=jnp.abs(values - top) <= noise(values))
 
