@@ -15,17 +15,17 @@ from jaxtyping import Array
 from gan_ode import analysis, fields, games, losses, regularizers, updates
 from gan_ode.games import Players
 
-# Eigenvalues of small matrices of order one, where they are simple; measured 2e-15.
+# Eigenvalues of small matrices of order one, where they are simple; measured 6e-16.
 EIGENVALUES = 1e-12
-# Bisection of a smooth function ends at its rounding; measured at most 2e-14. The promise is 1e-10.
+# Bisection of a smooth function ends at its rounding; measured at most 3e-14. The promise is 1e-10.
 CRITICAL = 1e-12
-# A computed pair that meets is only good to the root of rounding; its mean is not. Measured 1e-15 in the mean.
+# A computed pair that meets is only good to the root of rounding; its mean is not. Measured 3e-15 in the mean.
 MEAN = 1e-12
-# Derivatives by the implicit function theorem, at a bisected root; measured at most 2e-14.
+# Derivatives by the implicit function theorem, at a bisected root; measured at most 4e-15.
 IMPLICIT = 1e-10
-# Derivatives by differences across the optimum; measured at most 5e-9.
+# Derivatives by differences across the optimum; measured at most 3e-8.
 ACROSS = 1e-7
-# Central differences with a step of 1e-5 in numbers of order one; measured at most 3e-9.
+# Central differences with a step of 1e-5 in numbers of order one; measured at most 2e-10.
 STEP, DIFFERENCES = 1e-5, 1e-7
 
 MINIMAX, WASSERSTEIN = losses.Minimax(), losses.Wasserstein()
@@ -141,7 +141,7 @@ def test_the_assignment_is_the_best_one_and_not_the_greedy_one():
 def test_an_equilibrium_that_moves_is_followed_by_newton():
     a, bs = 1.3, jnp.linspace(0.5, 4.0, 30)
     branches = analysis.eigenvalue_branches(Brusselator(jnp.asarray(a)), bs, jnp.array([1.0, 0.7]))
-    # Newton's last step is at rounding; measured 4e-16.
+    # Newton's last step is at rounding; measured 3e-15.
     np.testing.assert_allclose(branches.ys, np.stack([np.full(30, a), bs / a], axis=1), atol=EIGENVALUES, rtol=0)
     assert float(jnp.max(branches.residuals)) < EIGENVALUES
     np.testing.assert_allclose(branches.eigenvalues.sum(axis=1), bs - 1 - a**2, atol=EIGENVALUES, rtol=0)
@@ -270,7 +270,7 @@ def test_one_of_several_pairs_is_chosen_and_differentiated(low, high, near, time
         )
 
     value, gradient = jax.value_and_grad(critical)(jnp.asarray(1.2))
-    # The coordinates are of condition 10, and the pair's plane is found from squares; measured 5e-14 and 2e-12.
+    # The coordinates are of condition 10, and the pair's plane is found from squares; measured 1e-14 and 3e-13.
     assert float(value) == pytest.approx(1.2 * times, abs=1e-11)
     assert float(gradient) == pytest.approx(times, abs=1e-9)
 
@@ -399,7 +399,7 @@ def test_unequal_rates_grow_before_they_decay_though_all_eigenvalues_lie_left(un
     abscissa = -RATIO * 0.05 / 2 + math.hypot(RATIO * 0.05 / 2, (RATIO - 1) / 4)
     assert float(grown.numerical_abscissa) == pytest.approx(abscissa, rel=EIGENVALUES)
     growth, time = largest_norm(unequal_dirac, 0.01)
-    # The norm is flat at its peak, so SciPy's time is good to the root of rounding; measured 2e-14 and 4e-8.
+    # The norm is flat at its peak, so SciPy's time is good to the root of rounding; measured 5e-16 and 4e-9.
     assert float(grown.growth) == pytest.approx(growth, rel=1e-11) and 9 < growth < 10
     assert float(grown.time) == pytest.approx(time, rel=1e-6)
 
@@ -419,7 +419,7 @@ def test_growth_its_time_and_the_numerical_abscissa_can_be_differentiated():
 
     compiled = jax.jit(lambda gamma: jax.jvp(numbers, (gamma,), (jnp.ones_like(gamma),)))
     differences = (compiled(0.05 + 1e-6)[0] - compiled(0.05 - 1e-6)[0]) / 2e-6
-    # Central differences with a relative step of 2e-5; measured 2e-9.
+    # Central differences with a relative step of 2e-5; measured 7e-10.
     np.testing.assert_allclose(compiled(0.05)[1], differences, rtol=1e-6, atol=0)
 
 
@@ -427,7 +427,7 @@ def test_an_ellipse_grows_by_its_axes():
     # x' = 4 y, y' = -x: the frequency is 2, and after a quarter turn the axes have changed places.
     grown = analysis.transient_growth(jnp.array([[0.0, 4.0], [-1.0, 0.0]]))
     assert float(grown.growth) == pytest.approx(2.0, abs=EIGENVALUES)
-    assert float(grown.time) == pytest.approx(math.pi / 4, abs=1e-9)  # measured 2e-15
+    assert float(grown.time) == pytest.approx(math.pi / 4, abs=1e-9)  # measured 5e-16
 
 
 @pytest.mark.parametrize(
