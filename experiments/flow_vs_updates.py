@@ -176,11 +176,10 @@ def size(orbit: Orbit) -> jax.Array:
 
 
 def orbits(config: Config, system: System, rule: str) -> Orbit:
-    shown = math.ceil(config.duration / config.step_sizes[-1])
-    # As many steps as are bisected, if that is enough, so that one compiled program serves both.
-    num_steps = max(shown, config.bisected_steps)
     start, sizes = lq.state(*config.start), np.asarray(config.step_sizes)
-    members = near_equilibrium.follow(RULES[rule], system.field, start, sizes, num_steps)
+    shown = math.ceil(config.duration / sizes[-1])
+    # As many steps as are bisected, if that is enough, so that one compiled program serves both.
+    members = near_equilibrium.follow(RULES[rule], system.field, start, sizes, max(shown, config.bisected_steps))
     ts, ys = jax.tree.map(lambda leaf: leaf[:, : shown + 1], (members.ts, members.ys))
     return dataclasses.replace(members, ts=ts, ys=ys)
 

@@ -121,7 +121,7 @@ def measure(config: Config, name: str, rule: str, eta: float) -> Case:
     # As many times as the ladder's finest rung has, so that one compiled solve serves both.
     ts = jnp.linspace(0.0, config.duration, round(config.compared / ladder(config)[-1]) + 1)
     num_steps = round(config.duration / config.step_size)
-    followed = near_equilibrium.follow(RULES[rule], field, y0, h[None], num_steps)
+    followed = near_equilibrium.follow(RULES[rule], field, y0, np.array([config.step_size]), num_steps)
     linear = backward_error.modified_jacobian(RULES[rule], field, lq.EQUILIBRIUM, step_size=h)
     return Case(
         name=name,
@@ -168,7 +168,7 @@ def modified_energy(y: Players, h: Any) -> jax.Array:
 
 def energy_swings(config: Config, field: fields.GameField) -> np.ndarray:
     """Largest change of H, and of the modified one, along alternating orbits, at the two smallest steps."""
-    sizes = jnp.asarray(ladder(config)[-2:])
+    sizes = ladder(config)[-2:]
     num_steps = round(config.duration / float(sizes[-1]))
     orbits = near_equilibrium.follow(updates.Alternating, field, lq.state(*config.start), sizes, num_steps)
     energies = [
@@ -187,7 +187,7 @@ def regularizer_mismatch(config: Config, field: fields.GameField, rule: str) -> 
     drift = backward_error.interaction_drift(RULES[rule], field, h)
 
     def velocities(y: Players) -> tuple[jax.Array, jax.Array]:
-        return drift(0.0, y, None).generator, penalized(0.0, y).generator - field(0.0, y).generator
+        return drift(0.0, y, None).generator, penalized(0.0, y, None).generator - field(0.0, y, None).generator
 
     drifts, added = jax.jit(jax.vmap(velocities))(states)
     return float(jnp.max(jnp.abs(drifts - sign * added)))
