@@ -19,7 +19,7 @@ ROOT = 1e-12
 EIGENVALUES = 1e-12
 # Sixty bisections end at rounding; colliding multipliers at the root of it. Measured 2e-10.
 CRITICAL = 1e-8
-# What the facts give digits for.
+# What there are digits for.
 SIX_DIGITS = 5e-7
 
 

@@ -15,7 +15,7 @@ from gan_ode.analysis import cycle_type, find_periodic_orbit, SEARCHES
 from gan_ode.games import Players
 from tests.catalogue import players
 
-# The facts give ten digits behind the point.
+# The reference periods have ten digits behind the point.
 TEN_DIGITS = 5.1e-11
 # Dopri8 at 1e-12 over one period: measured up to 2e-13 for closures and 4e-12 for multipliers.
 PERIOD = 1e-11
@@ -65,7 +65,7 @@ def wasserstein():
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:4], (cycles, slopes)), (ahead - behind) / (2 * step)
 
 
-def test_periods_of_the_linear_quadratic_wasserstein_gan_are_those_of_the_facts():
+def test_periods_of_the_linear_quadratic_wasserstein_gan_are_the_reference_ones():
     (cycles, _), _ = wasserstein()
     assert np.all(cycles.found)
     same(cycles.period, PERIODS, TEN_DIGITS)

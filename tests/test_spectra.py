@@ -192,7 +192,7 @@ def test_one_value_is_no_branch():
         ("Dirac, W", DIRAC_W, jnp.linspace(0.0, 3.0, 50), ORIGIN, {1.0: -1.0}),
     ],
 )
-def test_pairs_become_real_where_the_facts_say(name, of, values, y, expected):
+def test_pairs_become_real_at_the_closed_form(name, of, values, y, expected):
     found = analysis.critical_parameters(of, values, lambda _: y)
     assert [each.kind for each in found] == ["collision"] * len(expected)
     np.testing.assert_allclose([each.value for each in found], list(expected), atol=CRITICAL, rtol=0)
@@ -370,7 +370,7 @@ RATIO = 1e4
 
 
 def unequal(gamma):
-    """The Dirac-GAN with R1 = gamma, the discriminator 10^4 times as fast: the facts' Jacobian, by hand."""
+    """The Dirac-GAN with R1 = gamma, the discriminator 10^4 times as fast: the Jacobian by hand."""
     return RATIO ** jnp.array([[1.0], [0.0]]) * jnp.array([[0.0, 0.5], [-0.5, 0.0]]) - RATIO * gamma * jnp.diag(
         jnp.array([1.0, 0.0])
     )
