@@ -113,7 +113,7 @@ def _between(game: AbstractSampledGame, y: Players, args: Args, mixing: Array | 
         return _all_pairs(Quadrature(made, latent.weights), data)
     num = data.nodes.shape[0]
     if mixing is None:
-        mixing = (jnp.arange(num) + 0.5) / num
+        mixing = (jnp.arange(num, dtype=made.dtype) + 0.5) / num
     if not num == made.shape[0] == mixing.shape[0]:
         raise ValueError(
             f"`args` must hold as many data as latent points, and `mixing` as many numbers, but there are {num}, "
