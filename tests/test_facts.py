@@ -221,16 +221,15 @@ def test_wide_data_make_the_system_as_stiff_as_stated():
 
 
 @pytest.mark.slow
-def test_at_wide_data_an_explicit_solver_needs_thirty_thousand_steps_and_an_implicit_one_twenty():
-    field = fields.GameField(games.LinearQuadratic(MINIMAX, 10.0))
-    y0, ts = players(0.0, 9.0), jnp.array([0.0, 100.0])
-    steps = [
-        int(flow(field, y0, ts, solver=solver, rtol=1e-4).stats["num_steps"])
-        for solver in (diffrax.Tsit5(), diffrax.Kvaerno5())
-    ]
-    # From here 20 implicit steps; 15 from nearer, 52 from (0.05, 11), half of them rejected at the start.
-    assert 25_000 < steps[0] < 35_000
-    assert 15 <= steps[1] <= 25
+def test_at_wide_data_an_explicit_solver_needs_thirty_thousand_steps_and_an_implicit_one_some_dozens():
+    field, ts = fields.GameField(games.LinearQuadratic(MINIMAX, 10.0)), jnp.array([0.0, 100.0])
+
+    def steps(solver, w, a):
+        return int(flow(field, players(w, a), ts, solver=solver, rtol=1e-4).stats["num_steps"])
+
+    assert 25_000 < steps(diffrax.Tsit5(), 0.05, 11.0) < 35_000
+    # It depends on the start, since what is rejected on the way onto the slow curve is most of it: measured 52, 20, 15.
+    assert all(steps(diffrax.Kvaerno5(), *start) < 100 for start in ((0.05, 11.0), (0.0, 9.0), (0.01, 10.1)))
 
 
 def test_with_the_wrong_sign_the_regularizer_blows_the_orbit_up_at_a_definite_time():
