@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -86,19 +87,27 @@ def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = Non
 
 def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args) -> Float[Array, "m m"]:
     """Jacobian of one step, in state and memory."""
+    step, flat = step_map(update, field, y, args)
+    _check_dense(flat.size, flat.dtype.itemsize)
+    return jax.jacfwd(step)(flat)
+
+
+def step_map(
+    update: AbstractUpdate, field: Field, y: State, args: Args
+) -> tuple[Callable[[Array], Array], Float[Array, " m"]]:
+    """One step as a map of the vector of state and memory, and that vector at a fixed point."""
     # One step at the fixed point moves nothing, but lowers the flags that some optimizers raise for their first step.
     _, memory = update.step(field, 0.0, y, args, update.init(field, y, args))
     remembered, counters = eqx.partition(memory, eqx.is_inexact_array)
     counters = jax.tree.map(lambda leaf: jnp.full_like(leaf, _LATE) if _is_integer(leaf) else leaf, counters)
     flat, restore = ravel_pytree((y, remembered))
-    _check_dense(flat.size, flat.dtype.itemsize)
 
     def step(x: Array) -> Array:
         here, memory = restore(x)
         there, memory = update.step(field, jnp.zeros((), flat.dtype), here, args, eqx.combine(memory, counters))
         return ravel_pytree((there, eqx.filter(memory, eqx.is_inexact_array)))[0]
 
-    return jax.jacfwd(step)(flat)
+    return step, flat
 
 
 def _sorted(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
