@@ -35,10 +35,10 @@ class Trap(eqx.Module):
         repels: Whether the linear part is unstable.
     """
 
-    center: Float[Array, " n"]
-    matrix: Float[Array, "n n"]
-    level: Scalar
-    repels: Bool[Array, ""]
+    center: Float[Array, "*equilibria n"]
+    matrix: Float[Array, "*equilibria n n"]
+    level: Float[Array, "*equilibria"]
+    repels: Bool[Array, "*equilibria"]
 
     def height(self, x: Float[Array, " n"]) -> Scalar:
         """$V$ at a point."""
