@@ -1,6 +1,7 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
 from . import theory as theory
+from ._basin import Basin as Basin, basin as basin, FATES as FATES, grid as grid
 from ._bifurcation import Bifurcation as Bifurcation, bifurcation as bifurcation
 from ._branches import (
     eigenvalue_branches as eigenvalue_branches,
@@ -37,6 +38,7 @@ from ._jacobian import (
     step_jacobian as step_jacobian,
 )
 from ._kinds_of_equilibria import EquilibriumKind as EquilibriumKind
+from ._lyapunov import lyapunov_exponents as lyapunov_exponents, LyapunovExponents as LyapunovExponents
 from ._lyapunov_function import (
     lie_derivative as lie_derivative,
     lyapunov as lyapunov,
@@ -70,5 +72,6 @@ from ._stability_map import (
     stability_map as stability_map,
     StabilityMap as StabilityMap,
 )
+from ._trap import Trap as Trap
 from ._types_of_equilibria import equilibrium_type as equilibrium_type
 from ._verdict import Verdict as Verdict

@@ -79,13 +79,51 @@ def flow(
             RuntimeError.
     """
     y0 = _inputs.state(y0)
-    dtype = _tree.dtype(y0)
-    ts = _inputs.times(ts, dtype)
+    ts = _inputs.times(ts, _tree.dtype(y0))
+    how = method(
+        ts, solver, rtol=rtol, atol=atol, step_size=step_size, stepsize_controller=stepsize_controller, dt0=dt0,
+        exact_times=exact_times, dense=dense, events=events, max_steps=max_steps,
+        adjoint=diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint, progress_meter=progress_meter,
+    )  # fmt: skip
+    _check_memory(y0, ts, how)
+    orbit, fine = _solve(field, y0, ts, args, how)
+    return _raise_if_failed(orbit, fine) if throw else orbit
+
+
+class Method(eqx.Module):
+    """How a field is followed: `flow`'s options, checked and completed."""
+
+    solver: Any
+    controller: Any
+    dt0: Any
+    event: diffrax.Event | None
+    max_steps: int = eqx.field(static=True)
+    dense: bool = eqx.field(static=True)
+    adjoint: Any
+    meter: Any
+
+
+def method(
+    ts: Float[Array, " times"],
+    solver: Any,
+    *,
+    rtol: Any,
+    atol: Any,
+    step_size: Any,
+    stepsize_controller: Any,
+    dt0: Any,
+    exact_times: bool,
+    dense: bool,
+    events: Any,
+    max_steps: int | None,
+    adjoint: Any,
+    progress_meter: Any,
+) -> Method:
     solver = diffrax.Tsit5() if solver is None else solver
     _solvers.check_for_ode(solver)
     if step_size is None:
-        controller = _adaptive(stepsize_controller, rtol, atol, dtype, solver, ts if exact_times else None)
-        solver = _solvers.for_adaptive_steps(solver, dtype)
+        controller = _adaptive(stepsize_controller, rtol, atol, ts.dtype, solver, ts if exact_times else None)
+        solver = _solvers.for_adaptive_steps(solver, ts.dtype)
         dt0 = None if dt0 is None else _checks.positive("dt0", dt0, "Leave it out to have it chosen.")
         max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps)
     else:
@@ -94,12 +132,7 @@ def flow(
         controller = diffrax.ConstantStepSize()
         solver = _solvers.for_fixed_steps(solver, rtol, atol)
         dt0, max_steps = _fixed(step_size, ts, max_steps)
-    _check_memory(y0, ts, max_steps if dense else None, solver)
-    orbit, fine = _solve(
-        field, y0, ts, args, solver, controller, dt0, _event(events), max_steps, dense,
-        diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint, _meter(progress_meter),
-    )  # fmt: skip
-    return _raise_if_failed(orbit, fine) if throw else orbit
+    return Method(solver, controller, dt0, _event(events), max_steps, dense, adjoint, _meter(progress_meter))
 
 
 def _adaptive(
@@ -155,16 +188,16 @@ def _fixed(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps: int
     return jnp.asarray(duration / whole, ts.dtype), whole + 1
 
 
-def _check_memory(y0: State, ts: Array, dense_steps: int | None, solver: Any) -> None:
+def _check_memory(y0: State, ts: Array, how: Method) -> None:
     _inputs.fits_in_memory(
         "ts",
         _inputs.num_bytes(y0, ts.shape[0]),
         "save at fewer times, or a function of the state by an event or `iterate`.",
     )
-    if dense_steps is not None:
+    if how.dense:
         # Two ends and the stages of every step.
-        stages = getattr(getattr(solver, "tableau", None), "num_stages", 2)
-        size = _inputs.num_bytes(y0, dense_steps * (stages + 2))
+        stages = getattr(getattr(how.solver, "tableau", None), "num_stages", 2)
+        size = _inputs.num_bytes(y0, how.max_steps * (stages + 2))
         _inputs.fits_in_memory("dense", size, "lower `max_steps`, which sets how many steps are held, or save at `ts`.")
 
 
@@ -189,35 +222,36 @@ def _too_large(t: Any, y: State, args: Args, **kwargs: Any) -> Array:
 
 
 @eqx.filter_jit
-def _solve(
-    field: Field, y0: State, ts: Array, args: Args, solver: Any, controller: Any, dt0: Any,
-    event: diffrax.Event | None, max_steps: int, dense: bool, adjoint: Any, meter: Any,
-) -> tuple[Orbit, Array]:  # fmt: skip
+def _solve(field: Field, y0: State, ts: Array, args: Args, how: Method) -> tuple[Orbit, Array]:
+    return solve(field, y0, ts, args, how)
+
+
+def solve(field: Field, y0: State, ts: Array, args: Args, how: Method) -> tuple[Orbit, Array]:
     """The orbit, and whether it is what was asked for: a blow-up is."""
     _inputs.same_structure(field, ts[0], y0, args)
-    fixed = not isinstance(controller, Guarded)
+    event, fixed = how.event, not isinstance(how.controller, Guarded)
     guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
     if event is not None:
         guard, direction = guard | {"user": event.cond_fn}, direction | {"user": event.direction}
     root_finder = None if event is None else event.root_finder
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(field),  # pyright: ignore[reportArgumentType]
-        solver,
+        how.solver,
         ts[0],
         ts[-1],
-        dt0,
+        how.dt0,
         y0,
         args,
         saveat=diffrax.SaveAt(
             subs={"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)},
-            dense=dense,
+            dense=how.dense,
             controller_state=not fixed,
         ),
-        stepsize_controller=controller,
-        adjoint=adjoint,
+        stepsize_controller=how.controller,
+        adjoint=how.adjoint,
         event=diffrax.Event(guard, root_finder, direction) if guard else None,
-        max_steps=max_steps,
-        progress_meter=meter,
+        max_steps=how.max_steps,
+        progress_meter=how.meter,
         throw=False,
     )
     assert solution.ts is not None and solution.ys is not None
@@ -234,14 +268,14 @@ def _solve(
         ys=jax.tree.map(lambda saved, start: saved.at[0].set(start), solution.ys["orbit"], y0),
         stats=solution.stats,
         result=result,
-        outcome=outcome(result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, max_steps),
+        outcome=outcome(result, trial, mask.get(_BLOW_UP, False), y0, final_state, ts, final_time, how.max_steps),
         final_time=final_time,
         final_state=final_state,
         interpolation=solution.interpolation,
         event_mask=mask.get("user"),
     )
     fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
-    return _without_unsolved_step(orbit, dt0) if fixed else orbit, fine
+    return _without_unsolved_step(orbit, how.dt0) if fixed else orbit, fine
 
 
 def _without_unsolved_step(orbit: Orbit, dt0: Array) -> Orbit:

@@ -1,0 +1,183 @@
+"""What becomes of many starts: where closed forms say it, and where loose evidence misleads.
+
+A field and a shape take seconds to compile: the planar problems are one field, told which it is by `args`.
+"""
+
+import functools
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gan_ode import analysis, fields, games, losses, updates
+from gan_ode.analysis import basin, FATES
+from gan_ode.analysis._trap import flow_trap
+from gan_ode.games import Players
+
+# Neighboring levels of a trap differ by a third, its distances by a sixth.
+RUNG = 10 ** (8 / 63 / 2)
+# Newton's method stops at 1e-12; measured 1e-16.
+ROOT = 1e-9
+
+USUAL = fields.GameField(games.LinearQuadratic(losses.Minimax(), num_nodes=10))
+CORNERS = analysis.grid(jnp.linspace(-1.5, 1.5, 8), jnp.linspace(-1.6, 1.6, 8))
+NEAR = analysis.grid(jnp.array([0.4, -0.4]), jnp.array([0.9, -1.1]))
+
+
+def bistable(t, y, args):
+    """y' = y - y^3: everything but 0 goes to the sign of the start."""
+    return y - y**3
+
+
+PLANAR = {
+    "circle": lambda x, y: (y, -x),
+    # r' = r (1 - r^2), one turn in 2 pi.
+    "limit cycle": lambda x, y: (y + (1 - x**2 - y**2) * x, -x + (1 - x**2 - y**2) * y),
+    "saddle": lambda x, y: (x, -y),
+    # The non-saturating Dirac-GAN, psi and theta.
+    "algebraic tail": lambda x, y: (y * jax.nn.sigmoid(-x * y), -x * jax.nn.sigmoid(x * y)),
+    "line of equilibria": lambda x, y: (-x, 0 * y),
+    "no equilibrium": lambda x, y: (1 + 0 * x, 0 * y),
+}
+
+
+def planar(t, y, args):
+    return jnp.stack([jnp.stack(each(*y)) for each in PLANAR.values()])[args]
+
+
+def fates(name, starts, duration, **options):
+    which = jnp.asarray(list(PLANAR).index(name))
+    return basin(planar, jnp.asarray(starts, float), duration, args=which, **options)
+
+
+@functools.cache
+def usual_flow():
+    return basin(USUAL, CORNERS, 150.0)
+
+
+def test_the_flow_of_the_usual_gan_takes_each_side_to_its_equilibrium():
+    found = usual_flow()
+    assert np.all(found.fate == FATES.converges)
+    np.testing.assert_allclose(found.equilibria.generator[found.index], np.sign(CORNERS.generator), rtol=0, atol=ROOT)
+    assert float(found.fraction(FATES.converges, 0)) == 0.5
+
+
+def test_the_basins_have_the_symmetry_of_the_field():
+    times = np.asarray(usual_flow().time).reshape(8, 8)
+    # Orbits are looked at after each step, and the steps' lengths follow rounding; measured 7e-6.
+    np.testing.assert_allclose(times, times[::-1], rtol=0, atol=1e-3)
+
+
+def test_no_orbit_leaves_a_trap():
+    trap = jax.tree.map(lambda leaf: leaf[0], usual_flow().traps)
+    # On ellipses and in directions that were not looked at when it was made.
+    angles = jnp.linspace(0.1, 2 * jnp.pi, 1000)
+    away = jnp.stack([jnp.cos(angles), jnp.sin(angles)]) * jnp.linspace(0.01, 1.0, 37)[:, None, None]
+    lower = jnp.linalg.cholesky(trap.matrix)
+    points = trap.center[:, None] + jnp.sqrt(trap.level) * jnp.linalg.solve(lower.T, away)
+
+    def change(w, a):
+        velocity = USUAL(0.0, Players(w, a))
+        slope = 2 * trap.matrix @ (jnp.stack([w, a]) - trap.center)
+        return slope @ jnp.stack([velocity.discriminator, velocity.generator])
+
+    assert float(jnp.max(jax.jit(jnp.vectorize(change))(points[:, 0], points[:, 1]))) < 0
+
+
+def test_a_trap_is_as_wide_as_the_quadratic_function_falls():
+    # At y = 1 the linear part is -2, so P = 1/4, and V falls fast enough while (1 + e)(2 + e) >= 2 * share: down to
+    # e = (-3 + sqrt(1 + 8 share)) / 2, with a share of a tenth.
+    trap = jax.jit(lambda y: flow_trap(bistable, y, None, jnp.asarray(5.0)))(jnp.asarray(1.0))
+    assert float(trap.matrix[0, 0]) == pytest.approx(0.25, rel=ROOT)
+    width, widest = float(jnp.sqrt(trap.level / 0.25)), (3 - np.sqrt(1 + 8 * 0.1)) / 2
+    assert widest / RUNG <= width <= widest
+    assert not trap.repels
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": diffrax.Kvaerno5(), "rtol": 1e-2}], ids=["usual", "loose"])
+def test_a_circle_does_not_converge_however_loose_the_solver(options):
+    # Kvaerno5 at this tolerance takes it to a radius of 1e-8.
+    found = fates("circle", [[1.0, 0.0], [0.0, 0.5]], 1000.0, **options)
+    assert np.all(found.fate == FATES.undecided) and np.all(found.index == -1)
+    assert np.all(np.isinf(found.time)) and not np.any(found.traps.level)
+
+
+@pytest.mark.parametrize(
+    ("name", "starts", "duration"),
+    [
+        ("algebraic tail", [[0.1, 0.1], [1.0, 1.0]], 50.0),
+        # From (1e-9, 1) the orbit comes within 1e-7 of the saddle at the origin.
+        ("saddle", [[1e-9, 1.0], [0.0, 1.0]], 16.0),
+        ("line of equilibria", [[1.0, 1.0], [0.0, 2.0]], 50.0),
+        ("no equilibrium", [[1.0, 1.0], [0.0, 2.0]], 1.0),
+    ],
+)
+def test_what_only_looks_like_convergence_is_undecided(name, starts, duration):
+    assert np.all(fates(name, starts, duration).fate == FATES.undecided)
+
+
+def test_growth_is_divergence():
+    found = fates("saddle", [[1.0, 1.0], [-1.0, 0.0]], 500.0)
+    assert np.all(found.fate == FATES.diverges)
+
+
+def test_a_limit_cycle_is_a_cycle():
+    found = fates("limit cycle", [[0.1, 0.0], [0.0, 2.0]], 40.0)
+    assert np.all(found.fate == FATES.cycles) and found.traps.repels[0]
+    np.testing.assert_allclose(np.linalg.norm(found.final_state, axis=1), 1.0, rtol=0, atol=1e-4)
+
+
+def test_big_steps_lose_what_the_flow_keeps():
+    starts, h = jnp.linspace(-4.0, 4.0, 160), 0.25
+    assert np.all(basin(bistable, starts, 30.0).fate == FATES.converges)
+    found = basin(bistable, starts, 100.0, update=updates.Simultaneous(h))
+    # Beyond the unstable orbit of period two, +-sqrt(1 + 2 / h), the steps grow.
+    np.testing.assert_array_equal(found.fate == FATES.diverges, np.abs(starts) > np.sqrt(1 + 2 / h))
+    # The map is odd, and positive up to its zero sqrt(1 + 1 / h).
+    near = np.abs(starts) < np.sqrt(1 + 1 / h)
+    reached = np.asarray(found.equilibria)[np.asarray(found.index)]
+    np.testing.assert_allclose(reached[near], np.sign(starts)[near], rtol=0, atol=ROOT)
+
+
+def test_equilibria_may_be_given_and_are_refined_and_merged():
+    starts = jnp.linspace(-4.0, 4.0, 160)
+    found = basin(bistable, starts, 30.0, equilibria=[jnp.asarray(0.9), jnp.asarray(1.1)])
+    np.testing.assert_allclose(found.equilibria, [1.0], rtol=0, atol=ROOT)
+    assert float(found.fraction(FATES.converges)) == float(found.fraction(FATES.undecided)) == 0.5
+
+
+def test_single_precision_is_enough():
+    starts = jnp.linspace(-4.0, 4.0, 160, dtype=jnp.float32)
+    found = basin(bistable, starts, 30.0)
+    assert found.time.dtype == jnp.float32 and np.all(found.fate == FATES.converges)
+    np.testing.assert_allclose(found.equilibria[found.index], np.sign(starts), rtol=0, atol=1e-5)
+
+
+def test_beyond_the_critical_step_the_update_settles_on_a_closed_orbit():
+    beyond = basin(USUAL, NEAR, 1500.0, update=updates.Simultaneous(0.95))
+    assert np.all(beyond.fate == FATES.cycles) and np.all(beyond.traps.repels)
+    assert np.all(basin(USUAL, NEAR, 1500.0, update=updates.Simultaneous(0.85)).fate == FATES.converges)
+
+
+@pytest.mark.parametrize("update", [updates.Alternating(0.5), updates.Optimistic(0.5)], ids=lambda u: type(u).__name__)
+def test_updates_with_and_without_memory_are_caught_in_traps(update):
+    found = basin(USUAL, NEAR, 200.0, update=update)
+    assert np.all(found.fate == FATES.converges)
+    np.testing.assert_allclose(found.equilibria.generator[found.index], np.sign(NEAR.generator), rtol=0, atol=ROOT)
+
+
+def test_adam_does_not_converge_at_a_constant_learning_rate():
+    adam = updates.Optax(optax.adam(0.05, b1=0.5), optax.adam(0.05, b1=0.5))
+    assert not np.any(basin(USUAL, NEAR, 2000.0, update=adam).fate == FATES.converges)
+
+
+def test_what_cannot_work_is_refused():
+    with pytest.raises(ValueError, match=r"`equilibria` must lie near equilibria"):
+        basin(lambda t, y, args: 1 + y**2, jnp.ones(3), 1.0, equilibria=[jnp.asarray(0.5)])
+    with pytest.raises(ValueError, match=r"`duration` must be above 0"):
+        basin(bistable, jnp.ones(3), 0.0)
+    with pytest.raises(ValueError, match=r"outside `jax.jit`"):
+        jax.jit(lambda y: basin(bistable, y, 1.0).time)(jnp.ones(3))
