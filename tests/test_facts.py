@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import scipy.special
 
@@ -336,3 +337,26 @@ def test_the_period_of_the_dirac_gan_is_that_of_the_bessel_function():
     for r in (0.5, 1.0, 2.0):
         # Global error over one turn at a tolerance of 1e-10; measured 3e-10.
         np.testing.assert_allclose(flat(end(jnp.asarray(r), jnp.asarray(period(r)))), [r, 0.0], rtol=0, atol=1e-8)
+
+
+def clipped_to(bound, optimizer):
+    """The optimizer, and after it the parameters cut to [-bound, bound]."""
+
+    def update(gradient, memory, params):
+        change, memory = optimizer.update(gradient, memory, params)
+        return jax.tree.map(lambda p, by: jnp.clip(p + by, -bound, bound) - p, params, change), memory
+
+    return optax.GradientTransformation(optimizer.init, update)
+
+
+@pytest.mark.parametrize("theta", [0.1, 2.0])
+def test_the_dirac_wasserstein_gan_with_clipping_keeps_cycling(theta):
+    # A circle that reaches the bound is cut along it, and leaves it where theta changes its sign: on the circle of
+    # radius `bound`, from outside at once, and from inside as simultaneous steps spiral out.
+    h, bound = 0.02, 0.5
+    rule = updates.Optax(clipped_to(bound, optax.sgd(h)), optax.sgd(h), order="simultaneous", step_size=h)
+    field = fields.GameField(games.Dirac(WASSERSTEIN))
+    steps = iterate(rule, field, players(0.0, theta), 20_000, save_every=10)
+    late = np.abs(np.asarray(steps.ys.generator)[1:]).reshape(-1, 100)[-10:].max(axis=1)
+    # Over one turn the steps spiral out by pi h, 6 %, and are cut twice; measured 1.6 %.
+    np.testing.assert_allclose(late, bound, rtol=0.05)
