@@ -152,3 +152,15 @@ def test_what_cannot_work_is_refused():
         ensemble(Decay(jnp.ones(3)), jnp.ones(5), TS, args=1.0, batched_field=True)
     with pytest.raises(ValueError, match=r"`chunk_size` must be at least 1"):
         ensemble(PLAIN, STARTS, TS, chunk_size=0)
+
+
+def test_chunks_know_the_precision_that_their_caller_has_asked_for():
+    with jax.enable_x64(False):
+        orbit = ensemble(Decay(jnp.asarray(-1.0)), jnp.ones(5), jnp.array([0.0, 1.0]), args=1.0, chunk_size=2)
+    assert orbit.final_state.dtype == jnp.float32
+    np.testing.assert_allclose(orbit.final_state, 1 / np.e, rtol=1e-4, atol=0)
+
+
+def test_stages_are_taken_at_their_times():
+    orbit = ensemble(lambda t, y, args: jnp.cos(t) * jnp.ones_like(y), jnp.zeros(2), jnp.array([0.0, 1.0]), rtol=1e-9)
+    np.testing.assert_allclose(orbit.final_state, np.sin(1.0), rtol=SOLVER_ERROR, atol=0)

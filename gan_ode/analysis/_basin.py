@@ -116,19 +116,18 @@ def basin(
     chunk_size = _checks.count("chunk_size", chunk_size)
     found = _equilibria(field, starts, equilibria, args)
     traps = _traps(field, starts, found, args, update)
-    # Neighbors take about as many steps, so that few lanes of a chunk wait for its slowest.
-    order = _fates.by_neighborhood(starts)
-    lined_up = _rows(starts, order)
     if update is None:
         options = {"solver": solver, **_tolerances(rtol, atol, starts)}
-        lanes = _follow_flow(field, lined_up, duration, found, traps, args, options, chunk_size)
+        lanes = _follow_flow(field, starts, duration, found, traps, args, options, chunk_size)
     else:
         # Rounded up, except where the quotient is whole but for rounding.
         steps = jnp.ceil(duration / update.step_size - 1e-6).astype(int)
         lanes = _chunks.over(
-            lambda chunk: _fates.follow_update(update, field, chunk, steps, traps, args), lined_up, chunk_size
+            lambda chunk: _fates.follow_update(update, field, chunk, steps, traps, args),
+            starts,
+            chunk_size,
+            starts=starts,
         )
-    lanes = _rows(lanes, np.argsort(order))
     fate, time = _judge(lanes, found, traps)
     return Basin(starts, fate, lanes.index, time, lanes.y, found, traps)
 
@@ -138,23 +137,22 @@ def _follow_flow(
     chunk_size: int,
 ) -> _fates.Lane:  # fmt: skip
     lanes = _chunks.over(
-        lambda chunk: _fates.follow_flow(field, chunk, duration, traps, args, options), starts, chunk_size
+        lambda chunk: _fates.follow_flow(field, chunk, duration, traps, args, options),
+        starts,
+        chunk_size,
+        starts=starts,
     )
     # Saving on the way costs more than the way: only those that may cycle go through the second half once more.
     those = np.flatnonzero(np.asarray(_may_cycle(lanes, equilibria, traps)))
     if len(those) == 0:
         return lanes
+    halfway = _chunks.rows(lanes.halfway, those)
     boxes = _chunks.over(
-        lambda halfway: _fates.look_again(field, halfway, duration, args, options), _rows(lanes.halfway, those),
-        chunk_size,
-    )  # fmt: skip
+        lambda chunk: _fates.look_again(field, chunk, duration, args, options), halfway, chunk_size, starts=halfway
+    )
     before = (lanes.earlier, lanes.later)
     after = jax.tree.map(lambda whole, part: whole.at[those].set(part), before, boxes)
     return eqx.tree_at(lambda each: (each.earlier, each.later), lanes, after)
-
-
-def _rows(tree: Any, chosen: np.ndarray) -> Any:
-    return jax.tree.map(lambda leaf: leaf[chosen], tree)
 
 
 def _tolerances(rtol: Any, atol: Any, starts: State) -> dict[str, Array]:
@@ -200,7 +198,7 @@ def _equilibria(field: Field, starts: State, equilibria: Sequence[State] | None,
         num = jax.tree.leaves(starts)[0].shape[0]
         # At random, the same in every run: any stride may fall in step with the columns of a grid.
         chosen = np.random.default_rng(0).permutation(num)[:_SEARCHES]
-        return _merged(*_refined(field, jax.tree.map(lambda leaf: leaf[chosen], starts), args), needed=False)
+        return _merged(*_refined(field, _chunks.rows(starts, chosen), args), needed=False)
     guesses = jax.tree.map(lambda *leaves: jnp.stack(leaves), *equilibria)
     return _merged(*_refined(field, guesses, args), needed=True)
 
@@ -216,19 +214,19 @@ def _refined(field: Field, guesses: State, args: Args) -> tuple[State, Array]:
 
 def _merged(states: State, found: Array, *, needed: bool) -> State:
     """The states that were found, each once."""
-    found = np.asarray(found)
-    if needed and not np.all(found):
+    there = np.asarray(found)
+    if needed and not np.all(there):
         raise ValueError(
-            f"`equilibria` must lie near equilibria of the field, but number {int(np.argmin(found))} does not: the "
+            f"`equilibria` must lie near equilibria of the field, but number {int(np.argmin(there))} does not: the "
             "search from it ends where the field does not vanish."
         )
-    points = np.concatenate([np.asarray(leaf).reshape(len(found), -1) for leaf in jax.tree.leaves(states)], axis=1)
+    points = np.concatenate([np.asarray(leaf).reshape(len(there), -1) for leaf in jax.tree.leaves(states)], axis=1)
     kept: list[int] = []
-    for i in np.nonzero(found)[0]:
+    for i in np.nonzero(there)[0]:
         near = [np.linalg.norm(points[i] - points[j]) < _SAME * (1 + np.linalg.norm(points[i])) for j in kept]
         if not any(near):
             kept.append(int(i))
-    return jax.tree.map(lambda leaf: leaf[np.array(kept, int)], states)
+    return _chunks.rows(states, np.array(kept, int))
 
 
 @eqx.filter_jit

@@ -5,7 +5,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
@@ -17,7 +16,6 @@ from ._trap import Trap
 
 # States of a flow in each of the two windows.
 _WINDOW = 64
-_BITS = 60
 
 
 class Box(eqx.Module):
@@ -97,10 +95,12 @@ def look_again(field: Field, halfway: State, duration: Array, args: Args, option
     ts = duration * jnp.linspace(0.5, 1.0, 2 * _WINDOW + 1, dtype=duration.dtype)
     orbits = ensemble(field, halfway, ts, args=args, **options)
 
+    def around(points: Float[Array, "times n"]) -> Box:
+        return Box(jnp.min(points, axis=0), jnp.max(points, axis=0))
+
     def read(ys: State) -> tuple[Box, Box]:
         points = jax.vmap(lambda y: ravel_pytree(y)[0])(ys)
-        earlier, later = points[: _WINDOW + 1], points[_WINDOW:]
-        return tuple(Box(jnp.min(part, axis=0), jnp.max(part, axis=0)) for part in (earlier, later))
+        return around(points[: _WINDOW + 1]), around(points[_WINDOW:])
 
     return eqx.filter_vmap(read)(orbits.ys)
 
@@ -141,17 +141,3 @@ def _past_all_bounds(y: State) -> Bool[Array, ""]:
 def _nowhere(y: State) -> Box:
     x = ravel_pytree(y)[0]
     return Box(jnp.full_like(x, jnp.inf), jnp.full_like(x, -jnp.inf))
-
-
-def by_neighborhood(starts: State) -> np.ndarray:
-    """A permutation that puts near starts near each other, along Morton's curve: they take about as many steps."""
-    points = np.concatenate([np.asarray(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(starts)], axis=1)
-    points = points[:, :_BITS]
-    bits = max(_BITS // points.shape[1], 1)
-    extent = np.maximum(np.ptp(points, axis=0), np.finfo(points.dtype).tiny)
-    cells = ((points - points.min(axis=0)) / extent * (2**bits - 1)).astype(np.int64)
-    key = np.zeros(len(points), np.int64)
-    for bit in reversed(range(bits)):
-        for column in cells.T:
-            key = (key << 1) | ((column >> bit) & 1)
-    return np.argsort(key, kind="stable")

@@ -42,7 +42,7 @@ def ensemble(
     Each member is what `flow(..., throw=False)` gives for it, with steps of its own: `orbit.outcome` says how each one
     ended, and a member that fails spoils no other. Explicit Runge-Kutta solvers run in a form that is several times
     faster for small states; the tableau is the same. The members are solved chunk by chunk, as many chunks at a time as
-    there are processors, and a chunk takes as long as its slowest member: neighbors in the batch should be alike.
+    there are processors; a chunk takes as long as its slowest member, and so holds members that start near each other.
 
     Under `jax.jit` and other transformations the batch is one chunk.
 
@@ -89,7 +89,7 @@ def ensemble(
     members = (own_field, y0s, own_args)
     if _checks.is_traced((members, field, ts, args, how)):
         size = num
-    return _chunks.over(lambda chunk: _solve_all(chunk, field, ts, args, how), members, size)
+    return _chunks.over(lambda chunk: _solve_all(chunk, field, ts, args, how), members, size, starts=y0s)
 
 
 @eqx.filter_jit
