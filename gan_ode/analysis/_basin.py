@@ -14,7 +14,7 @@ from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..games import Players
 from ..updates import AbstractUpdate
 from . import _fates
-from ._equilibrium import find_equilibrium
+from ._equilibria import find_equilibria
 from ._trap import flow_trap, step_trap, Trap
 
 _CHUNK_SIZE = 256
@@ -25,7 +25,6 @@ _ATOL_OVER_RTOL = 1e-2
 _STEADY = 0.01
 # Starts from which equilibria are searched.
 _SEARCHES = 64
-_SAME = 1e-5
 
 
 class FATES(eqx.Enumeration):
@@ -196,37 +195,16 @@ def _may_cycle(lanes: _fates.Lane, equilibria: State, traps: Trap) -> Bool[Array
 def _equilibria(field: Field, starts: State, equilibria: Sequence[State] | None, args: Args) -> State:
     if equilibria is None:
         num = jax.tree.leaves(starts)[0].shape[0]
-        # At random, the same in every run: any stride may fall in step with the columns of a grid.
+        # At random, since a grid's rows and columns could hide an equilibrium from an even choice.
         chosen = np.random.default_rng(0).permutation(num)[:_SEARCHES]
-        return _merged(*_refined(field, _chunks.rows(starts, chosen), args), needed=False)
-    guesses = jax.tree.map(lambda *leaves: jnp.stack(leaves), *equilibria)
-    return _merged(*_refined(field, guesses, args), needed=True)
-
-
-@eqx.filter_jit
-def _refined(field: Field, guesses: State, args: Args) -> tuple[State, Array]:
-    def refine(guess: State) -> tuple[State, Array]:
-        equilibrium = find_equilibrium(field, guess, args, throw=False)
-        return equilibrium.y, equilibrium.found
-
-    return eqx.filter_vmap(refine)(guesses)
-
-
-def _merged(states: State, found: Array, *, needed: bool) -> State:
-    """The states that were found, each once."""
-    there = np.asarray(found)
-    if needed and not np.all(there):
+        return find_equilibria(field, _chunks.rows(starts, chosen), args).ys
+    found = find_equilibria(field, jax.tree.map(lambda *leaves: jnp.stack(leaves), *equilibria), args)
+    if found.failed:
         raise ValueError(
-            f"`equilibria` must lie near equilibria of the field, but number {int(np.argmin(there))} does not: the "
-            "search from it ends where the field does not vanish."
+            f"`equilibria` must lie near equilibria of the field, but number {found.failed[0]} does not: the search "
+            "from it ends where the field does not vanish."
         )
-    points = np.concatenate([np.asarray(leaf).reshape(len(there), -1) for leaf in jax.tree.leaves(states)], axis=1)
-    kept: list[int] = []
-    for i in np.nonzero(there)[0]:
-        near = [np.linalg.norm(points[i] - points[j]) < _SAME * (1 + np.linalg.norm(points[i])) for j in kept]
-        if not any(near):
-            kept.append(int(i))
-    return _chunks.rows(states, np.array(kept, int))
+    return found.ys
 
 
 @eqx.filter_jit
