@@ -20,7 +20,7 @@ from ._types import Scalar
 
 
 @jax.custom_jvp
-def log_sigmoid(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+def _log_sigmoid(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""$-\log(1 + e^{-x})$, whose derivative is taken as $1/(1 + e^x)$.
 
     JAX's own derives it from the value, which takes an exponential and a logarithm more: five times the time.
@@ -28,10 +28,10 @@ def log_sigmoid(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return jax.nn.log_sigmoid(x)
 
 
-@log_sigmoid.defjvp
+@_log_sigmoid.defjvp
 def _slope_of_log_sigmoid(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (x,), (change,) = primals, tangents
-    return log_sigmoid(x), jax.nn.sigmoid(-x) * change
+    return _log_sigmoid(x), jax.nn.sigmoid(-x) * change
 
 
 class AbstractLoss(eqx.Module):
@@ -78,10 +78,10 @@ class Minimax(AbstractLoss):
     degree: ClassVar[int | None] = None
 
     def f(self, score: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return log_sigmoid(score)
+        return _log_sigmoid(score)
 
     def generator(self, score: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return log_sigmoid(-score)
+        return _log_sigmoid(-score)
 
 
 class NonSaturating(AbstractLoss):
@@ -96,10 +96,10 @@ class NonSaturating(AbstractLoss):
     degree: ClassVar[int | None] = None
 
     def f(self, score: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return log_sigmoid(score)
+        return _log_sigmoid(score)
 
     def generator(self, score: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-        return -log_sigmoid(score)
+        return -_log_sigmoid(score)
 
 
 class Wasserstein(AbstractLoss):
