@@ -30,7 +30,7 @@ def over(solve: Callable[[Any], Any], members: Any, size: int, *, starts: Any) -
     order = _by_neighborhood(starts)
     filled = np.resize(order, -(-num // size) * size)
     chunks = [rows(members, part) for part in filled.reshape(-1, size)]
-    wide = jnp.result_type(float) == jnp.float64
+    wide = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
     def solve_one(chunk: Any) -> Any:
         # `with jax.enable_x64()` holds for the thread that it is said in.

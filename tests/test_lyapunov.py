@@ -119,5 +119,7 @@ def test_spans_that_are_too_long_are_refused():
     steep = Linear(jnp.diag(jnp.array([0.0, -5.0, -10.0])))
     with pytest.raises(ValueError, match=r"`num_spans` must be larger"):
         lyapunov_exponents(steep, jnp.zeros(3), 200.0, num_spans=80)
+    with pytest.raises(ValueError, match=r"`num_spans` must be larger"):
+        lyapunov_exponents(henon, jnp.zeros(2), 20_000.0, update=updates.Simultaneous(1.0), num_spans=500)
     with pytest.raises(ValueError, match=r"`num` must be at most the 3 dimensions"):
         lyapunov_exponents(steep, jnp.zeros(3), 1.0, num=4)

@@ -69,8 +69,9 @@ def lyapunov_exponents(
         duration: How long to follow the orbit; the first tenth is not counted.
         update: The update to follow; the flow if None. Its memory belongs to the state.
         num: How many exponents, the largest; all by default.
-        num_spans: Into how many spans the time is divided. Within one the fastest growth must not drown the slowest
-            in the solver's error: $e$ to the difference times the span has to stay below one over the tolerance.
+        num_spans: Into how many spans the time is divided; those of an update are whole steps. Within one the fastest
+            growth must not drown the slowest: $e$ to the difference times the span has to stay below one over the
+            solver's tolerance, or for an update one over rounding.
         args: Handed to the field.
         solver: As in `simulate.flow`.
         rtol: Relative tolerance; 1e-8 by default, 1e-5 in float32.
@@ -80,7 +81,7 @@ def lyapunov_exponents(
         The exponents, with their history. Under `jax.vmap` and `jax.jit` too.
 
     Raises:
-        ValueError: If the spans are too long for a flow, or an argument cannot work. Under a transformation a
+        ValueError: If the spans are too long, or an argument cannot work. Under a transformation a
             RuntimeError.
     """
     duration = _checks.positive("duration", duration, "Time runs forward.").astype(_tree.dtype(y0))
@@ -134,10 +135,7 @@ def _along_flow(
         return _tree.where(reached, orbit.final_state, jnp.nan)
 
     (x, _), growths = _spans(advance, x0, x0.size, num, num_spans)
-    # What is left of a direction beside the fastest one: below the solver's tolerance it is noise.
-    floor = options["rtol"] + options["atol"]
-    resolved = ~jnp.any(jnp.min(growths, axis=1) - jnp.max(growths, axis=1) < jnp.log(floor))
-    return _averaged(growths, span, restore(x)), resolved
+    return _averaged(growths, span, restore(x)), _resolved(growths, options["rtol"] + options["atol"])
 
 
 @eqx.filter_jit
@@ -165,7 +163,14 @@ def _along_update(
         return jax.lax.fori_loop(number * stride, (number + 1) * stride, one, (at, frame))
 
     ((x, _), _), growths = _spans(advance, (x0, counters), x0.size, num, num_spans)
-    return _averaged(growths, step_size * stride, restore(x)[0]), jnp.asarray(True)
+    # A single step cannot be divided, and may well be singular.
+    resolved = (stride == 1) | _resolved(growths, 100 * jnp.finfo(x0.dtype).eps)
+    return _averaged(growths, step_size * stride, restore(x)[0]), resolved
+
+
+def _resolved(growths: Float[Array, "spans k"], floor: Any) -> Array:
+    """Whether what is left of each direction, beside the fastest one, is above the noise in every span."""
+    return ~jnp.any(jnp.min(growths, axis=1) - jnp.max(growths, axis=1) < jnp.log(floor))
 
 
 def _spans(advance: Callable, at: Any, size: int, num: int, num_spans: int) -> tuple[Any, Float[Array, "spans k"]]:
