@@ -16,6 +16,8 @@ from experiments import _runner
 class Config:
     systems: tuple[str, ...] = ("GAN", "WGAN", "regularized WGAN")
     """Systems to compare; the Wasserstein GAN is always among them."""
+    rules: tuple[str, ...] = ("simultaneous", "alternating", "Adam")
+    """Rules to compare: with or without Adam."""
     step_sizes: tuple[float, ...] = (0.4, 0.2, 0.1, 0.05)
     """Step sizes to draw, from large to small; the largest at most 0.5."""
     rungs: int = 7
@@ -35,35 +37,34 @@ class Config:
 
     def __post_init__(self) -> None:
         if "WGAN" not in self.systems or not set(self.systems) <= {"GAN", "WGAN", "regularized WGAN"}:
-            raise ValueError(
-                f"`systems` must be 'WGAN' and any of 'GAN' and 'regularized WGAN', but is {self.systems}."
-            )
+            raise ValueError(f"`systems` must be 'WGAN' and any of 'GAN', 'regularized WGAN', but is {self.systems}.")
+        if self.rules[:2] != ("simultaneous", "alternating") or self.rules[2:] not in ((), ("Adam",)):
+            raise ValueError(f"`rules` must be 'simultaneous alternating', or 'Adam' too, but are {self.rules}.")
         sizes = list(self.step_sizes)
         if not sizes or len(sizes) > 10 or min(sizes) <= 0 or max(sizes) > 0.5 or sizes != sorted(sizes, reverse=True):
             raise ValueError(f"`step_sizes` must be at most ten, falling from at most 0.5, above 0, but is {sizes}.")
         if self.rungs < 3:
             raise ValueError(f"`rungs` must be at least 3 to see a slope settle, but is {self.rungs}.")
         if not 0 < self.eta <= 1.5:
-            raise ValueError(
-                f"`eta` must be above 0 and at most 1.5, where the spectrum turns real, but is {self.eta}."
-            )
+            raise ValueError(f"`eta` must be above 0 and at most 1.5, beyond which nothing turns, but is {self.eta}.")
         if self.start[1] <= 0:
             raise ValueError(f"`start` must have a > 0, but is {self.start}: a = 0 is invariant.")
         for name in ("duration", "compared"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"`{name}` must be above 0, but is {getattr(self, name)}.")
         if abs(self.compared / sizes[0] - round(self.compared / sizes[0])) > 1e-9:
-            raise ValueError(
-                f"`compared` must be a multiple of the largest step size {sizes[0]}, but is {self.compared}."
-            )
+            raise ValueError(f"`compared` must be a multiple of the largest step size, but is {self.compared}.")
         if self.bisected_steps < 500:
-            raise ValueError(
-                f"`bisected_steps` must be at least 500 to tell growth from decay, but is {self.bisected_steps}."
-            )
+            raise ValueError(f"`bisected_steps` must be at least 500 to tell growth, but is {self.bisected_steps}.")
 
 
 # The two systems of the Wasserstein loss share every compiled program, and compiling is nearly all of the time.
-QUICK = Config(systems=("WGAN", "regularized WGAN"), step_sizes=(0.4, 0.1), bisected_steps=1000)
+QUICK = Config(
+    systems=("WGAN", "regularized WGAN"),
+    rules=("simultaneous", "alternating"),
+    step_sizes=(0.4, 0.1),
+    bisected_steps=1000,
+)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -134,14 +135,18 @@ def run(config: Config) -> Results:
         flows[system.name] = by_solver["Tsit5"]
         apart = analysis.compare(by_solver["Tsit5"], by_solver["Kvaerno5"]).largest
         disagreement[system.name] = float(apart / size(by_solver["Tsit5"]))
-    pairs = [(system, rule) for system in systems for rule in RULES]
+    pairs = [(system, rule) for system in systems for rule in config.rules]
     stepped = [(system, rule) for system in systems for rule in STEPPED]
+    cycling, sizes = systems[config.systems.index("WGAN")], np.asarray(config.step_sizes)
     found = {
         "flows": flows,
         "disagreement": disagreement,
         "orbits": {(s.name, rule): orbits(config, s, rule) for s, rule in pairs},
         "ladders": {(s.name, rule): ladder(config, s, rule) for s, rule in pairs},
-        "rates": {rule: spiral_rates(config, systems[config.systems.index("WGAN")], rule) for rule in STEPPED},
+        "rates": {
+            rule: near_equilibrium.growth_rates(RULES[rule], cycling.field, sizes, config.bisected_steps)
+            for rule in STEPPED
+        },
         "predicted": {
             (s.name, rule): float(analysis.critical_step_size(RULES[rule], s.field, lq.EQUILIBRIUM))
             for s, rule in stepped
@@ -189,17 +194,11 @@ def ladder(config: Config, system: System, rule: str) -> analysis.Convergence:
     return analysis.convergence(RULES[rule], system.field, lq.state(*config.start), config.compared, sizes)
 
 
-def spiral_rates(config: Config, system: System, rule: str) -> np.ndarray:
-    """Growth of the distance from the equilibrium per unit time, for each step size."""
-    sizes = np.asarray(config.step_sizes)
-    return near_equilibrium.growth_rates(RULES[rule], system.field, sizes, config.bisected_steps)
-
-
 def tabulate(config: Config, systems: list[System], found: dict) -> xr.Dataset:
     names, steps = [s.name for s in systems], math.ceil(config.duration / config.step_sizes[-1])
 
     def by_rule(value):
-        return np.array([[value(name, rule) for rule in RULES] for name in names])
+        return np.array([[value(name, rule) for rule in config.rules] for name in names])
 
     def critical(kind: str):
         return np.array([[found[kind][name, rule] for rule in STEPPED] for name in names])
@@ -223,7 +222,7 @@ def tabulate(config: Config, systems: list[System], found: dict) -> xr.Dataset:
         },
         coords={
             "system": names,
-            "rule": list(RULES),
+            "rule": list(config.rules),
             "stepped": list(STEPPED),
             "step_size": list(config.step_sizes),
             "rung": config.step_sizes[0] / 2.0 ** np.arange(config.rungs),
@@ -300,13 +299,15 @@ SMALL_PRINT = 7
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure(figsize=(7.2, 8.8), layout="constrained")
-    halves: Any = figure.subfigures(2, 1, height_ratios=(3.1, 1))
+    rules = results.config.rules
+    figure = matplotlib.figure.Figure(figsize=(7.2, 2.5 + 2.1 * len(rules)), layout="constrained")
+    halves: Any = figure.subfigures(2, 1, height_ratios=(0.1 + len(rules), 1))
     above, below = halves
     letters = iter("abcdefghijkl")
     portraits = []
     columns = len(results.systems)
-    for row, rule in zip(above.subplots(3, columns, sharex=True, sharey=True, squeeze=False), RULES, strict=True):
+    grid = above.subplots(len(rules), columns, sharex=True, sharey=True, squeeze=False)
+    for row, rule in zip(grid, rules, strict=True):
         for panel, system in zip(row, results.systems, strict=True):
             portraits.append(draw_orbits(panel, results, system, rule))
             plot.label_panel(panel, next(letters), f"{SHORT[system.name]}, {rule}")
@@ -369,7 +370,7 @@ def draw_ladders(panel, results: Results) -> None:
         panel.plot([], [], color="0.3", linestyle=style, linewidth=1.0, label=SHORT[name])
     panel.set(xscale="log", yscale="log", xlabel="step size $h$", ylabel="largest distance", ylim=(2e-5, 60))
     panel.legend(fontsize=SMALL_PRINT, loc="lower right", handlelength=1.6, labelspacing=0.2, frameon=False)
-    for rule, height in zip(RULES, (0.3, 0.05, 8.0), strict=True):
+    for rule, height in zip(results.config.rules, (0.3, 0.05, 8.0), strict=False):
         panel.annotate(rule, (ends[1], height), (0, 0), color=COLORS[rule], **(note | {"va": "center"}))
 
 

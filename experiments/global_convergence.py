@@ -39,6 +39,8 @@ class Config:
     """Initial w of the plain Wasserstein GAN's orbit, at a = 1, on which tolerances are compared."""
     tolerance: float = 1e-8
     """Relative tolerance of that comparison; the absolute one is the same, or zero."""
+    over_time: float = 1.0
+    """Time over which the change of H is taken from each point of a box; 0 leaves that out."""
     step_size: float = 0.1
     """Of the updates."""
     num_steps: int = 1_000_000
@@ -59,13 +61,16 @@ class Config:
             raise ValueError(f"`far` must be from -8 to 0, but is {self.far}: beyond, a underflows in raw coordinates.")
         if not 1e-12 <= self.tolerance <= 1e-6:
             raise ValueError(f"`tolerance` must be from 1e-12 to 1e-6, but is {self.tolerance}.")
+        if not 0 <= self.over_time <= 10:
+            raise ValueError(f"`over_time` must be from 0 to 10, but is {self.over_time}.")
         if not 0 < self.step_size <= 0.5:
             raise ValueError(f"`step_size` must be above 0 and at most 0.5, but is {self.step_size}.")
         if self.num_steps < 10_000 or self.num_steps % 1000:
             raise ValueError(f"`num_steps` must be at least 10,000, in thousands, but is {self.num_steps}.")
 
 
-QUICK = Config(num_steps=100_000, starts=((-5.0, 1.0), (3.0, 4.0), (-2.0, 0.002)))
+# The search over time compiles a solve at every point of a grid, which takes a third of all.
+QUICK = Config(num_steps=100_000, over_time=0.0, starts=((-5.0, 1.0), (3.0, 4.0), (-2.0, 0.002)))
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -129,7 +134,7 @@ class Results:
     verdicts: list[analysis.Verdict]
     identity: float
     check: analysis.LyapunovCheck
-    over_time: analysis.LyapunovCheck
+    over_time: analysis.LyapunovCheck | None
     lowest: analysis.Extremes
     tolerances: dict[str, analysis.Drift]
     updates: dict[str, analysis.Drift]
@@ -153,12 +158,17 @@ def run(config: Config) -> Results:
         verdicts=[analysis.classify(field, logarithmic(*start)) for start in config.starts],
         identity=identity(field, config.eta),
         check=analysis.lyapunov(energy, field, *BOX),
-        over_time=analysis.lyapunov(energy, by_hand, *BOX, duration=1.0, args=jnp.asarray(config.eta), resolution=41),
+        over_time=over_time(config) if config.over_time else None,
         lowest=analysis.extremes(energy, *BOX),
         tolerances=tolerances,
         updates=rules,
         dataset=tabulate(config, orbits, tolerances, rules),
     )
+
+
+def over_time(config: Config) -> analysis.LyapunovCheck:
+    eta, time = jnp.asarray(config.eta), jnp.asarray(config.over_time)
+    return analysis.lyapunov(energy, by_hand, *BOX, duration=time, args=eta, resolution=41)
 
 
 def by_hand(t: Any, y: Players, eta: Any) -> Players:
@@ -237,10 +247,14 @@ def claims(results: Results) -> list[Claim]:
         Claim.below("Miss of dH/dt = -(2 eta/9)(1 - a^2)^2 over the box, to its terms", results.identity, 1e-12),
         Claim.close("Smallest H in the box", results.lowest.smallest, LOWEST, atol=1e-12),
         Claim.equal("H over the box, by its derivative", results.check.kind, "Lyapunov function"),
-        Claim.equal("H over the box, by its change in unit time", results.over_time.kind, "strict Lyapunov function"),
-        Claim.above("Weakest relative fall in unit time", results.over_time.margin, 1e-3),
         Claim.below("Largest rise of H between save times, on any orbit", max(rises), 1e-8),
     ]
+    if results.over_time is not None:
+        name = f"H over the box, by its change in the time {config.over_time:g}"
+        found += [
+            Claim.equal(name, results.over_time.kind, "strict Lyapunov function"),
+            Claim.above(f"{name}: weakest relative fall", results.over_time.margin, 1e-3),
+        ]
     for (w, a), verdict, orbit in zip(config.starts, results.verdicts, results.orbits, strict=True):
         name = f"From ({w:g}, {a:g})"
         found.append(Claim.equal(f"{name}: verdict", verdict.kind, "converges"))
@@ -248,16 +262,16 @@ def claims(results: Results) -> list[Claim]:
         found.append(Claim.below(f"{name}: distance from the equilibrium at the end", away, 1e-2))
     # H - 1/4 is quadratic in the distance, so it falls at twice the spectral abscissa.
     expected = 2 * lq.eigenvalue("WGAN", config.eta).real
-    found.append(Claim.close("Rate of the fall of H - 1/4 at the end", rate_at_the_end(results), expected, rtol=0.03))
+    found.append(Claim.close("Rate of the fall of H - 1/4 at the end", rate_at_the_end(results), expected, rtol=5e-3))
     return found + of_tolerances(results) + of_updates(results)
 
 
 def rate_at_the_end(results: Results) -> float:
-    """Of the first orbit, from the integral over one turn to that over a later one, where H - 1/4 is small."""
-    orbit = results.orbits[0]
+    """From the integral over one turn to that over a later one, of the orbit that is first where H - 1/4 is small."""
+    orbit = min(results.orbits, key=lambda orbit: float(energy(orbit.final_state)))
     ts, height = np.asarray(orbit.ts), np.asarray(jax.vmap(energy)(orbit.ys)) - LOWEST
     period = np.pi / abs(lq.eigenvalue("WGAN", results.config.eta).imag)
-    begin = float(ts[int(np.argmax(height < 1e-2))])
+    begin = float(ts[int(np.argmax(height < 1e-5))])
 
     def mean(start: float) -> float:
         inside = (ts >= start) & (ts < start + period)

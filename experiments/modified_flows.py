@@ -17,6 +17,8 @@ from experiments import _runner
 
 @dataclasses.dataclass(frozen=True)
 class Config:
+    cases: tuple[str, ...] = ("simultaneous", "alternating", "regularized")
+    """Steps on the Wasserstein GAN, and simultaneous steps on the regularized one; the first is always among them."""
     orders: tuple[int, ...] = (1, 2, 3, 4)
     """Orders of the modified fields, rising from 1, the field itself; the first two or three and the last are drawn."""
     step_size: float = 0.4
@@ -35,6 +37,10 @@ class Config:
     """For the states at which the drift is compared with the regularizer."""
 
     def __post_init__(self) -> None:
+        if self.cases[:1] != ("simultaneous",) or not set(self.cases) <= {"simultaneous", "alternating", "regularized"}:
+            raise ValueError(
+                f"`cases` must be 'simultaneous' and then any of 'alternating' and 'regularized', but are {self.cases}."
+            )
         if len(self.orders) < 2 or list(self.orders) != list(range(1, len(self.orders) + 1)) or len(self.orders) > 6:
             raise ValueError(f"`orders` must be 1, 2 and so on, two to six of them, but is {self.orders}.")
         if not 0 < self.step_size <= 0.5:
@@ -56,7 +62,8 @@ class Config:
 
 
 # Compiling is nearly all of the time, and a flow of each order is compiled for either rule.
-QUICK = Config(orders=(1, 2), rungs=5)
+# Each rule is compiled anew, which is most of a quick run.
+QUICK = Config(cases=("simultaneous", "regularized"), orders=(1, 2), rungs=5)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -98,20 +105,22 @@ class Case:
 class Results:
     config: Config
     cases: list[Case]
-    swings: np.ndarray
+    swings: np.ndarray | None
     mismatch: dict[str, float]
     dataset: xr.Dataset
 
 
 def run(config: Config) -> Results:
-    cases = [
-        measure(config, "WGAN", "simultaneous", 0.0),
-        measure(config, "WGAN", "alternating", 0.0),
-        measure(config, "regularized WGAN", "simultaneous", config.eta),
-    ]
-    plain = cases[0].field
-    mismatch = {rule: regularizer_mismatch(config, plain, rule) for rule in RULES}
-    return Results(config, cases, energy_swings(config, plain), mismatch, tabulate(config, cases))
+    columns = {
+        "simultaneous": ("WGAN", "simultaneous", 0.0),
+        "alternating": ("WGAN", "alternating", 0.0),
+        "regularized": ("regularized WGAN", "simultaneous", config.eta),
+    }
+    cases = [measure(config, *columns[name]) for name in config.cases]
+    plain, rules = cases[0].field, [rule for rule in RULES if rule in config.cases]
+    mismatch = {rule: regularizer_mismatch(config, plain, rule) for rule in rules}
+    swings = energy_swings(config, plain) if "alternating" in rules else None
+    return Results(config, cases, swings, mismatch, tabulate(config, cases))
 
 
 def measure(config: Config, name: str, rule: str, eta: float) -> Case:
@@ -254,8 +263,7 @@ def of_growth(results: Results) -> list[Claim]:
 def of_energy(results: Results) -> list[Claim]:
     outward, best = results.cases[0], results.config.orders[-1]
     gained = {order: energies(orbit)[-1] - energies(orbit)[0] for order, orbit in outward.flows.items()}
-    swing, modified_swing = np.log2(results.swings[:, 0] / results.swings[:, 1])
-    return [
+    found = [
         Claim.below("WGAN: change of H along the flow", abs(gained[1]), 1e-8),
         Claim.close(
             f"WGAN, simultaneous: gain of H, against that of the modified flow of order {best}",
@@ -263,9 +271,14 @@ def of_energy(results: Results) -> list[Claim]:
             gained[best],
             rtol={2: 0.3, 3: 0.1}.get(best, 0.05),
         ),
-        Claim.close("WGAN, alternating: order in h of the swing of H", swing, 1.0, atol=0.1),
-        Claim.close("WGAN, alternating: order in h of the swing of the modified H", modified_swing, 2.0, atol=0.1),
     ]
+    if results.swings is not None:
+        swing, modified_swing = np.log2(results.swings[:, 0] / results.swings[:, 1])
+        found += [
+            Claim.close("WGAN, alternating: order in h of the swing of H", swing, 1.0, atol=0.1),
+            Claim.close("WGAN, alternating: order in h of the swing of the modified H", modified_swing, 2.0, atol=0.1),
+        ]
+    return found
 
 
 def of_the_regularizer(results: Results) -> list[Claim]:
@@ -273,7 +286,7 @@ def of_the_regularizer(results: Results) -> list[Claim]:
         Claim.below(
             f"WGAN, {rule}: generator's interaction drift less the regularizer of weight {sign}h/4", apart, 1e-14
         )
-        for (rule, apart), sign in zip(results.mismatch.items(), "-+", strict=True)
+        for (rule, apart), sign in zip(results.mismatch.items(), "-+", strict=False)
     ]
 
 
@@ -285,7 +298,8 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(7.2, 6.6), layout="constrained")
     axes = figure.subplots(3, len(results.cases), height_ratios=(1.3, 0.8, 1.1))
     titles = [f"{SHORT[case.name]}, {case.rule}" for case in results.cases]
-    titles += ["energy", "", "", "error at matched times; slopes", "", ""]
+    for title in ("energy", "error at matched times; slopes"):
+        titles += [title] + [""] * (len(results.cases) - 1)
     sketches = [sketch for sketch in (draw_plane, draw_energy, draw_errors) for _ in results.cases]
     for i, (panel, sketch) in enumerate(zip(axes.flat, sketches, strict=True)):
         sketch(panel, results, results.cases[i % len(results.cases)])
