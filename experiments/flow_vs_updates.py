@@ -127,8 +127,7 @@ class Results:
 
 def run(config: Config) -> Results:
     systems = make_systems(config)
-    y0 = lq.state(*config.start)
-    ts = jnp.linspace(0.0, config.duration, 801)
+    y0, ts = lq.state(*config.start), jnp.linspace(0.0, config.duration, 801)
     flows, disagreement = {}, {}
     for system in systems:
         by_solver = {name: flow(system.field, y0, ts, solver=s, rtol=RTOL) for name, s in SOLVERS.items()}

@@ -179,7 +179,7 @@ def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(7.2, 4.6), layout="constrained")
     grid = figure.subplots(2, 3, width_ratios=(1.1, 1, 1))
     drawn = [draw_plane(panel, results, name) for panel, name in zip(grid[:, 0], GANS, strict=True)]
-    plot.colorbar(drawn[0], ax=grid[:, 0], location="right", aspect=40)
+    plot.colorbar(drawn[0], ax=grid[:, 0], location="bottom", aspect=30)
     draw_parts(grid[0, 1], results, "real")
     draw_parts(grid[1, 1], results, "imag")
     draw_rate(grid[0, 2], results)
