@@ -28,14 +28,14 @@ def positive(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and above zero; under a transformation, when it runs."""
     value = as_float(value)
     message = f"`{name}` must be above 0 and finite{_seen(value)}. {remedy}"
-    return _checked(value, lambda v: (v > 0) & (v < math.inf), message)
+    return _checked(name, value, lambda v: (v > 0) & (v < math.inf), message)
 
 
 def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and at least zero; under a transformation, when it runs."""
     value = as_float(value)
     message = f"`{name}` must be at least 0 and finite{_seen(value)}. {remedy}"
-    return _checked(value, lambda v: (v >= 0) & (v < math.inf), message)
+    return _checked(name, value, lambda v: (v >= 0) & (v < math.inf), message)
 
 
 def count(name: str, value: int, *, least: int = 1) -> int:
@@ -63,6 +63,15 @@ def axis(name: str, values: Any, *, above: float = -math.inf) -> jax.Array:
     return values
 
 
+def finite(name: str, tree: Any) -> None:
+    """Refuses a concrete tree that holds a number that is not finite."""
+    for leaf in jax.tree.leaves(tree):
+        values = np.asarray(leaf)
+        if not np.all(np.isfinite(values)):
+            wrong = values[~np.isfinite(values)][0]
+            raise ValueError(f"`{name}` must be finite, but holds {wrong}: leave that one out.")
+
+
 def one_of(name: str, value: object, options: tuple[str, ...]) -> None:
     if value not in options:
         raise ValueError(f"`{name}` must be one of {', '.join(map(repr, options))}, but is {value!r}.")
@@ -73,7 +82,11 @@ def _array(value: RealScalarLike) -> jax.Array:
     return jnp.asarray(value, float) if isinstance(value, float | int) else jnp.asarray(value)
 
 
-def _checked(value: jax.Array, holds: Callable[[Any], Any], message: str) -> jax.Array:
+def _checked(name: str, value: jax.Array, holds: Callable[[Any], Any], message: str) -> jax.Array:
+    if value.ndim:
+        raise ValueError(
+            f"`{name}` must be one number, but has shape {value.shape}: for several use `jax.vmap` over what takes it."
+        )
     if is_traced(value):
         return eqx.error_if(value, ~holds(value), message)
     # In NumPy: outside `jax.jit` every operation of JAX is compiled by itself.

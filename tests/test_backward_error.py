@@ -371,3 +371,15 @@ def test_what_cannot_work_is_refused(make, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         make(game_field("dirac", "wasserstein"))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_a_slightly_negative_multiplier_has_no_logarithm(dtype):
+    def field(t, y, args):
+        return y * jnp.array([-1.0, -0.1], dtype)
+
+    for h in (1.0005, 1.002, 1.005):
+        with pytest.raises(ValueError, match="`step_size` must be small enough"):
+            backward_error.modified_jacobian(
+                updates.Simultaneous, field, jnp.zeros(2, dtype), step_size=jnp.asarray(h, dtype)
+            )

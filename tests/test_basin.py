@@ -181,3 +181,17 @@ def test_what_cannot_work_is_refused():
         basin(bistable, jnp.ones(3), 0.0)
     with pytest.raises(ValueError, match=r"outside `jax.jit`"):
         jax.jit(lambda y: basin(bistable, y, 1.0).time)(jnp.ones(3))
+
+
+def test_a_slow_spiral_is_undecided_and_no_cycle():
+    def circle(t, y, args):
+        return Players(y.generator, -y.discriminator)
+
+    # Grows by h^2 / 2 a step, 0.25 % in a quarter of the time, for ever.
+    found = analysis.basin(circle, Players(jnp.ones(3), jnp.zeros(3)), 40.0, update=updates.Simultaneous(0.0005))
+    assert np.all(np.asarray(found.fate == analysis.FATES.undecided))
+
+
+def test_starts_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="`starts` must be finite"):
+        analysis.basin(lambda t, y, args: y, Players(jnp.array([1.0, jnp.nan]), jnp.zeros(2)), 1.0)

@@ -249,3 +249,10 @@ def test_an_update_with_memory_is_judged_too():
     adam = optax.adam(0.02, b1=0.5)
     verdict = analysis.classify(lq_field(MINIMAX, 0.5), START, update=updates.Optax(adam, adam), duration=400.0)
     assert verdict.kind in ("converges", "cycles", "undecided") and verdict.tolerances == ()
+
+
+@pytest.mark.parametrize("name", ["duration", "rtol"])
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_durations_and_tolerances_that_cannot_be_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be above 0"):
+        analysis.classify(lambda t, y, args: -y, jnp.ones(2), **{name: value})

@@ -236,3 +236,20 @@ def test_a_zero_is_small_against_the_jacobian_and_not_against_itself():
     eigenvalues = np.array([1e-9 + 0j, -1e-9])
     assert analysis.equilibrium_type(eigenvalues) == "saddle"
     assert analysis.equilibrium_type(eigenvalues, scale=1.0) == "degenerate"
+
+
+def cubic(t, y, args):
+    return y - y**3
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+def test_a_start_that_is_not_finite_is_refused(bad):
+    with pytest.raises(ValueError, match="`starts` must be finite"):
+        analysis.find_equilibria(cubic, jnp.array([[-1.2], [0.1], [bad]]))
+
+
+def test_an_equilibrium_far_from_small_starts_is_found():
+    # From near 0 a root finder of y - 1 goes to 1, a thousand times the size of the starts.
+    found = analysis.find_equilibria(lambda t, y, args: 1 - y, jnp.array([[1e-3], [-1e-3]]))
+    assert found.counts == (2,)
+    np.testing.assert_allclose(found.ys, [[1.0]], rtol=0, atol=1e-12)

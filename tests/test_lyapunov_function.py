@@ -212,3 +212,21 @@ def test_what_cannot_be_searched_is_refused(call, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_quantity_that_stands_still_where_the_field_moves_is_no_strict_lyapunov_function():
+    def beyond_one(y):
+        return jnp.maximum(y.discriminator**2 + y.generator**2 - 1, 0.0)
+
+    def inward(t, y, args):
+        return jax.tree.map(jnp.negative, y)
+
+    square = players(-2.0, -2.0), players(2.0, 2.0)
+    found = analysis.lyapunov(beyond_one, inward, *square, resolution=41)
+    assert found.never_rises and not found.falls
+    assert found.kind == "Lyapunov function"
+
+
+def test_corners_of_whole_numbers_are_a_box():
+    found = analysis.extremes(lambda y: (y[0] - 0.3) ** 2, jnp.array([0]), jnp.array([1]))
+    assert found.largest == pytest.approx(0.49, abs=VALUE)

@@ -382,3 +382,11 @@ def test_cycles_of_arrays_are_found_in_float32():
     same(cycle.monodromy, np.eye(4), 1e-3)
     same(cycle.y.generator, start.generator, 1e-5)
     assert cycle_type(cycle.multipliers) == "neutral"
+
+
+def test_a_family_found_by_a_loose_solver_is_still_neutral_at_its_own_resolution():
+    def duffing(t, y, args):
+        return Players(y.generator, -y.discriminator - y.discriminator**3)
+
+    cycle = analysis.find_periodic_orbit(duffing, Players(jnp.array(1.0), jnp.array(0.2)), rtol=1e-5)
+    assert analysis.cycle_type(cycle.multipliers, cycle.resolution) == "neutral"

@@ -34,7 +34,13 @@ def by_hand(starts=None):
         time=jnp.array([1.0, 10.0, jnp.inf, 5.0, jnp.inf, 1.0]),
         final_state=starts,
         equilibria=Players(centers[:, 0], centers[:, 1]),
-        traps=Trap(centers, jnp.stack([4 * jnp.eye(2)] * 2), jnp.array([1.0, 0.0]), jnp.array([False, True])),
+        traps=Trap(
+            centers,
+            jnp.stack([4 * jnp.eye(2)] * 2),
+            jnp.array([1.0, 0.0]),
+            jnp.array([False, True]),
+            jnp.array([-1.0, 1.0]),
+        ),
     )
 
 

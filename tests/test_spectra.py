@@ -465,3 +465,17 @@ def test_the_parts_of_a_zero_sum_jacobian_are_its_damping_and_its_rotation():
     np.testing.assert_allclose(parts.symmetric, np.diag([0, -8 * eta / 9]), atol=EIGENVALUES, rtol=0)
     np.testing.assert_allclose(parts.antisymmetric, [[0, -2 / 3], [2 / 3, 0]], atol=EIGENVALUES, rtol=0)
     assert float(analysis.numerical_abscissa(parts.symmetric)) == pytest.approx(0, abs=EIGENVALUES)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_small_eigenvalues_of_a_matrix_of_large_norm_still_count(dtype):
+    slow = jnp.array([[-0.1, 1e3], [0.0, -0.2]], dtype)
+    # exp(-t/10) - exp(-t/5) is largest at exp(-t/10) = 1/2, where it is 1/4; the prefactor is 1e3 / 0.1.
+    np.testing.assert_allclose(analysis.transient_growth(slow).growth, 2500, rtol=1e-3)
+    unstable = jnp.zeros((3, 3), dtype).at[0, 0].set(0.1).at[1:, 1:].set(jnp.array([[-1e3, 1e4], [0.0, -1e3]], dtype))
+    assert analysis.transient_growth(unstable).growth == jnp.inf
+
+
+def test_a_grid_that_falls_is_refused():
+    with pytest.raises(ValueError, match="`values` must rise"):
+        analysis.optimal_parameter(lambda eta: lambda t, y, args: -eta * y, jnp.array([2.0, 1.0]), jnp.zeros(2))

@@ -23,6 +23,7 @@ _RTOL = {4: 1e-4, 8: 1e-6}
 _ATOL_OVER_RTOL = 1e-2
 # Change of the amplitude, from window to window, that counts as none; sampling alone makes 0.2 % of it.
 _STEADY = 0.01
+_FAR_BELOW = 0.1
 # Starts from which equilibria are searched.
 _SEARCHES = 64
 
@@ -32,7 +33,7 @@ class FATES(eqx.Enumeration):
 
     converges = "Comes so near to a stable equilibrium that it cannot leave again: `basin.index` says to which one."
     cycles = "Keeps going at a steady amplitude, around an equilibrium that repels."
-    diverges = "Grows without bound."
+    diverges = "Grows without bound, or is no longer finite."
     undecided = "None of the others could be shown by the end of the time."
 
 
@@ -111,6 +112,7 @@ def basin(
     """
     if _checks.is_traced((field, starts, args, update)):
         raise ValueError("`field` and `starts` must be concrete for a basin: call `basin` outside `jax.jit`.")
+    _checks.finite("starts", starts)
     duration = _checks.positive("duration", duration, "Time runs forward.").astype(_tree.dtype(starts))
     chunk_size = _checks.count("chunk_size", chunk_size)
     found = _equilibria(field, starts, equilibria, args)
@@ -127,7 +129,7 @@ def basin(
             chunk_size,
             starts=starts,
         )
-    fate, time = _judge(lanes, found, traps)
+    fate, time = _judge(lanes, found, traps, duration)
     return Basin(starts, fate, lanes.index, time, lanes.y, found, traps)
 
 
@@ -162,32 +164,36 @@ def _tolerances(rtol: Any, atol: Any, starts: State) -> dict[str, Array]:
 
 
 @eqx.filter_jit
-def _judge(lanes: _fates.Lane, equilibria: State, traps: Trap) -> tuple[FATES, Array]:
-    return eqx.filter_vmap(lambda lane: _judge_one(lane, equilibria, traps))(lanes)
+def _judge(lanes: _fates.Lane, equilibria: State, traps: Trap, duration: Scalar) -> tuple[FATES, Array]:
+    return eqx.filter_vmap(lambda lane: _judge_one(lane, equilibria, traps, duration))(lanes)
 
 
-def _judge_one(lane: _fates.Lane, equilibria: State, traps: Trap) -> tuple[FATES, Array]:
+def _judge_one(lane: _fates.Lane, equilibria: State, traps: Trap, duration: Scalar) -> tuple[FATES, Array]:
     earlier, later = (jnp.max(box.high - box.low) for box in (lane.earlier, lane.later))
     middle = (lane.later.low + lane.later.high) / 2
     large = later > jnp.sqrt(jnp.finfo(later.dtype).eps) * (1 + jnp.max(jnp.abs(middle)))
-    steady = large & (jnp.abs(later - earlier) < _STEADY * earlier)
-    cycles = steady & _nearest_repels(middle, equilibria, traps)
+    change = jnp.abs(later - earlier) / earlier
+    # And far below what the linear part at the equilibrium would make of it, or a slow spiral would look steady.
+    alone = jnp.expm1(_nearest_growth(middle, equilibria, traps) * duration / 4)
+    cycles = large & (change < _STEADY) & (change < _FAR_BELOW * alone)
     fate = FATES.where(cycles, FATES.cycles, FATES.undecided)
     fate = FATES.where(lane.grown, FATES.diverges, fate)
     fate = FATES.where(lane.index >= 0, FATES.converges, fate)
     return fate, jnp.where(lane.done, lane.time, jnp.inf)
 
 
-def _nearest_repels(point: Float[Array, " n"], equilibria: State, traps: Trap) -> Bool[Array, ""]:
+def _nearest_growth(point: Float[Array, " n"], equilibria: State, traps: Trap) -> Scalar:
+    """Of small disturbances of the equilibrium next to a point, per unit time; 0 unless it repels."""
     away = jax.vmap(lambda each: jnp.linalg.norm(ravel_pytree(each)[0] - point))(equilibria)
-    return jnp.any(traps.repels & (away == jnp.min(away, initial=jnp.inf)))
+    nearest = traps.repels & (away == jnp.min(away, initial=jnp.inf))
+    return jnp.max(jnp.where(nearest, traps.growth, 0.0), initial=0.0)
 
 
 @eqx.filter_jit
 def _may_cycle(lanes: _fates.Lane, equilibria: State, traps: Trap) -> Bool[Array, " starts"]:
     def one(lane: _fates.Lane) -> Bool[Array, ""]:
         came_halfway = _tree.all_finite(lane.halfway)
-        return ~lane.done & came_halfway & _nearest_repels(ravel_pytree(lane.y)[0], equilibria, traps)
+        return ~lane.done & came_halfway & (_nearest_growth(ravel_pytree(lane.y)[0], equilibria, traps) > 0)
 
     return jax.vmap(one)(lanes)
 

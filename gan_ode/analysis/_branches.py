@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Real
 
+from .. import _checks
 from .._types import Args, State
 from ._jacobian import falling
 from ._moving_equilibrium import equilibria, Family, linearized
@@ -69,6 +70,14 @@ def checked_values(values: Any) -> Float[Array, " values"]:
             "`jnp.linspace(0.0, 2.0, 101)`."
         )
     return values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(float)
+
+
+def rising_values(values: Any) -> Float[Array, " values"]:
+    """The values likewise, refused unless they rise; traced ones are taken at their word."""
+    values = checked_values(values)
+    if not _checks.is_traced(values) and not np.all(np.diff(np.asarray(values)) > 0):
+        raise ValueError("`values` must rise, but do not: sort them, and drop repetitions.")
+    return values
 
 
 @eqx.filter_jit

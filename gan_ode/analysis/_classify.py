@@ -88,8 +88,8 @@ def classify(
         args: Handed to the field.
         solver: Diffrax solver for the flow; Tsit5 by default.
         rtol: Relative tolerance to start from; 1e-7 by default, 1e-5 in float32.
-        duration: How long to follow the orbit. By default up to 2,500 turns of the fastest mode at `y0`, or at the
-            equilibrium next to it, and only as long as it takes to decide.
+        duration: How long to follow the orbit; an update for at least 4,096 steps. By default up to 2,500 turns of the
+            fastest mode at `y0`, or at the equilibrium next to it, and only as long as it takes to decide.
         invariant: A quantity that should not change on a cycle; its drift is reported.
 
     Returns:
@@ -97,6 +97,10 @@ def classify(
     """
     if _checks.is_traced((field, y0, args)):
         raise ValueError("`field` and `y0` must be concrete for a verdict in words: call `classify` outside `jax.jit`.")
+    if rtol is not None:
+        _checks.positive("rtol", rtol, "1e-7 is usual, 1e-5 in float32.")
+    if duration is not None:
+        duration = _checks.positive("duration", duration, "Leave it out to have it chosen.")
     stages = _stages(field, y0, args) if duration is None else [float(np.asarray(duration))]
     problem = _Problem(field, y0, args, update, solver, rtol, invariant)
     judge = _judge_flow if update is None else _judge_update

@@ -13,7 +13,7 @@ from jaxtyping import Array, Complex, Real
 
 from .. import _checks
 from .._types import Args, RealScalarLike, Scalar, State
-from ._branches import eigenvalue_branches, EigenvalueBranches, noise
+from ._branches import eigenvalue_branches, EigenvalueBranches, noise, rising_values
 from ._moving_equilibrium import equilibrium_at, Family, jacobian_at, linearized
 from ._tests_of_spectra import between, changes, differentiable_height, find, first, Followed
 
@@ -78,8 +78,7 @@ def critical_parameters(
             "`critical_parameters` must be called outside `jax.jit`, `jax.vmap` and `jax.grad`, since the number of "
             "results depends on the values: use `critical_parameter` with a bracket."
         )
-    if np.any(np.diff(np.asarray(values)) <= 0):
-        raise ValueError("`values` must rise, but do not: sort them, and drop repetitions.")
+    values = rising_values(values)
     along = eigenvalue_branches(family, values, y, args) if branches is None else branches
     found = [_refined(family, along, y, args, event) for event in (*_crossings(along), *_collisions(along))]
     return tuple(sorted(found, key=lambda each: each.value))

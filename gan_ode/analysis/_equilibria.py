@@ -112,7 +112,8 @@ def find_equilibria(
     r"""Searches for equilibria from many starts at once.
 
     All searches are one compiled program. Ends where the field does not vanish are reported in `failed`, and not
-    returned; ends at the same place are merged. The type of each speaks of the complement of the null space of the
+    returned, nor are those a hundred times farther out than any start (and than 1): there a velocity that fades looks
+    like a root; ends at the same place are merged. The type of each speaks of the complement of the null space of the
     Jacobian where a continuum of equilibria fills it: a step of a twentieth of the state's size along the null space,
     and Newton's method back, must end at an equilibrium beside the old one. Where it slides back, the equilibrium is
     isolated and merely degenerate.
@@ -138,7 +139,7 @@ def find_equilibria(
         gives the ends of all searches.
 
     Raises:
-        ValueError: If the starts have no common leading axis, or are traced.
+        ValueError: If the starts have no common leading axis, are not finite, or are traced.
     """
     num = _num_starts(starts)
     if _checks.is_traced((field, starts, args)):
@@ -146,6 +147,7 @@ def find_equilibria(
             "`starts` and `field` must be concrete, since the number of equilibria depends on them: under a "
             "transformation use `jax.vmap` over `find_equilibrium(..., throw=False)`."
         )
+    _checks.finite("starts", starts)
     itemsize = max(jnp.dtype(_tree.dtype(starts)).itemsize, 4)
     check_dense(sum(leaf.size for leaf in jax.tree.leaves(starts)) // num, itemsize)
     searches = search_all(field, starts, args, chosen_solver(solver, rtol, atol), max_steps)

@@ -69,6 +69,7 @@ def extremes(
         ValueError: If the corners are not states of the same shape, the lower one below the upper one, or the grid has
             more than four million points.
     """
+    low, high = (jax.tree.map(_checks.as_float, corner) for corner in (low, high))
     return _extremes(function, low, high, points_per_axis(low, high, resolution))
 
 

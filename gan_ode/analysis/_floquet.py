@@ -239,7 +239,8 @@ def cycle_type(multipliers: Inexact[Array | np.ndarray, " n"], tolerance: float 
 
     Args:
         multipliers: Of one period, shape `(n,)`; concrete.
-        tolerance: How far from modulus 1 counts as 1; by default 1e-6, in single precision 1e-2.
+        tolerance: How far from modulus 1 counts as 1; by default 1e-6, in single precision 1e-2. A cycle's own is
+            `cycle.resolution`, which is coarser where the cycle was found by a loose solver or by differences.
 
     Returns:
         "attracting" if all others are below 1 in modulus; "neutral" if the largest is 1: then the linear part does not

@@ -66,7 +66,8 @@ def lyapunov_exponents(
     Args:
         field: The field.
         y0: Initial state.
-        duration: How long to follow the orbit; the first tenth is not counted.
+        duration: How long to follow the orbit; the first tenth is not counted. The spans of an update are whole
+            steps, at least one, so that the time that it was followed for is `ts[-1]`.
         update: The update to follow; the flow if None. Its memory belongs to the state.
         num: How many exponents, the largest; all by default.
         num_spans: Into how many spans the time is divided; those of an update are whole steps. Within one the fastest

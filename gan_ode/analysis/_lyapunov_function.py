@@ -94,7 +94,8 @@ class LyapunovCheck(eqx.Module):
     @property
     def falls(self) -> Any:
         """Whether it falls everywhere in the box except at equilibria."""
-        return self.change.finite & (self.relative.largest < -self.rounding)
+        moves = jnp.isfinite(self.relative.largest)
+        return self.change.finite & moves & (self.relative.largest < -self.rounding)
 
     @property
     def margin(self) -> Scalar:
@@ -163,11 +164,14 @@ def _check(quantity: Callable, field: Field, box: Box, update: Any, duration: An
     size = max(jnp.dtype(_tree.dtype(box.low)).itemsize, 4)
     measure = _measure(quantity, field, update, duration, args)
     change, unit, speed = box.sweep(measure)
-    slowest = _STILL[kind][size] * jnp.max(speed)
+    # Squared speeds that overflow are not small.
+    slowest = _STILL[kind][size] * jnp.max(jnp.where(jnp.isfinite(speed), speed, 0.0))
 
     def relative(change: Array, unit: Array, speed: Array) -> Array:
         still = speed <= slowest
-        return jnp.where(still, jnp.nan, change / jnp.where(still, 1.0, unit))
+        # Where the gradient vanishes and the state moves, the quantity stands still.
+        flat = unit == 0
+        return jnp.where(still, jnp.nan, jnp.where(flat, 0.0, change / jnp.where(still | flat, 1.0, unit)))
 
     def both(y: State) -> tuple[Scalar, Scalar]:
         measured = measure(y)

@@ -118,13 +118,16 @@ def _times(jacobian: Float[Array, "n n"]) -> tuple[Array, Float[Array, " times"]
     values = jnp.linalg.eigvals(jacobian)
     fastest = jnp.linalg.norm(jacobian, ord=2)
     fastest = jnp.where(fastest > 0, fastest, 1.0)
-    zero = jnp.sqrt(jnp.finfo(jacobian.dtype).eps) * fastest
+    # Far below the root of rounding: a non-normal matrix has eigenvalues much smaller than its norm.
+    zero = jnp.finfo(jacobian.dtype).eps ** 0.75 * fastest
     sizes = jnp.abs(values)
     slowest = jnp.min(jnp.where(sizes > zero, jnp.maximum(-values.real, _SLOWEST * sizes), jnp.inf))
     slowest = jnp.where(jnp.isfinite(slowest), slowest, fastest)
     steps = jnp.linspace(0.0, 1.0, _TIMES, dtype=jacobian.dtype)
-    first, last = 1e-2 / fastest, _LONG / slowest
-    return jnp.max(values.real) > zero, first * (last / first) ** steps
+    unstable = jnp.max(values.real) > zero
+    # What grows for ever is not followed: it would overflow.
+    first, last = 1e-2 / fastest, jnp.where(unstable, 1 / fastest, _LONG / slowest)
+    return unstable, first * (last / first) ** steps
 
 
 def _norm_and_slope(time: Scalar, jacobian: Float[Array, "n n"]) -> tuple[Scalar, Scalar]:

@@ -11,7 +11,7 @@ from jaxtyping import Array, Complex, Float, Real
 
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
-from ._branches import checked_values, noise
+from ._branches import noise, rising_values
 from ._jacobian import by_real_part, spectrum, step_jacobian
 from ._moving_equilibrium import equilibria, equilibrium_at, Family, linearized
 
@@ -69,7 +69,7 @@ def optimal_parameter(
     Raises:
         ValueError: If there are fewer than two values.
     """
-    return _optimal_parameter(family, checked_values(values), y, args)
+    return _optimal_parameter(family, rising_values(values), y, args)
 
 
 @eqx.filter_jit
@@ -111,7 +111,7 @@ def optimal_step_size(
     Raises:
         ValueError: If there are fewer than two step sizes.
     """
-    return _optimal_step(update, field, y, args, None if step_sizes is None else checked_values(step_sizes))
+    return _optimal_step(update, field, y, args, None if step_sizes is None else rising_values(step_sizes))
 
 
 @eqx.filter_jit

@@ -30,6 +30,8 @@ _MOST_PARAMETERS = 300
 _MOST_NEWTON_STEPS = 16
 # Relative to the solver's tolerance: a Newton step of this size is its noise; a gap of that size is a closed orbit.
 _SETTLED, _CLOSED = 5.0, 1e4
+# And a multiplier is that far off at most.
+_NOISE = 1e3
 # An orbit so much smaller than the return that led to it has shrunk to an equilibrium.
 _COLLAPSED = 1e-3
 # The derivative of the flow takes velocities to velocities, unless the field jumps.
@@ -70,6 +72,7 @@ class PeriodicOrbit(eqx.Module):
         closure: Distance of a point from where the flow is after one period, relative to the orbit's size.
         orbit: States at evenly spaced times of one period, both ends included.
         monodromy: Derivative of the flow over one period with respect to the point, shape `(n, n)`.
+        resolution: How far from modulus 1 a multiplier can stray and still be 1, as `cycle_type` asks.
         multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the orbit, then the others by
             falling modulus. `cycle_type` puts them into a word.
         outcome: How the search ended, to be compared with `analysis.SEARCHES`.
@@ -82,6 +85,7 @@ class PeriodicOrbit(eqx.Module):
     orbit: Orbit
     monodromy: Float[Array, "n n"]
     multipliers: Complex[Array, " n"]
+    resolution: Scalar
     outcome: SEARCHES
     found: Bool[Array, ""]
 
@@ -213,7 +217,8 @@ def _find(
     flat = _Flat(field, y0)
     still, still_args, still_start = _held_constant((flat, args, start))
     tolerances = jax.tree.map(lambda leaf: leaf.astype(start.dtype) if eqx.is_array(leaf) else leaf, tolerances)
-    neutral = (NEUTRAL_BY_DIFFERENCES if differences else NEUTRAL)[max(start.dtype.itemsize, 4)]
+    usual = (NEUTRAL_BY_DIFFERENCES if differences else NEUTRAL)[max(start.dtype.itemsize, 4)]
+    neutral = jnp.maximum(usual, _NOISE * tolerances.rtol)
     finite, moves = _fitness(still, still_start, still_args)
     wait = _usual_duration(still, still_start, still_args) if max_duration is None else max_duration
     # What cannot be searched from is made infinite, and ends every loop at once.
@@ -261,7 +266,7 @@ def _find(
         final_time=ts[-1],
         final_state=restore(ys[-1]),
     )
-    return PeriodicOrbit(restore(y), period, closure, orbit, monodromy, multipliers, outcome, found)
+    return PeriodicOrbit(restore(y), period, closure, orbit, monodromy, multipliers, neutral, outcome, found)
 
 
 def _fitness(field: _Flat, start: Array, args: Args) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
@@ -294,7 +299,7 @@ class _Search(eqx.Module):
 
 
 def _newton(
-    follow: Callable[[Array, Scalar], Turn], guess: Return, rtol: Scalar, neutral: float, untried: Turn
+    follow: Callable[[Array, Scalar], Turn], guess: Return, rtol: Scalar, neutral: Scalar, untried: Turn
 ) -> Turn:
     """The turn from a point and over a period that Newton's iteration no longer changes."""
 
@@ -311,7 +316,7 @@ def _newton(
     return jax.lax.while_loop(lambda s: s.going & (s.count < _MOST_NEWTON_STEPS), iterate, start).turn
 
 
-def _implicit(field: _Flat, start: Array, args: Args, last: Turn, neutral: float) -> tuple[Array, Scalar]:
+def _implicit(field: _Flat, start: Array, args: Args, last: Turn, neutral: Scalar) -> tuple[Array, Scalar]:
     """Point and period after one more Newton step, which changes hardly anything but carries the derivatives."""
     forces = jax.vmap(lambda y: field(0.0, y, args))(last.ys) - last.velocities
     _, _, family = correction(last, last.gap, neutral)

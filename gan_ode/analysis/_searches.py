@@ -18,7 +18,7 @@ _ROUNDINGS = 100
 # And Newton's next step would be this short against the size of states. Down a velocity that fades at infinity the
 # residual falls below any bound, but the step stays as long as the state.
 _CONVERGED = 1e-3
-# A search that ends so many times farther out than any start has run away.
+# A search that ends so many times farther out than any start, and than 1, has run away.
 _AWAY = 100
 # Newton's method gains a factor two to nine tenths a step at a root of order two to ten.
 _POLISH = 60
@@ -116,7 +116,7 @@ def found(searches: Searches, flat: np.ndarray, size: float) -> np.ndarray:
         vanishes[place] = (
             residuals[place] <= _SMALL[max(flat.dtype.itemsize, 4)] * usual + noise
             and np.linalg.norm(step) <= _CONVERGED * size
-            and np.linalg.norm(y) <= _AWAY * size
+            and np.linalg.norm(y) <= _AWAY * max(size, 1.0)
         )
     return vanishes
 

@@ -33,12 +33,15 @@ class Trap(eqx.Module):
         matrix: $P$, from the Lyapunov equation of the linear part with the identity on the right.
         level: 0 where the equilibrium is not stable, or nothing could be shown.
         repels: Whether the linear part is unstable.
+        growth: Of small disturbances, per unit time: the spectral abscissa, or for an update the logarithm of the
+            spectral radius over the step size.
     """
 
     center: Float[Array, "*equilibria n"]
     matrix: Float[Array, "*equilibria n n"]
     level: Float[Array, "*equilibria"]
     repels: Bool[Array, "*equilibria"]
+    growth: Float[Array, "*equilibria"]
 
     def height(self, x: Float[Array, " n"]) -> Scalar:
         """$V$ at a point."""
@@ -74,7 +77,7 @@ def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
         return 2 * (x - center) @ matrix @ ravel_pytree(field(0.0, restore(x), args))[0]
 
     growth = jnp.max(jnp.real(jnp.linalg.eigvals(linear)))
-    return _trap(center, matrix, change, growth / size, reach)
+    return _trap(center, matrix, change, growth / size, growth, reach)
 
 
 def step_trap(update: AbstractUpdate, field: Field, y: State, args: Args, reach: Scalar) -> Trap:
@@ -91,13 +94,16 @@ def step_trap(update: AbstractUpdate, field: Field, y: State, args: Args, reach:
         before, after = x - center, step(x) - center
         return after @ matrix @ after - before @ matrix @ before
 
-    growth = jnp.max(jnp.abs(jnp.linalg.eigvals(linear))) - 1
-    return _trap(center, matrix, change, growth, reach)
+    radius = jnp.max(jnp.abs(jnp.linalg.eigvals(linear)))
+    return _trap(center, matrix, change, radius - 1, jnp.log(radius) / update.step_size, reach)
 
 
-def _trap(center: Array, matrix: Array, change: Callable[[Array], Scalar], growth: Scalar, reach: Scalar) -> Trap:
+def _trap(
+    center: Array, matrix: Array, change: Callable[[Array], Scalar], relative: Scalar, growth: Scalar, reach: Scalar
+) -> Trap:
+    """`relative` is the growth in units of the fastest motion, above rounding where it counts."""
     noise = jnp.sqrt(jnp.finfo(center.dtype).eps)
-    stable = (growth < -noise) & jnp.all(jnp.isfinite(matrix))
+    stable = (relative < -noise) & jnp.all(jnp.isfinite(matrix))
     safe = jnp.where(stable, matrix, jnp.eye(center.size, dtype=center.dtype))
     lower = jnp.linalg.cholesky(safe)
     # Columns with P-norm 1.
@@ -112,7 +118,7 @@ def _trap(center: Array, matrix: Array, change: Callable[[Array], Scalar], growt
 
     certain = jnp.cumprod(jax.lax.map(falls, levels)).astype(bool)
     level = jnp.where(stable & certain[0], levels[jnp.maximum(jnp.sum(certain) - 1, 0)], 0.0)
-    return Trap(center, safe, level.astype(center.dtype), growth > noise)
+    return Trap(center, safe, level.astype(center.dtype), relative > noise, growth.astype(center.dtype))
 
 
 def _sum_of_powers(linear: Array, right: Array) -> Array:

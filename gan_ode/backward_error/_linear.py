@@ -77,7 +77,14 @@ def _modified_jacobian(
     h = jnp.asarray(rule.step_size, flat.dtype)
     matrix = jax.jacfwd(lambda x: ravel_pytree(_one_step.step(rule, field, zero, restore(x), args, h))[0])(flat)
     logarithm, is_one = _principal_logarithm(matrix)
-    return logarithm / h, is_one, matrix
+    return logarithm / h, is_one & ~_has_none(jax.lax.stop_gradient(matrix)), matrix
+
+
+def _has_none(matrix: Float[Array, "n n"]) -> Bool[Array, ""]:
+    """Whether an eigenvalue is zero or a negative number, to rounding."""
+    values = jnp.linalg.eigvals(matrix)
+    zero = 1e2 * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.abs(values))
+    return jnp.any((jnp.real(values) <= zero) & (jnp.abs(jnp.imag(values)) <= zero))
 
 
 def _principal_logarithm(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Bool[Array, ""]]:
