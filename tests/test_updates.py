@@ -329,8 +329,3 @@ def test_a_user_writes_an_update_with_two_methods():
 
     orbit = iterate(Signed(0.125), FIELD, START, 2)
     np.testing.assert_array_equal(flat(orbit.final_state), [0.5 - 0.25, 1.2 + 0.25])
-
-
-def test_a_step_size_for_each_player_is_refused():
-    with pytest.raises(ValueError, match="`step_size` must be one number"):
-        updates.Simultaneous(jnp.array([0.1, 0.2]))

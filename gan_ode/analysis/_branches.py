@@ -75,7 +75,7 @@ def checked_values(values: Any) -> Float[Array, " values"]:
 def rising_values(values: Any) -> Float[Array, " values"]:
     """The values likewise, refused unless they rise; traced ones are taken at their word."""
     values = checked_values(values)
-    if not _checks.is_traced(values) and not np.all(np.diff(np.asarray(values)) > 0):
+    if not _checks.is_traced(values) and np.any(np.diff(np.asarray(values, float)) <= 0):
         raise ValueError("`values` must rise, but do not: sort them, and drop repetitions.")
     return values
 

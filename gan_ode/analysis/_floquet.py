@@ -232,7 +232,7 @@ def floquet_multipliers(turn: Turn) -> Complex[Array, " n"]:
     return jnp.concatenate([trivial, values[jnp.argsort(-jnp.abs(values))]])
 
 
-def cycle_type(multipliers: Inexact[Array | np.ndarray, " n"], tolerance: float | None = None) -> CycleType:
+def cycle_type(multipliers: Inexact[Array | np.ndarray, " n"], tolerance: RealScalarLike | None = None) -> CycleType:
     r"""What kind of cycle has these Floquet multipliers.
 
     The multiplier nearest to 1 is that of a shift along the orbit, which every cycle has, and is left out.
@@ -253,7 +253,7 @@ def cycle_type(multipliers: Inexact[Array | np.ndarray, " n"], tolerance: float 
     if not np.all(np.isfinite(values)):
         raise ValueError("`multipliers` must be finite, but some are not: was the cycle found?")
     single = np.finfo(np.asarray(multipliers).dtype).bits == 32
-    near = NEUTRAL[4 if single else 8] if tolerance is None else tolerance
+    near = NEUTRAL[4 if single else 8] if tolerance is None else float(np.asarray(tolerance))
     others = np.abs(np.delete(values, np.argmin(np.abs(values - 1))))
     if np.any(others > 1 + near):
         return "saddle" if np.any(others < 1 - near) else "repelling"
