@@ -4,6 +4,8 @@ import os
 import sys
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# Most of the time goes into compiling programs that run once: leave out what only makes them faster.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import jax

@@ -373,3 +373,19 @@ def test_analysis_is_embedded_in_somebody_elses_jit():
     abscissa, critical = everything(jnp.asarray(0.3))
     assert float(abscissa) == pytest.approx(-(1 / 10 + 0.6 / 9) / 2, abs=1e-9)
     assert float(critical) == pytest.approx(1.5, abs=1e-6)
+
+
+def test_how_a_state_was_written_does_not_compile_again():
+    traces = []
+
+    def counted(t, y, args):
+        traces.append(t)
+        return -y
+
+    weak, strong = jnp.asarray(0.5), jnp.zeros(()) + 0.25
+    assert weak.weak_type and not strong.weak_type
+    for measure in (analysis.find_equilibrium, analysis.jacobian, analysis.spectrum):
+        measure(counted, strong)
+        compiled = len(traces)
+        measure(counted, weak)
+        assert len(traces) == compiled

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_ode import fields, games, losses, updates
+from gan_ode import fields, games, losses, simulate, updates
 from gan_ode.analysis import lyapunov_exponents
 from gan_ode.games import Players
 
@@ -110,9 +110,27 @@ def test_the_largest_alone_may_be_asked_for():
     assert float(found.exponents[0]) == pytest.approx(0.41922, abs=0.03)
 
 
-def test_an_orbit_that_blows_up_has_none():
-    found = lyapunov_exponents(lambda t, y, args: y**2, jnp.array([1.0]), 2.0, num_spans=40)
-    assert np.all(np.isnan(found.exponents))
+def test_an_orbit_that_blows_up_keeps_the_exponent_of_the_time_before():
+    # y = 1 / (1 - t) blows up at 1, in the 23rd of these spans, and neighbors part as y^2; the first four do not count.
+    found = lyapunov_exponents(lambda t, y, args: y**2, jnp.array([1.0]), 2.0, num_spans=45)
+    first, last = 4 * 2 / 45, 22 * 2 / 45
+    assert found.outcome == simulate.OUTCOMES.blow_up
+    reached = np.isfinite(found.ts)
+    assert float(found.ts[reached][-1]) == pytest.approx(last, abs=1e-12)
+    expected = 2 * np.log((1 - first) / (1 - last)) / (last - first)
+    np.testing.assert_allclose(found.exponents, expected, rtol=1e-6, atol=0)
+    np.testing.assert_allclose(found.history[reached][-1], expected, rtol=1e-6, atol=0)
+    assert np.all(np.isinf(found.history[~reached])) and np.all(np.isinf(found.standard_error))
+    assert np.all(np.isfinite(found.final_state))
+
+
+def test_an_update_that_blows_up_before_anything_counts_has_infinite_exponents():
+    squaring = updates.Simultaneous(1.0)
+    found = lyapunov_exponents(lambda t, y, args: y**2, jnp.array([10.0]), 400.0, update=squaring, num_spans=100)
+    assert found.outcome == simulate.OUTCOMES.blow_up
+    assert np.all(np.isposinf(found.exponents)) and np.all(np.isfinite(found.final_state))
+    alive = lyapunov_exponents(henon, jnp.zeros(2), 400.0, update=squaring, num_spans=100)
+    assert alive.outcome == simulate.OUTCOMES.ok and np.all(np.isfinite(alive.standard_error))
 
 
 def test_spans_that_are_too_long_are_refused():

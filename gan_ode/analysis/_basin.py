@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import _checks, _chunks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..games import Players
 from ..updates import AbstractUpdate
@@ -163,7 +164,7 @@ def _tolerances(rtol: Any, atol: Any, starts: State) -> dict[str, Array]:
     return {"rtol": rtol, "atol": _ATOL_OVER_RTOL * rtol if atol is None else jnp.asarray(atol, rtol.dtype)}
 
 
-@eqx.filter_jit
+@jit
 def _judge(lanes: _fates.Lane, equilibria: State, traps: Trap, duration: Scalar) -> tuple[FATES, Array]:
     return eqx.filter_vmap(lambda lane: _judge_one(lane, equilibria, traps, duration))(lanes)
 
@@ -189,7 +190,7 @@ def _nearest_growth(point: Float[Array, " n"], equilibria: State, traps: Trap) -
     return jnp.max(jnp.where(nearest, traps.growth, 0.0), initial=0.0)
 
 
-@eqx.filter_jit
+@jit
 def _may_cycle(lanes: _fates.Lane, equilibria: State, traps: Trap) -> Bool[Array, " starts"]:
     def one(lane: _fates.Lane) -> Bool[Array, ""]:
         came_halfway = _tree.all_finite(lane.halfway)
@@ -213,7 +214,7 @@ def _equilibria(field: Field, starts: State, equilibria: Sequence[State] | None,
     return found.ys
 
 
-@eqx.filter_jit
+@jit
 def _traps(field: Field, starts: State, equilibria: State, args: Args, update: AbstractUpdate | None) -> Trap:
     def distance(y: State) -> Array:
         return jnp.max(jax.vmap(lambda start: _tree.norm(_tree.subtract(start, y)))(starts))

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex
 
 from .. import _checks
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._critical import critical_step_size
@@ -128,7 +129,7 @@ def bifurcation(
     return _expand(update, field, y, args, step_size)
 
 
-@eqx.filter_jit
+@jit
 def _expand(update: Callable, field: Field, y: State, args: Args, step_size: Scalar) -> Bifurcation:
     flat, step = step_at_fixed_point(update(step_size), field, y, args)
     if flat.size > _MOST_NUMBERS:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Real
 
 from .. import _checks
+from .._compiled import jit
 from .._types import Args, State
 from ._jacobian import falling
 from ._moving_equilibrium import equilibria, Family, linearized
@@ -80,7 +81,7 @@ def rising_values(values: Any) -> Float[Array, " values"]:
     return values
 
 
-@eqx.filter_jit
+@jit
 def _branches(family: Family, values: Array, y: State | Callable, args: Args) -> EigenvalueBranches:
     ys = equilibria(family, values, y, args)
     velocities, matrices = jax.vmap(lambda value, there: linearized(family(value), there, args))(values, ys)
@@ -101,7 +102,7 @@ def noise(eigenvalues: Complex[Array, "*values n"]) -> Float[Array, "*values 1"]
     return 4 * jnp.sqrt(rounding) * jnp.max(jnp.abs(eigenvalues), axis=-1, keepdims=True)
 
 
-@eqx.filter_jit
+@jit
 def follow_eigenvalues(
     eigenvalues: Complex[Array | np.ndarray, "values n"], values: Real[Array | np.ndarray, " values"]
 ) -> Complex[Array, "values n"]:

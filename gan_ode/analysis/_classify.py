@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import _checks, _tree
+from .._compiled import strongly_typed
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow, iterate, Orbit, OUTCOMES
 from ..updates import AbstractUpdate
@@ -101,6 +102,7 @@ def classify(
         _checks.positive("rtol", rtol, "1e-7 is usual, 1e-5 in float32.")
     if duration is not None:
         duration = _checks.positive("duration", duration, "Leave it out to have it chosen.")
+    field, y0, args, update = strongly_typed((field, y0, args, update))
     stages = _stages(field, y0, args) if duration is None else [float(np.asarray(duration))]
     problem = _Problem(field, y0, args, update, solver, rtol, invariant)
     judge = _judge_flow if update is None else _judge_update
@@ -200,8 +202,10 @@ def _read(problem: _Problem, orbit: Orbit, moved: Motion, length: float, whole: 
     equilibrium = find_equilibrium(problem.field, orbit.final_state, problem.args, throw=False)
     distance, norm = _distance_and_norm(equilibrium, orbit)
     found = bool(equilibrium.found) and stays(float(equilibrium.residual), length, moved, norm, problem.itemsize)
-    eigenvalues, linear = _linear(problem.field, equilibrium, problem.args, problem.update) if found else (None, "none")
-    place = Place(linear, found, distance, norm)
+    eigenvalues, linear, growth = (
+        _linear(problem.field, equilibrium, problem.args, problem.update) if found else (None, "none", 0.0)
+    )
+    place = Place(linear, found, distance, norm, growth)
     kind, reason = decide(moved, place, problem.itemsize, is_flow=problem.update is None, whole=whole)
     verdict = Verdict(
         kind,
@@ -226,8 +230,8 @@ def _drift(invariant: Callable | None, orbit: Orbit) -> float:
 
 def _linear(
     field: Field, equilibrium: Equilibrium, args: Args, update: AbstractUpdate | None
-) -> tuple[np.ndarray | None, Linear]:
-    """Eigenvalues at the equilibrium, and what they make of it."""
+) -> tuple[np.ndarray | None, Linear, float]:
+    """Eigenvalues at the equilibrium, what they make of it, and the largest growth."""
     if update is None:
         values = np.asarray(spectrum(field, equilibrium.y, args))
         growth = values
@@ -237,8 +241,8 @@ def _linear(
             growth = np.log(values.astype(complex)) / float(update.step_size)
         growth = growth[np.isfinite(growth)]
     if not np.all(np.isfinite(values)):
-        return None, "none"
-    return values, stability(growth, max(jnp.dtype(_tree.dtype(equilibrium.y)).itemsize, 4))
+        return None, "none", 0.0
+    return values, *stability(growth, max(jnp.dtype(_tree.dtype(equilibrium.y)).itemsize, 4))
 
 
 def _distance_and_norm(equilibrium: Equilibrium, orbit: Orbit) -> tuple[float, float]:

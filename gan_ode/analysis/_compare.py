@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow, iterate, Orbit
 from ..updates import AbstractUpdate
@@ -61,7 +62,7 @@ def compare(orbit: Orbit, steps: Orbit) -> Comparison:
     return _compare(steps.ts, there, steps.ys)
 
 
-@eqx.filter_jit
+@jit
 def _compare(ts: Array, there: State, here: State) -> Comparison:
     distance = _distance(there, here)
     return Comparison(ts, distance, jnp.max(distance))
@@ -141,12 +142,12 @@ def _ladder(sizes: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]
     return sizes, counts
 
 
-@eqx.filter_jit
+@jit
 def _orbits(update: Callable, field: Field, y0: State, ladder: Array, num_steps: int, args: Args) -> Orbit:
     return jax.vmap(lambda h: iterate(update(h), field, y0, num_steps, args=args))(ladder)
 
 
-@eqx.filter_jit
+@jit
 def _measure(flows: State, orbits: State, rows: Array, counts: Array, ladder: Array) -> Convergence:
     """Largest distances of the ladder's orbits from their flows; `rows` are their times in the flow."""
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._jacobian import spectral_radius, spectrum
@@ -56,7 +57,7 @@ def critical_step_size(
     return critical
 
 
-@eqx.filter_jit
+@jit
 def _critical(update: Callable, field: Field, y: State, args: Args) -> tuple[Scalar, Array]:
     def excess(h: Array, field: Field, y: State) -> Array:
         return spectral_radius(update(h), field, y, args) - 1

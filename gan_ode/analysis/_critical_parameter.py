@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Real
 
 from .. import _checks
+from .._compiled import jit
 from .._types import Args, RealScalarLike, Scalar, State
 from ._branches import eigenvalue_branches, EigenvalueBranches, noise, rising_values
 from ._moving_equilibrium import equilibrium_at, Family, jacobian_at, linearized
@@ -135,7 +136,7 @@ def critical_parameter(
     return value
 
 
-@eqx.filter_jit
+@jit
 def _critical(
     family: Family, low: Array, high: Array, y: State | Callable, args: Args, followed: Followed, near: Any
 ) -> tuple[Scalar, Array]:
@@ -147,7 +148,7 @@ def _critical(
     return _differentiable(family, value, found, y, args, followed), changes(followed, at_low, at_high)
 
 
-@eqx.filter_jit
+@jit
 def _bisect(
     family: Family,
     ends: tuple[Array, Array],

@@ -23,6 +23,9 @@ _STEADY = {4: 5e-3, 8: 1e-3}
 _TREND = 0.02
 # A trend goes on if it is nearly what it was one doubling earlier: as steep for a power law, twice for an exponential.
 _NOT_SLOWING = 0.8
+# An orbit that spirals slowly looks closed for a while: the change that was seen of it has to be that much less than
+# what the linear part would make.
+_FAR_BELOW = 0.1
 _ENOUGH_TURNS = 3
 _MUCH = 3.0
 # A diameter this many roundings wide is that of a state at rest.
@@ -38,12 +41,14 @@ class Place:
         found: Whether there is one.
         distance: Of the orbit's last state from it.
         norm: Of the orbit's last state.
+        growth: The linear part's largest, per unit time; 0 for a center, or if there is no linear part.
     """
 
     linear: Linear
     found: bool
     distance: float
     norm: float
+    growth: float
 
 
 def decide(moved: Motion, place: Place, size: int, *, is_flow: bool, whole: bool) -> tuple[Kind, str]:
@@ -69,11 +74,13 @@ def decide(moved: Motion, place: Place, size: int, *, is_flow: bool, whole: bool
         if not _falls(moved):
             return "undecided", "the motion dies out, but not at an equilibrium whose linear part is stable"
     steady = _is_steady(moved, size)
-    if moved.turns >= _ENOUGH_TURNS and moved.closure < _CLOSED[size] and (steady or not moved.returns_are_later):
+    closes = moved.turns >= _ENOUGH_TURNS and moved.closure < _CLOSED[size] and (steady or not moved.returns_are_later)
+    if closes and _outlasts_spirals(moved.closure, moved.turns * moved.period, place):
         after = f"after {moved.turns} turns of {moved.period:.6g}"
         return "cycles", f"the orbit closes to {moved.closure:.1e} of its size {after}"
     # What does not close needs a reason to go around for ever; an update's orbit never closes, but is exact.
-    if moved.wanders and steady and (linear == "center" or (whole and not is_flow)):
+    holds = whole and not is_flow and _outlasts_spirals(moved.steadiness, moved.spacing, place)
+    if moved.wanders and steady and (linear == "center" or holds):
         change = f"changes by less than {_STEADY[size]:.1%} in a doubling of time"
         return "cycles", f"the orbit goes around, without closing, at an amplitude that {change}"
     factor = f"by a factor of {np.exp(moved.trend):.3g} in the last doubling of time"
@@ -120,19 +127,34 @@ def has_grown_on(shorter: Motion, longer: Motion) -> bool:
     return bool(shorter.trend > _TREND and longer.size > _MUCH * shorter.size)
 
 
-def stability(growth: np.ndarray, itemsize: int) -> Linear:
-    """What eigenvalues make of an equilibrium: stable, a continuum (stable across it), a center or unstable."""
+def stability(growth: np.ndarray, itemsize: int) -> tuple[Linear, float]:
+    """What eigenvalues make of an equilibrium: stable, a continuum (stable across it), a center or unstable.
+
+    And the largest growth among those that do not vanish; 0 for a center.
+    """
     zero = np.sqrt(_rounding(itemsize)) * np.max(np.abs(growth), initial=0.0)
     moving = growth[np.abs(growth) > zero]
-    if len(moving) == 0 or np.any(np.real(moving) > zero):
-        return "unstable" if len(moving) else "none"
-    if not np.all(np.real(moving) < -zero):
-        return "center"
-    return "stable" if len(moving) == len(growth) and equilibrium_type(moving).startswith("stable") else "continuum"
+    if len(moving) == 0:
+        return "none", 0.0
+    largest = float(np.max(np.real(moving)))
+    if largest > zero:
+        return "unstable", largest
+    if largest >= -zero:
+        return "center", 0.0
+    stable = len(moving) == len(growth) and equilibrium_type(moving).startswith("stable")
+    return "stable" if stable else "continuum", largest
 
 
 def _is_steady(moved: Motion, size: int) -> bool:
     return moved.steadiness < _STEADY[size]
+
+
+def _outlasts_spirals(change: float, time: float, place: Place) -> bool:
+    """Whether a relative change of the amplitude over this time is too small to be that of a slow spiral.
+
+    Where there is no linear part, or it is a center, there is nothing to compare with.
+    """
+    return place.growth == 0 or change < _FAR_BELOW * math.expm1(min(abs(place.growth) * time, 1.0))
 
 
 def _falls(moved: Motion) -> bool:

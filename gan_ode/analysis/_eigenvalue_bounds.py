@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._compiled import jit
 from .._types import RealScalarLike, Scalar
 
 # Eigenvalues of a Gram matrix count as zero below so many roundings, relative to the largest.
@@ -28,7 +29,7 @@ class EigenvalueBounds(eqx.Module):
     oscillating: Scalar
 
 
-@eqx.filter_jit
+@jit
 def eigenvalue_bounds(
     damping: Float[Array, "d d"], coupling: Float[Array, "d g"], eta: RealScalarLike = 0.0
 ) -> EigenvalueBounds:
@@ -99,7 +100,7 @@ def sheared(matrix: Float[Array, "n n"], num: int, eta: RealScalarLike) -> Float
     return matrix.at[num:].add(-drift)
 
 
-@eqx.filter_jit
+@jit
 def stable_etas(matrix: Float[Array, "n n"], num: int) -> tuple[Float[Array, "2"], Scalar]:
     r"""Weights of the gradient-norm regularizer for which an equilibrium is stable.
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optimistix as optx
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 
 _TOLERANCE = {4: 1e-6, 8: 1e-12}
@@ -101,4 +102,4 @@ def search(field: Field, y0: State, args: Args, solver: Any, max_steps: int) -> 
     return Equilibrium(y, residual, solution.result, found)
 
 
-_find = eqx.filter_jit(search)
+_find = jit(search)

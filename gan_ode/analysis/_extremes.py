@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from .. import _checks
+from .._compiled import jit
 from .._types import Scalar, State
 
 _MOST_POINTS = 4_000_000
@@ -112,7 +113,7 @@ def _sides(low: State, high: State) -> int:
     return sum(int(np.prod(jnp.shape(leaf))) for leaf in jax.tree.leaves(low))
 
 
-@eqx.filter_jit
+@jit
 def _extremes(function: Callable, low: State, high: State, per_axis: int) -> Extremes:
     box = Box(low, high, per_axis)
     return search(lambda y: (function(y),), box, (box.sweep(function),))[0]

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from .. import _tree
+from .._compiled import jit
 from .._types import Args, Field, Scalar, State
 from ..simulate import ensemble, Orbit, OUTCOMES
 from ..updates import AbstractUpdate
@@ -71,7 +72,7 @@ class _Caught(eqx.Module):
         return which(self.traps, ravel_pytree(y)[0]) >= 0
 
 
-@eqx.filter_jit
+@jit
 def follow_flow(field: Field, starts: State, duration: Array, traps: Trap, args: Args, options: dict[str, Any]) -> Lane:
     ts = duration * jnp.array([0.0, 0.5, 1.0], duration.dtype)
     orbits = ensemble(field, starts, ts, args=args, events=_Caught(traps), **options)
@@ -89,7 +90,7 @@ def follow_flow(field: Field, starts: State, duration: Array, traps: Trap, args:
     return eqx.filter_vmap(read)(starts, orbits)
 
 
-@eqx.filter_jit
+@jit
 def look_again(field: Field, halfway: State, duration: Array, args: Args, options: dict[str, Any]) -> tuple[Box, Box]:
     """The boxes of a flow over the two quarters after half of the time."""
     ts = duration * jnp.linspace(0.5, 1.0, 2 * _WINDOW + 1, dtype=duration.dtype)
@@ -105,7 +106,7 @@ def look_again(field: Field, halfway: State, duration: Array, args: Args, option
     return eqx.filter_vmap(read)(orbits.ys)
 
 
-@eqx.filter_jit
+@jit
 def follow_update(update: AbstractUpdate, field: Field, starts: State, steps: Array, traps: Trap, args: Args) -> Lane:
     step_size = update.step_size.astype(_tree.dtype(starts))
 

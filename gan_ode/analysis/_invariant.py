@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._compiled import jit
 from .._types import Scalar, State
 from ..simulate import Orbit
 
@@ -25,7 +26,7 @@ class Drift(eqx.Module):
     largest: Scalar
 
 
-@eqx.filter_jit
+@jit
 def drift(quantity: Callable[[State], Scalar], orbit: Orbit) -> Drift:
     """Follows a quantity along an orbit: the error of an invariant, or the fall of a Lyapunov function.
 

@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float, Int
 
 from .._checks import format_bytes
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 
@@ -16,7 +17,7 @@ _MOST_PARAMETERS = 20_000
 _LATE = 1_000_000
 
 
-@eqx.filter_jit
+@jit
 def jacobian(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0) -> Float[Array, "n n"]:
     """The field's Jacobian at a state, by forward mode.
 
@@ -37,7 +38,7 @@ def jacobian(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
     return jax.jacfwd(lambda x: ravel_pytree(field(t, restore(x), args))[0])(flat)
 
 
-@eqx.filter_jit
+@jit
 def spectrum(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0) -> Complex[Array, " n"]:
     """Eigenvalues of the field's Jacobian at a state.
 
@@ -60,7 +61,7 @@ def spectrum(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
     return by_real_part(jnp.linalg.eigvals(jacobian(field, y, args, t=t)))
 
 
-@eqx.filter_jit
+@jit
 def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> Complex[Array, " m"]:
     """Eigenvalues of the Jacobian of one step of an update at a fixed point.
 
@@ -85,7 +86,7 @@ def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = Non
     return values[jnp.argsort(-jnp.abs(values))]
 
 
-@eqx.filter_jit
+@jit
 def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> Float[Array, "m m"]:
     r"""Jacobian of one step of an update at a fixed point, in state and memory together, by forward mode.
 
@@ -109,7 +110,7 @@ def step_jacobian(update: AbstractUpdate, field: Field, y: State, args: Args = N
     return jax.jacfwd(step)(flat)
 
 
-@eqx.filter_jit
+@jit
 def spectral_radius(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> Scalar:
     r"""Largest modulus of a multiplier: by how much a small disturbance of a fixed point grows in one step.
 

@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow, OUTCOMES
 from ..updates import AbstractUpdate
@@ -24,12 +25,16 @@ class LyapunovExponents(eqx.Module):
     """Rates at which neighboring orbits part, on average along one orbit.
 
     Attributes:
-        exponents: Per unit time, falling, shape `(k,)`; NaN if the orbit blew up.
-        standard_error: Of each, from the scatter of the averages over twenty parts of the time. It tells of chance,
-            and not of a bias that the orbit's beginning leaves, which falls as one over the time.
-        ts: Times, shape `(spans,)`.
-        history: The averages up to each time, shape `(spans, k)`.
+        exponents: Per unit time, falling, shape `(k,)`; over the spans that were reached if the orbit ended early,
+            infinite if not one of those that count was.
+        standard_error: Of each, from the scatter of the averages over twenty parts of the time; infinite if the orbit
+            ended early. It tells of chance, and not of a bias that the orbit's beginning leaves, which falls as one
+            over the time.
+        ts: Times, shape `(spans,)`; infinite from the first span on that was not reached.
+        history: The averages up to each time, shape `(spans, k)`; likewise.
         final_state: Where the orbit ended.
+        outcome: How it ended, to be compared with `simulate.OUTCOMES`: where that is not `ok`, the exponents are those
+            of the time before.
     """
 
     exponents: Float[Array, " k"]
@@ -37,6 +42,7 @@ class LyapunovExponents(eqx.Module):
     ts: Float[Array, " spans"]
     history: Float[Array, "spans k"]
     final_state: State
+    outcome: OUTCOMES
 
 
 def lyapunov_exponents(
@@ -79,7 +85,8 @@ def lyapunov_exponents(
         atol: Absolute tolerance; as `rtol` by default.
 
     Returns:
-        The exponents, with their history. Under `jax.vmap` and `jax.jit` too.
+        The exponents, with their history. Under `jax.vmap` and `jax.jit` too. An orbit that ends early, because it
+        blows up, is a result: see `outcome`.
 
     Raises:
         ValueError: If the spans are too long, or an argument cannot work. Under a transformation a
@@ -114,7 +121,7 @@ def _size(field: Field, y0: State, args: Args, update: AbstractUpdate | None) ->
     return sum(leaf.size for leaf in [*jax.tree.leaves(y0), *remembered])
 
 
-@eqx.filter_jit
+@jit
 def _along_flow(
     field: Field, y0: State, duration: Scalar, num: int, num_spans: int, args: Args, options: dict[str, Any]
 ) -> tuple[LyapunovExponents, Array]:
@@ -129,17 +136,17 @@ def _along_flow(
         push = jax.vmap(lambda v: jax.jvp(lambda x: velocity(t, x, args), (x,), (v,))[1], in_axes=1, out_axes=1)
         return velocity(t, x, args), push(frame)
 
-    def advance(x: Array, frame: Array, number: Array) -> tuple[Array, Array]:
+    def advance(x: Array, frame: Array, number: Array) -> tuple[Array, Array, OUTCOMES]:
         ts = span * jnp.stack([number, number + 1])
         orbit = flow(with_frame, (x, frame), ts, args=args, adjoint=diffrax.ForwardMode(), throw=False, **options)
-        reached = orbit.outcome == OUTCOMES.ok
-        return _tree.where(reached, orbit.final_state, jnp.nan)
+        return *orbit.final_state, orbit.outcome
 
-    (x, _), growths = _spans(advance, x0, x0.size, num, num_spans)
-    return _averaged(growths, span, restore(x)), _resolved(growths, options["rtol"] + options["atol"])
+    x, growths, reached, outcome = _spans(advance, x0, x0.size, num, num_spans)
+    found = _averaged(growths, reached, span, restore(x), outcome)
+    return found, _resolved(growths, options["rtol"] + options["atol"])
 
 
-@eqx.filter_jit
+@jit
 def _along_update(
     update: AbstractUpdate, field: Field, y0: State, duration: Scalar, num: int, num_spans: int, args: Args
 ) -> tuple[LyapunovExponents, Array]:
@@ -160,13 +167,15 @@ def _along_update(
         push = jax.vmap(lambda v: jax.jvp(lambda x: step(x)[0], (x,), (v,))[1], in_axes=1, out_axes=1)
         return step(x), push(frame)
 
-    def advance(at: tuple[Array, Any], frame: Array, number: Array) -> tuple[tuple[Array, Any], Array]:
-        return jax.lax.fori_loop(number * stride, (number + 1) * stride, one, (at, frame))
+    def advance(at: tuple[Array, Any], frame: Array, number: Array) -> tuple[tuple[Array, Any], Array, OUTCOMES]:
+        later, pushed = jax.lax.fori_loop(number * stride, (number + 1) * stride, one, (at, frame))
+        finite = _tree.all_finite((later[0], pushed))
+        return _tree.where(finite, later, at), pushed, OUTCOMES.where(finite, OUTCOMES.ok, OUTCOMES.blow_up)
 
-    ((x, _), _), growths = _spans(advance, (x0, counters), x0.size, num, num_spans)
+    (x, _), growths, reached, outcome = _spans(advance, (x0, counters), x0.size, num, num_spans)
     # A single step cannot be divided, and may well be singular.
     resolved = (stride == 1) | _resolved(growths, 100 * jnp.finfo(x0.dtype).eps)
-    return _averaged(growths, step_size * stride, restore(x)[0]), resolved
+    return _averaged(growths, reached, step_size * stride, restore(x)[0], outcome), resolved
 
 
 def _resolved(growths: Float[Array, "spans k"], floor: Any) -> Array:
@@ -174,26 +183,55 @@ def _resolved(growths: Float[Array, "spans k"], floor: Any) -> Array:
     return ~jnp.any(jnp.min(growths, axis=1) - jnp.max(growths, axis=1) < jnp.log(floor))
 
 
-def _spans(advance: Callable, at: Any, size: int, num: int, num_spans: int) -> tuple[Any, Float[Array, "spans k"]]:
-    """Where it all ends, and the logarithms of the growth over each span."""
+def _spans(
+    advance: Callable, at: Any, size: int, num: int, num_spans: int
+) -> tuple[Any, Float[Array, "spans k"], Bool[Array, " spans"], OUTCOMES]:
+    """Where it all ends, the logarithms of the growth over each span, which spans were reached, and the outcome."""
     dtype = jax.tree.leaves(at)[0].dtype
 
-    def one(carry: tuple[Any, Array], number: Array) -> tuple[tuple[Any, Array], Array]:
-        at, frame = advance(*carry, number)
+    def go_on(at: Any, frame: Array, number: Array) -> tuple[Any, Array, OUTCOMES, Array]:
+        at, frame, outcome = advance(at, frame, number)
         frame, triangle = jnp.linalg.qr(frame)
-        return (at, frame), jnp.log(jnp.abs(jnp.diagonal(triangle)))
+        return at, frame, outcome, jnp.log(jnp.abs(jnp.diagonal(triangle)))
+
+    def one(carry: tuple[Any, Array, OUTCOMES], number: Array) -> tuple[tuple[Any, Array, OUTCOMES], tuple]:
+        at, frame, outcome = carry
+        at, frame, outcome, growth = jax.lax.cond(
+            outcome == OUTCOMES.ok,
+            lambda: go_on(at, frame, number),
+            lambda: (at, frame, outcome, jnp.zeros(num, dtype)),
+        )
+        reached = outcome == OUTCOMES.ok
+        return (at, frame, outcome), (jnp.where(reached, growth, 0.0), reached)
 
     # Axes would do, but for systems that keep them apart: the order is then that of the axes for ever.
     frame, _ = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (size, num), dtype))
-    return jax.lax.scan(one, (at, frame), jnp.arange(num_spans))
+    start = (at, frame, OUTCOMES.where(True, OUTCOMES.ok, OUTCOMES.ok))
+    (at, _, outcome), (growths, reached) = jax.lax.scan(one, start, jnp.arange(num_spans))
+    return at, growths, reached, outcome
 
 
-def _averaged(growths: Float[Array, "spans k"], span: Scalar, final_state: State) -> LyapunovExponents:
-    counted = growths[growths.shape[0] // _LEAD_IN :] / span
+def _averaged(
+    growths: Float[Array, "spans k"],
+    reached: Bool[Array, " spans"],
+    span: Scalar,
+    final_state: State,
+    outcome: OUTCOMES,
+) -> LyapunovExponents:
+    skipped = growths.shape[0] // _LEAD_IN
+    counted, reached = growths[skipped:] / span, reached[skipped:]
     num = counted.shape[0]
-    history = jnp.cumsum(counted, axis=0) / jnp.arange(1, num + 1)[:, None]
-    order = jnp.argsort(-history[-1])
+    averages = jnp.cumsum(counted, axis=0) / jnp.arange(1, num + 1)[:, None]
+    last = jnp.where(reached[0], averages[jnp.sum(reached) - 1], jnp.inf)
+    order = jnp.argsort(-last)
     parts = counted[num % _PARTS :].reshape(_PARTS, -1, counted.shape[1]).mean(axis=1)
     error = jnp.std(parts, axis=0, ddof=1) / jnp.sqrt(jnp.asarray(_PARTS, parts.dtype))
-    ts = span * (growths.shape[0] // _LEAD_IN + jnp.arange(1, num + 1)).astype(span.dtype)
-    return LyapunovExponents(history[-1][order], error[order], ts, history[:, order], final_state)
+    ts = span * (skipped + jnp.arange(1, num + 1)).astype(span.dtype)
+    return LyapunovExponents(
+        exponents=last[order],
+        standard_error=jnp.where(reached[-1], error[order], jnp.inf),
+        ts=jnp.where(reached, ts, jnp.inf),
+        history=jnp.where(reached[:, None], averages[:, order], jnp.inf),
+        final_state=final_state,
+        outcome=outcome,
+    )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow
 from ..updates import AbstractUpdate
@@ -158,7 +159,7 @@ def lyapunov(
     return _check(quantity, field, Box(low, high, per_axis), update, duration, args)
 
 
-@eqx.filter_jit
+@jit
 def _check(quantity: Callable, field: Field, box: Box, update: Any, duration: Any, args: Args) -> LyapunovCheck:
     kind = "derivative" if update is None and duration is None else "flow" if update is None else "step"
     size = max(jnp.dtype(_tree.dtype(box.low)).itemsize, 4)

@@ -1,11 +1,11 @@
 import dataclasses
 import math
 
-import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._compiled import jit
 from .._types import Args, Field
 from ..simulate import Orbit
 
@@ -23,6 +23,7 @@ class Motion:
             smaller: for an orbit of several frequencies the spread is much the more regular.
         grown: The last half's diameter over that of the first eighth.
         rate: The trend per unit time.
+        spacing: Time from the middle of a window to the middle of the next, of the last two.
         wanders: Whether the last half turns back on itself many times, so that its diameter is an amplitude.
         swing: How long one of its turns takes, roughly; infinite if it makes none.
         turns: Number of returns to the section through the middle of the orbit, or of a stretch at its end.
@@ -38,6 +39,7 @@ class Motion:
     steadiness: float
     grown: float
     rate: float
+    spacing: float
     wanders: bool
     swing: float
     turns: int
@@ -49,7 +51,7 @@ class Motion:
 _TOO_LARGE_TO_MULTIPLY = 1e15
 _MANY = 3
 _NAN = float("nan")
-UNKNOWN = Motion(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, False, math.inf, 0, _NAN, _NAN)
+UNKNOWN = Motion(_NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, _NAN, False, math.inf, 0, _NAN, _NAN)
 
 
 def motion(field: Field, orbit: Orbit, args: Args, *, returns: bool) -> Motion:
@@ -71,8 +73,7 @@ def motion(field: Field, orbit: Orbit, args: Args, *, returns: bool) -> Motion:
     trend, earlier_trend = float(np.log(last / middle)), float(np.log(middle / earlier))
     spreads = np.log([_spread(window) + tiny for window in windows])
     steady = np.minimum(np.abs([earlier_trend, trend]), np.abs(np.diff(spreads)))
-    # From the middle of one window to the middle of the next.
-    rate = trend / (0.375 * (ts[-1] - ts[0]))
+    spacing = 0.375 * float(ts[-1] - ts[0])
     size = _diameter(points) + tiny
     swings = _swings(windows[2])
     turns, period, closure = (0, float("nan"), float("nan"))
@@ -85,7 +86,8 @@ def motion(field: Field, orbit: Orbit, args: Args, *, returns: bool) -> Motion:
         earlier_trend=earlier_trend,
         steadiness=float(np.max(steady)),
         grown=float(last / (_diameter(points[: num // 8]) + tiny)),
-        rate=float(rate),
+        rate=trend / spacing,
+        spacing=spacing,
         wanders=swings >= _MANY,
         swing=float(ts[-1] - ts[num // 2]) / swings if swings else math.inf,
         turns=turns,
@@ -106,7 +108,7 @@ def _reached(orbit: Orbit) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(orbit.ts)[reached], _points(orbit.ys)[reached]
 
 
-@eqx.filter_jit
+@jit
 def _velocities(field: Field, ts: Array, ys: object, args: Args) -> object:
     return jax.vmap(lambda t, y: field(t, y, args))(ts, ys)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._compiled import jit
 from .._types import Scalar
 
 _TIMES = 512
@@ -79,7 +80,7 @@ def numerical_abscissa(jacobian: Float[Array, "n n"]) -> Scalar:
     return jnp.linalg.eigvalsh(split(jacobian).symmetric)[-1]
 
 
-@eqx.filter_jit
+@jit
 def transient_growth(jacobian: Float[Array, "n n"]) -> TransientGrowth:
     r"""The largest factor by which the linear flow amplifies a perturbation, and when.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Real
 
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._branches import noise, rising_values
@@ -72,7 +73,7 @@ def optimal_parameter(
     return _optimal_parameter(family, rising_values(values), y, args)
 
 
-@eqx.filter_jit
+@jit
 def _optimal_parameter(family: Family, values: Array, y: State | Callable, args: Args) -> Optimum:
     ys = jax.lax.stop_gradient(equilibria(family, values, y, args))
 
@@ -114,7 +115,7 @@ def optimal_step_size(
     return _optimal_step(update, field, y, args, None if step_sizes is None else rising_values(step_sizes))
 
 
-@eqx.filter_jit
+@jit
 def _optimal_step(update: Callable, field: Field, y: State, args: Args, sizes: Array | None) -> Optimum:
     if sizes is None:
         fastest = jnp.max(jnp.abs(jax.lax.stop_gradient(spectrum(field, y, args))))

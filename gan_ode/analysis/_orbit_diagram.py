@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..simulate import OUTCOMES
 from ..updates import AbstractUpdate
@@ -84,7 +85,7 @@ def orbit_diagram(
     return _follow(update, field, y0, step_sizes, args, num_transient, num_kept, quantity)
 
 
-@eqx.filter_jit
+@jit
 def _follow(
     update: Callable,
     field: Field,

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import Orbit
 from ._floquet import (
@@ -184,7 +185,7 @@ def period_against_amplitude(
     return _curve(field, start, jnp.asarray(amplitudes, float), args, options)
 
 
-@eqx.filter_jit
+@jit
 def _curve(field: Field, start: Callable, amplitudes: Array, args: Args, options: dict[str, Any]) -> PeriodCurve:
     def at(amplitude: Scalar) -> tuple[Scalar, PeriodicOrbit]:
         cycle = find_periodic_orbit(field, start(amplitude), args, throw=False, **options)
@@ -208,7 +209,7 @@ class _Flat(eqx.Module):
         return ravel_pytree(self.field(t, ravel_pytree(self.like)[1](y), args))[0]
 
 
-@eqx.filter_jit
+@jit
 def _find(
     field: Field, y0: State, args: Args, tolerances: Tolerances, differences: bool, max_duration: Any, num_samples: int
 ) -> PeriodicOrbit:

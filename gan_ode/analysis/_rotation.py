@@ -5,6 +5,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from .._compiled import jit
 from .._types import Scalar, State
 
 
@@ -22,7 +23,7 @@ class Rotation(eqx.Module):
     error: Scalar
 
 
-@eqx.filter_jit
+@jit
 def rotation_number(ys: State, center: State) -> Rotation:
     r"""Average turn around a center in a step, of an orbit in the plane.
 

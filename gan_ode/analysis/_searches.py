@@ -8,6 +8,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, State
 from ._equilibrium import search
 from ._jacobian import by_real_part
@@ -40,7 +41,7 @@ class Searches(eqx.Module):
     start_speed: Array
 
 
-@eqx.filter_jit
+@jit
 def search_all(field: Field, starts: State, args: Args, solver: Any, max_steps: int) -> Searches:
     """All searches at once."""
 
@@ -121,7 +122,7 @@ def found(searches: Searches, flat: np.ndarray, size: float) -> np.ndarray:
     return vanishes
 
 
-@eqx.filter_jit
+@jit
 def walk(field: Field, args: Args, ends: State, steps: Array, tolerances: Array, zeros: Array) -> tuple[Array, Array]:
     """Steps away from the ends, and back to where the field vanishes: how far each got, and the residual there."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from .. import _checks
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._critical import critical_step_size, NEUTRAL
@@ -121,7 +122,7 @@ def simulated_stability_map(
     return StabilityMap(parameters, step_sizes, radius, jnp.asarray(4 / num_steps, radius.dtype))
 
 
-@eqx.filter_jit
+@jit
 def critical_curve(
     update: Callable[[RealScalarLike], AbstractUpdate],
     make: Callable[[Any], Field],
@@ -150,7 +151,7 @@ def critical_curve(
     )
 
 
-@eqx.filter_jit
+@jit
 def _predict(
     update: Callable, make: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args
 ) -> tuple[Array, Scalar]:
@@ -163,7 +164,7 @@ def _predict(
     return radius, jnp.asarray(NEUTRAL[max(radius.dtype.itemsize, 4)], radius.dtype)
 
 
-@eqx.filter_jit
+@jit
 def _simulate(
     update: Callable, make: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, num_steps: int
 ) -> Array:

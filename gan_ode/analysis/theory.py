@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
 from .. import _tree
+from .._compiled import jit
 from .._types import Args, RealScalarLike, Scalar
 from ..fields import GameField
 from ..games import Players
@@ -144,7 +145,7 @@ def assumptions(game: Any, y: Players, args: Args = None) -> Assumptions:
     )
 
 
-@eqx.filter_jit
+@jit
 def _measure(game: Any, inner: Any, penalties: tuple, y: Players, args: Args) -> dict[str, Any]:
     """What needs the game. The rest is compiled once for all games of a size."""
     field = GameField(game)
@@ -230,7 +231,7 @@ class _Descent(eqx.Module):
         return jax.tree.map(jnp.negative, Players(of_discriminator, of_generator))
 
 
-@eqx.filter_jit
+@jit
 def _consequences(
     undamped: Array, assembled: Array, matrix: Array, num: int, eta: Scalar
 ) -> tuple[EigenvalueBounds, Array, Scalar]:

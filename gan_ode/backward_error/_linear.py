@@ -8,6 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _one_step
@@ -66,7 +67,7 @@ def modified_jacobian(
     return found
 
 
-@eqx.filter_jit
+@jit
 def _modified_jacobian(
     rule: AbstractUpdate, field: Field, y: State, args: Args
 ) -> tuple[Float[Array, "n n"], Bool[Array, ""], Float[Array, "n n"]]:
