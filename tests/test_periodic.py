@@ -389,4 +389,4 @@ def test_a_family_found_by_a_loose_solver_is_still_neutral_at_its_own_resolution
         return Players(y.generator, -y.discriminator - y.discriminator**3)
 
     cycle = analysis.find_periodic_orbit(duffing, Players(jnp.array(1.0), jnp.array(0.2)), rtol=1e-5)
-    assert analysis.cycle_type(cycle.multipliers, cycle.resolution) == "neutral"
+    assert cycle.kind == "neutral"

@@ -113,7 +113,8 @@ def critical_parameter(
         near: Which eigenvalue: that nearest to this number at both ends, and between them nearest to the line; for a
             collision that pair whose mean is. So give a narrow bracket, such as `critical_parameters` finds. By
             default any: the crossing is that of the spectral abscissa, whichever eigenvalue has it, and the collision
-            where the number of real eigenvalues changes.
+            where the number of real eigenvalues changes. Eigenvalues that are double for every value of the parameter,
+            by a symmetry, are real or a pair as rounding has it: there say which is meant.
 
     Returns:
         The critical value, a scalar.

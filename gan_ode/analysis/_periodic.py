@@ -14,6 +14,8 @@ from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import Orbit
 from ._floquet import (
     correction,
+    cycle_type,
+    CycleType,
     floquet_multipliers,
     NEUTRAL,
     NEUTRAL_BY_DIFFERENCES,
@@ -75,7 +77,7 @@ class PeriodicOrbit(eqx.Module):
         monodromy: Derivative of the flow over one period with respect to the point, shape `(n, n)`.
         resolution: How far from modulus 1 a multiplier can stray and still be 1, as `cycle_type` asks.
         multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the orbit, then the others by
-            falling modulus. `cycle_type` puts them into a word.
+            falling modulus. `kind` puts them into a word.
         outcome: How the search ended, to be compared with `analysis.SEARCHES`.
         found: Whether it ended with a closed orbit.
     """
@@ -89,6 +91,11 @@ class PeriodicOrbit(eqx.Module):
     resolution: Scalar
     outcome: SEARCHES
     found: Bool[Array, ""]
+
+    @property
+    def kind(self) -> CycleType:
+        """What kind of cycle it is, as `cycle_type` has it at the cycle's own resolution. Of a concrete, single one."""
+        return cycle_type(self.multipliers, self.resolution)
 
 
 class PeriodCurve(eqx.Module):
