@@ -1,9 +1,9 @@
 r"""Does minibatch descent follow a stochastic differential equation?
 
-Simultaneous steps of size h on minibatches of B examples are laid beside dy = F dt + (h Sigma / B)^{1/2} dW, which is
-of the same field, many runs of each: near the equilibrium of the usual two-parameter GAN, where both have a closed
-stationary covariance; at the center of the Wasserstein GAN, where nothing damps the noise, without and with the
-gradient-norm regularizer; and for two small networks.
+Simultaneous steps of size h on minibatches of B examples are laid beside dy = F dt + (h Sigma / B)^{1/2} dW, with F the
+expected field and Sigma the covariance of a single example's. Many runs of each are compared: near the equilibrium of
+the usual two-parameter GAN, where both have a closed stationary covariance; at the center of the Wasserstein GAN, where
+nothing damps the noise, without and with the gradient-norm regularizer; and for two small networks.
 
 The equation is solved by Heun's method at a step at which its own error is far below the rest, for the networks by
 Euler and Maruyama's at a quarter of h. Estimates from runs are held to four standard errors.
@@ -35,7 +35,7 @@ class Config:
     network_batch_size: int = 4
     """Examples in a minibatch of the networks."""
     network_runs: int = 1000
-    """Runs, and paths, of the networks."""
+    """Runs, and paths, of the networks; 0 leaves them out."""
     network_steps: int = 200
     """Steps of each; a multiple of 20."""
     seed: int = 0
@@ -55,7 +55,7 @@ class Config:
             raise ValueError(f"`rungs` must be at least 3 to see a slope settle, but is {self.rungs}.")
         for name, of, least in (
             ("batch_size", 1, 1), ("num_runs", 1, 100), ("num_steps", 10, 10), ("network_batch_size", 1, 1),
-            ("network_runs", 1, 100), ("network_steps", 20, 20),
+            ("network_runs", 1, 0), ("network_steps", 20, 20),
         ):  # fmt: skip
             if getattr(self, name) < least or getattr(self, name) % of:
                 multiple = f" and a multiple of {of}" if of > 1 else ""
@@ -64,7 +64,8 @@ class Config:
             raise ValueError(f"`network_step_size` must be above 0 and at most 0.5, but is {self.network_step_size}.")
 
 
-QUICK = Config(step_sizes=(0.2, 0.6), num_runs=1000, num_steps=300, network_runs=300, network_steps=60)
+# Compiling is most of a quick run, and that of the networks' equation the longest part of it.
+QUICK = Config(step_sizes=(0.2, 0.6), num_runs=1000, num_steps=300, network_runs=0)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -106,7 +107,9 @@ EQUATIONS = ("plain", "drift", "drift and noise")
 
 
 def run(config: Config) -> xr.Dataset:
-    return xr.merge([equilibrium(config), center(config), ladder(config), networks(config)])
+    parts = [equilibrium(config), center(config), ladder(config)]
+    parts += [networks(config)] if config.network_runs else []
+    return xr.merge(parts, combine_attrs="no_conflicts")
 
 
 def equilibrium(config: Config) -> xr.Dataset:
@@ -120,7 +123,7 @@ def equilibrium(config: Config) -> xr.Dataset:
             field, game, at, h, config.batch_size, config.num_steps, config.num_steps, config.num_runs, keys[0]
         )
         diffusion = noise.LowRank(field, h, config.batch_size)
-        frozen = noise.SDE(field, noise.Frozen(diffusion, at, game.quadrature()))
+        frozen = noise.SDE(field, noise.Frozen(diffusion, at, game.quadrature(8)))
         # As many steps for all, so that one compiled program serves them.
         ts = jnp.stack([jnp.zeros(()), h * config.num_steps])
         paths = follow(frozen, at, ts, h, keys[1], config.num_runs, None)
@@ -297,7 +300,8 @@ def squares(ys: Players) -> np.ndarray:
 
 
 def claims(results: xr.Dataset) -> list[Claim]:
-    return [*of_variances(results), *of_the_center(results), *of_orders(results), *of_networks(results)]
+    found = [*of_variances(results), *of_the_center(results), *of_orders(results)]
+    return [*found, *of_networks(results)] if "network_steps" in results else found
 
 
 def of_variances(results: xr.Dataset) -> list[Claim]:
@@ -393,61 +397,74 @@ def standard_error(values: np.ndarray) -> float:
 
 
 STEPS, EQUATION = plot.CYCLE[1], plot.CYCLE[0]
+MARKERS = {STEPS: "o", EQUATION: "s"}
 
 
 def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
     figure = matplotlib.figure.Figure(figsize=(7.2, 5.2), layout="constrained")
     panels = figure.subplots(2, 2).flat
-    sketches = (draw_equilibrium, draw_center, draw_orders, draw_networks)
+    sketches = [draw_equilibrium, draw_center, draw_orders]
+    sketches += [draw_networks] if "network_steps" in results else []
     titles = ("usual GAN, at its equilibrium", "Wasserstein GAN, at its center", "error of the covariance", "networks")
-    for panel, letter, title, sketch in zip(panels, "abcd", titles, sketches, strict=True):
+    for panel, letter, title, sketch in zip(panels, "abcd", titles, sketches, strict=False):
         sketch(panel, results)
         plot.label_panel(panel, letter, title)
+    for panel in list(panels)[len(sketches) :]:
+        panel.remove()
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside lower center", ncols=4)
     return figure
 
 
 def draw_equilibrium(panel, results: xr.Dataset) -> None:
-    panel.plot(results.fine_h, results.fine_h * float(results.paths_closed[0] / results.h[0]), color=EQUATION)
-    panel.plot(results.fine_h, results.steps_curve, color=STEPS)
-    for rows, color, marker, label in (
-        (results.steps_square, STEPS, "o", "minibatch steps"),
-        (results.paths_square, EQUATION, "s", "stochastic equation"),
-    ):
-        errors = 2 * rows.std("run") / np.sqrt(rows.sizes["run"])
-        panel.errorbar(results.h, rows.mean("run"), errors, color=color, marker=marker, linestyle="none", label=label)
-    panel.set(xlabel="step size $h$", ylabel="mean square distance", xlim=(0, None), ylim=(0, None))
-    panel.legend(loc="upper left", title="dots: runs; lines: closed")
+    lines = results.steps_curve, results.fine_h * float(results.paths_closed[0] / results.h[0])
+    rows = results.steps_square, results.paths_square
+    labels = ("minibatch steps", "stochastic equation")
+    for closed, values, color, label in zip(lines, rows, (STEPS, EQUATION), labels, strict=True):
+        panel.plot(results.fine_h, 1e3 * closed, color=color, label=f"{label}: closed")
+        draw_estimates(panel, results.h, values, "run", color, f"{label}: {values.sizes['run']:,} runs")
+    panel.set(xlabel="step size $h$", ylabel="mean square distance, $10^{-3}$", xlim=(0, None), ylim=(0, None))
+
+
+def draw_estimates(panel, at: xr.DataArray, values: xr.DataArray, over: str, color: str, label: str | None) -> None:
+    """Means, with bars of two standard errors."""
+    bars = 2e3 * values.std(over) / np.sqrt(values.sizes[over])
+    look = {"color": color, "marker": MARKERS[color], "markersize": 3.4, "elinewidth": 0.9, "linestyle": "none"}
+    panel.errorbar(at, 1e3 * values.mean(over), bars, label=label, **look)
 
 
 def draw_center(panel, results: xr.Dataset) -> None:
     for case, style in ((0, "-"), (1, "--")):
         part = results.isel(case=case)
-        for rows, exact, color, marker in (
-            (part.center_steps_square, part.center_steps_closed, STEPS, "o"),
-            (part.center_paths_square, part.center_paths_closed, EQUATION, "s"),
-        ):
-            panel.plot(part.time, exact, color=color, linestyle=style)
-            errors = 2 * rows.std("center_run") / np.sqrt(rows.sizes["center_run"])
-            panel.errorbar(part.time, rows.mean("center_run"), errors, color=color, marker=marker, linestyle="none")
-    panel.set(xlabel="time $t$", ylabel="mean square distance", xlim=(0, None), ylim=(0, None))
+        panel.plot(part.time, 1e3 * part.center_steps_closed, color=STEPS, linestyle=style)
+        panel.plot(part.time, 1e3 * part.center_paths_closed, color=EQUATION, linestyle=style)
+        draw_estimates(panel, part.time, part.center_steps_square, "center_run", STEPS, None)
+        draw_estimates(panel, part.time, part.center_paths_square, "center_run", EQUATION, None)
+    height = 1e3 * float(results.center_steps_closed[1, -1])
+    panel.annotate(
+        rf"regularized, $\eta = {results.eta:g}$", (float(results.time[-1]), height), xytext=(0, 5),
+        textcoords="offset points", ha="right", fontsize="small",
+    )  # fmt: skip
+    panel.set(xlabel="time $t$", ylabel="mean square distance, $10^{-3}$", xlim=(0, None), ylim=(0, None))
 
 
 def draw_orders(panel, results: xr.Dataset) -> None:
-    names = ("plain", "drift modified", "drift and noise modified")
-    for name, color, column in zip(names, plot.CYCLE, results.error.values.T, strict=False):
+    names = ("equation as it is", "drift modified", "drift and noise modified")
+    for name, color, column in zip(
+        names, (EQUATION, plot.CYCLE[3], plot.CYCLE[2]), results.error.values.T, strict=True
+    ):
         order = float(np.log2(column[-2] / column[-1]))
         plot.convergence(results.rung, column, ax=panel, slope=order, color=color, label=name)
     panel.set_ylabel("relative error")
-    panel.legend(loc="upper left")
+    panel.legend(loc="lower right")
 
 
 def draw_networks(panel, results: xr.Dataset) -> None:
     times = results.network_time
-    for rows, color, label in (
-        (results.network_steps, STEPS, "minibatch steps"),
-        (results.network_paths, EQUATION, "stochastic equation"),
-    ):
+    for rows, color, style in ((results.network_paths, EQUATION, "-"), (results.network_steps, STEPS, (0, (3, 2)))):
         mean, spread = rows.mean("network_run"), rows.std("network_run")
-        panel.plot(times, mean, color=color, label=label)
-        panel.fill_between(times, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
+        panel.plot(times, mean, color=color, linestyle=style)
+        panel.fill_between(times, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
+        for edge in (mean - spread, mean + spread):
+            panel.plot(times, edge, color=color, linestyle=style, linewidth=0.6)
     panel.set(xlabel="time $t$", ylabel="mean sample of the generator", xlim=(0, None))
