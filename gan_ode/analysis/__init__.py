@@ -15,6 +15,13 @@ from ._compare import (
     Convergence as Convergence,
     convergence as convergence,
 )
+from ._covariance import (
+    covariance_after_steps as covariance_after_steps,
+    covariance_at as covariance_at,
+    covariance_growth as covariance_growth,
+    stationary_covariance as stationary_covariance,
+    stationary_covariance_of_steps as stationary_covariance_of_steps,
+)
 from ._critical import critical_step_size as critical_step_size
 from ._critical_parameter import (
     critical_parameter as critical_parameter,

@@ -7,10 +7,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .. import _checks
 from .._types import Args, Scalar
-from ..distributions import AbstractDistribution, equal_weights, Quadrature
+from ..distributions import AbstractDistribution, Quadrature
 from ..losses import AbstractLoss
 from ._game import Players
-from ._sampled import AbstractSampledGame, Batch, Points
+from ._sampled import AbstractSampledGame, Batch, weighted
 
 
 class GAN(AbstractSampledGame):
@@ -79,14 +79,4 @@ class GAN(AbstractSampledGame):
 
     def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
         """The minibatch, with equal weights unless it brings its own."""
-        if not isinstance(args, tuple) or len(args) != 2:
-            raise ValueError(
-                "`args` must be a minibatch `(data, latent)`, but is "
-                f"{type(args).__name__}: draw one by `gan.sample(key, num)`, or take `gan.quadrature(num)`."
-            )
-        data, latent = args
-        return _weighted(data), _weighted(latent)
-
-
-def _weighted(points: Points) -> Quadrature:
-    return points if isinstance(points, Quadrature) else equal_weights(points)
+        return weighted(args)
