@@ -12,6 +12,7 @@ from .._types import Args, Field, State
 from ..updates import AbstractUpdate
 from . import _inputs
 from ._orbit import Orbit, OUTCOMES
+from ._training import Saved, Standing, Training
 
 
 def iterate(
@@ -23,6 +24,7 @@ def iterate(
     args: Args = None,
     batches: Args | Callable[[Array], Args] = None,
     save_every: int = 1,
+    record: Callable[[Array, State, Args], Any] | None = None,
 ) -> Orbit:
     """Follows a field by the discrete rule that practitioners run.
 
@@ -40,9 +42,13 @@ def iterate(
             of `num_steps`, or a function of the step's number (an integer array), which is called inside the scan, for
             example `lambda n: gan.sample(jax.random.fold_in(key, n), 512)`.
         save_every: Save every so many steps; must divide `num_steps`.
+        record: What to save in the place of the state: a function `(t, y, args) -> pytree of arrays`, called inside the
+            scan at every save, for example `lambda t, y, args: gan.losses(y, args)`. Its `args` are those of the step
+            that led there, at the start those of the first step. So memory does not grow with the parameters.
 
     Returns:
-        The orbit, with `num_steps // save_every + 1` states, the initial one first.
+        The orbit, with `num_steps // save_every + 1` states, the initial one first; with `record`, `ys` has what it
+        returned. `final_state` is the whole state in any case.
 
     Raises:
         ValueError: If an argument cannot work; the text names it, and the remedy.
@@ -63,9 +69,19 @@ def iterate(
         if args is not None:
             raise ValueError("`args` and `batches` must not both be given: a batch takes the place of `args`.")
         _check_batches(batches, num_steps)
+    if record is not None and not callable(record):
+        raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
+    training = Training(update, field, args, batches, record)
     copies = num_steps // save_every + 1
-    _inputs.fits_in_memory("num_steps", _inputs.num_bytes(y0, copies), "save fewer states by `save_every`.")
-    return _scan(update, field, y0, args, batches, num_steps, save_every)
+    _inputs.fits_in_memory("num_steps", copies * _bytes_saved(training, y0), "save fewer states by `save_every`.")
+    return _scan(training, y0, num_steps, save_every)
+
+
+def _bytes_saved(training: Training, y0: State) -> int:
+    if training.record is None:
+        return _tree.num_bytes(y0)
+    _, saved = eqx.filter_eval_shape(training.start, y0)
+    return _tree.num_bytes(saved.values)
 
 
 def _check_batches(batches: Any, num_steps: int) -> None:
@@ -81,54 +97,48 @@ def _check_batches(batches: Any, num_steps: int) -> None:
 
 
 @eqx.filter_jit
-def _scan(
-    update: AbstractUpdate, field: Field, y0: State, args: Args, batches: Any, num_steps: int, save_every: int
-) -> Orbit:
-    step_size = jnp.asarray(update.step_size, _tree.dtype(y0))
+def _scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbit:
+    def one(standing: Standing, n: Array) -> tuple[Standing, None]:
+        return training.step(n, standing), None
 
-    def time(n: Array) -> Array:
-        return step_size * n.astype(step_size.dtype)
+    def until_save(standing: Standing, numbers: Array) -> tuple[Standing, Saved]:
+        standing, _ = jax.lax.scan(one, standing, numbers)
+        return training.save(numbers[-1] + 1, standing)
 
-    def batch_at(n: Array) -> Args:
-        if batches is None:
-            return args
-        return batches(n) if callable(batches) else jax.tree.map(lambda leaf: leaf[n], batches)
+    def each(standing: Standing, n: Array) -> tuple[Standing, Saved]:
+        return training.save(n + 1, training.step(n, standing))
 
-    def one(carry: tuple[State, Any], n: Array) -> tuple[tuple[State, Any], None]:
-        y, memory = carry
-        return update.step(field, time(n), y, batch_at(n), memory), None
-
-    def until_save(carry: tuple[State, Any], numbers: Array) -> tuple[tuple[State, Any], State]:
-        carry, _ = jax.lax.scan(one, carry, numbers)
-        return carry, carry[0]
-
-    first = jnp.asarray(0)
-    _inputs.same_structure(field, 0.0 * step_size, y0, batch_at(first))
-    memory = update.init(field, y0, batch_at(first))
+    standing, first = training.start(y0)
     numbers = jnp.arange(num_steps)
     if save_every == 1:
-        (y, _), saved = jax.lax.scan(lambda carry, n: _twice(one(carry, n)[0]), (y0, memory), numbers)
+        standing, rest = jax.lax.scan(each, standing, numbers)
     else:
-        (y, _), saved = jax.lax.scan(until_save, (y0, memory), numbers.reshape(-1, save_every))
-    ys = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), y0, saved)
-    return _orbit(time(save_every * jnp.arange(num_steps // save_every + 1)), ys, y, num_steps)
+        standing, rest = jax.lax.scan(until_save, standing, numbers.reshape(-1, save_every))
+    saved = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), first, rest)
+    ts = training.time(save_every * jnp.arange(num_steps // save_every + 1), y0)
+    return _orbit(ts, saved, standing, num_steps)
 
 
-def _twice(carry: tuple[State, Any]) -> tuple[tuple[State, Any], State]:
-    return carry, carry[0]
-
-
-def _orbit(ts: Array, ys: State, final_state: State, num_steps: int) -> Orbit:
+def _orbit(ts: Array, saved: Saved, standing: Standing, num_steps: int) -> Orbit:
     """The orbit, with infinity from the first state on that is not finite."""
-    finite = jnp.cumprod(jax.vmap(_tree.all_finite)(ys)).astype(bool)
-    blown_up = ~jnp.all(finite)
+    finite, blown_up = saved.finite, ~standing.finite
     last = jnp.sum(finite) - 1
+    sound = jax.tree.map(lambda leaf: leaf[last], saved.values) if standing.sound is None else standing.sound
     return Orbit(
         ts=jnp.where(finite, ts, jnp.inf),
-        ys=_tree.where(finite, ys, jnp.inf),
+        ys=_where_reached(finite, saved.values),
         stats={"num_steps": jnp.asarray(num_steps)},
         result=diffrax.RESULTS.successful,
         outcome=OUTCOMES.where(blown_up, OUTCOMES.blow_up, OUTCOMES.ok),
         final_time=ts[last],
-        final_state=_tree.where(blown_up, jax.tree.map(lambda leaf: leaf[last], ys), final_state),
+        final_state=_tree.where(blown_up, sound, standing.y),
     )
+
+
+def _where_reached(finite: Array, values: Any) -> Any:
+    """The values, with infinity in the place of those that were not reached; zero where a dtype has no infinity."""
+
+    def select(leaf: Array) -> Array:
+        return _tree.where(finite, leaf, jnp.inf if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0.0)
+
+    return jax.tree.map(select, values)
