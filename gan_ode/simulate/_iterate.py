@@ -8,11 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
-from .._types import Args, Field, State
+from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
-from . import _inputs
+from . import _inputs, _pieces
+from ._checkpoint import Checkpoint
 from ._orbit import Orbit, OUTCOMES
-from ._training import Saved, Standing, Training
+from ._training import Saved, Standing, time, Training
 
 
 def iterate(
@@ -25,12 +26,18 @@ def iterate(
     batches: Args | Callable[[Array], Args] = None,
     save_every: int = 1,
     record: Callable[[Array, State, Args], Any] | None = None,
+    progress: bool | Callable[[int, int], object] = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Orbit:
     """Follows a field by the discrete rule that practitioners run.
 
-    One compiled scan. Time is step size times number of steps, so the orbit lies beside a flow's. A state that grows
-    without bound is a result: from the first state that is not finite on, `ts` and `ys` hold infinity and the outcome
-    is `OUTCOMES.blow_up`.
+    One compiled scan, which works under `jax.jit`, `jax.vmap` and `jax.grad`. Time is step size times number of steps,
+    so the orbit lies beside a flow's. A state that grows without bound is a result: from the first state that is not
+    finite on, `ts` and `ys` hold infinity and the outcome is `OUTCOMES.blow_up`.
+
+    With `progress` or `checkpoint` the run goes in compiled pieces of about half a second, outside transformations
+    only. Between two of them Ctrl-C ends it: the orbit then has the outcome `OUTCOMES.interrupted`, and infinity where
+    it did not come. (A second Ctrl-C raises at once. Who has set a handler for the signal keeps it.)
 
     Args:
         update: The rule, from `updates`.
@@ -45,13 +52,19 @@ def iterate(
         record: What to save in the place of the state: a function `(t, y, args) -> pytree of arrays`, called inside the
             scan at every save, for example `lambda t, y, args: gan.losses(y, args)`. Its `args` are those of the step
             that led there, at the start those of the first step. So memory does not grow with the parameters.
+        progress: Whether to show a bar by tqdm, on a terminal; or a function `(steps done, num_steps)`, called between
+            the pieces.
+        checkpoint: Where and how often to put the run on disk. If there is a checkpoint of it, the run goes on from
+            there, to the same bits as if it had never stopped; `num_steps` counts from the start, and may be more than
+            before. One of another run is refused.
 
     Returns:
         The orbit, with `num_steps // save_every + 1` states, the initial one first; with `record`, `ys` has what it
         returned. `final_state` is the whole state in any case.
 
     Raises:
-        ValueError: If an argument cannot work; the text names it, and the remedy.
+        ValueError: If an argument cannot work, or the checkpoint is of another run; the text names it, and the remedy.
+        OSError: If a checkpoint cannot be written; the one before it stays.
     """
     if not isinstance(update, AbstractUpdate):
         raise ValueError(
@@ -74,7 +87,10 @@ def iterate(
     training = Training(update, field, args, batches, record)
     copies = num_steps // save_every + 1
     _inputs.fits_in_memory("num_steps", copies * _bytes_saved(training, y0), "save fewer states by `save_every`.")
-    return _scan(training, y0, num_steps, save_every)
+    if not progress and checkpoint is None:
+        return _scan(training, y0, num_steps, save_every)
+    saved, standing, done = _pieces.run(training, y0, num_steps, save_every, progress, checkpoint)
+    return _close(update.step_size, saved, standing, jnp.asarray(done), save_every)
 
 
 def _bytes_saved(training: Training, y0: State) -> int:
@@ -115,19 +131,32 @@ def _scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orb
     else:
         standing, rest = jax.lax.scan(until_save, standing, numbers.reshape(-1, save_every))
     saved = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), first, rest)
-    ts = training.time(save_every * jnp.arange(num_steps // save_every + 1), y0)
-    return _orbit(ts, saved, standing, num_steps)
+    return _orbit(training.update.step_size, saved, standing, jnp.asarray(num_steps), save_every)
 
 
-def _orbit(ts: Array, saved: Saved, standing: Standing, num_steps: int) -> Orbit:
+@eqx.filter_jit
+def _close(step_size: RealScalarLike, saved: Saved, standing: Standing, done: Array, save_every: int) -> Orbit:
+    """The orbit of a run in pieces, which may have been stopped between two saves."""
+    orbit = _orbit(step_size, saved, standing, done, save_every)
+    stopped = standing.finite & ~saved.finite[-1]
+    ended = (
+        diffrax.RESULTS.where(stopped, diffrax.RESULTS.event_occurred, orbit.result),
+        OUTCOMES.where(stopped, OUTCOMES.interrupted, orbit.outcome),
+        jnp.where(stopped, time(step_size, done, standing.y), orbit.final_time),
+    )
+    return eqx.tree_at(lambda o: (o.result, o.outcome, o.final_time), orbit, ended)
+
+
+def _orbit(step_size: RealScalarLike, saved: Saved, standing: Standing, num_steps: Array, save_every: int) -> Orbit:
     """The orbit, with infinity from the first state on that is not finite."""
+    ts = time(step_size, save_every * jnp.arange(saved.finite.shape[0]), standing.y)
     finite, blown_up = saved.finite, ~standing.finite
     last = jnp.sum(finite) - 1
     sound = jax.tree.map(lambda leaf: leaf[last], saved.values) if standing.sound is None else standing.sound
     return Orbit(
         ts=jnp.where(finite, ts, jnp.inf),
         ys=_where_reached(finite, saved.values),
-        stats={"num_steps": jnp.asarray(num_steps)},
+        stats={"num_steps": num_steps},
         result=diffrax.RESULTS.successful,
         outcome=OUTCOMES.where(blown_up, OUTCOMES.blow_up, OUTCOMES.ok),
         final_time=ts[last],

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from .. import _tree
-from .._types import Args, Field, State
+from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _inputs
 
@@ -76,10 +76,15 @@ class Training(eqx.Module):
         return Standing(y, memory, finite, sound), Saved(finite, jax.tree.map(jnp.asarray, values))
 
     def time(self, n: Array, y: State) -> Array:
-        step_size = jnp.asarray(self.update.step_size, _tree.dtype(y))
-        return step_size * n.astype(step_size.dtype)
+        return time(self.update.step_size, n, y)
 
     def _batch(self, n: Array) -> Args:
         if self.batches is None:
             return self.args
         return self.batches(n) if callable(self.batches) else jax.tree.map(lambda leaf: leaf[n], self.batches)
+
+
+def time(step_size: RealScalarLike, n: Array, y: State) -> Array:
+    """The time after `n` steps, in the state's dtype."""
+    step_size = jnp.asarray(step_size, _tree.dtype(y))
+    return step_size * n.astype(step_size.dtype)
