@@ -9,6 +9,7 @@ from .. import _checks
 from .._types import Args, Scalar
 from ..distributions import AbstractDistribution, Quadrature
 from ..losses import AbstractLoss
+from . import _modules
 from ._game import Players
 from ._sampled import AbstractSampledGame, Batch, weighted
 
@@ -20,12 +21,20 @@ class GAN(AbstractSampledGame):
     back together. Activations, sizes and integer arrays stay in the game. The losses are means over the minibatch
     that comes as `args`.
 
+    Any layers do that make a function of the parameters and of one sample: linear, convolutional, recurrent,
+    attention; normalized within a sample (`equinox.nn.LayerNorm`, `GroupNorm`, `RMSNorm`) or in the weights
+    (`equinox.nn.WeightNorm`, `networks.SpectralNorm`). What couples samples, carries state from call to call or draws
+    random numbers is refused: `equinox.nn.BatchNorm`, `equinox.nn.SpectralNorm`, active `equinox.nn.Dropout`.
+
     Args:
         discriminator: Called on one sample; returns a score of shape `()` or `(1,)`.
         generator: Called on one latent point; returns one sample.
         loss: What scores are paid.
         data: Where data are drawn from.
         latent: Where latent points are drawn from.
+
+    Raises:
+        ValueError: If a layer makes no such function; the text names it, and what to take instead.
     """
 
     players: Players
@@ -43,6 +52,8 @@ class GAN(AbstractSampledGame):
         data: AbstractDistribution,
         latent: AbstractDistribution,
     ):
+        _modules.check("discriminator", discriminator)
+        _modules.check("generator", generator)
         self.players, self.rest = eqx.partition(Players(discriminator, generator), eqx.is_inexact_array)
         self.loss = loss
         self.data = data
