@@ -4,3 +4,4 @@ from ._ensemble import ensemble as ensemble
 from ._flow import flow as flow
 from ._iterate import iterate as iterate
 from ._orbit import Orbit as Orbit, OUTCOMES as OUTCOMES, SolveFailed as SolveFailed
+from ._rk4 import RK4 as RK4
