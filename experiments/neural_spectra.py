@@ -41,8 +41,8 @@ class Config:
     def __post_init__(self) -> None:
         if not self.etas[0] == 0 < self.etas[1]:
             raise ValueError(f"`etas` must be 0 and a weight above 0, but are {self.etas}.")
-        if len(self.swept) < 2 or self.swept[0] != 0 or list(self.swept) != sorted(set(self.swept)):
-            raise ValueError(f"`swept` must be at least two weights that rise from 0, but are {self.swept}.")
+        if len(self.swept) < 3 or self.swept[0] != 0 or list(self.swept) != sorted(set(self.swept)):
+            raise ValueError(f"`swept` must be at least three weights that rise from 0, but are {self.swept}.")
         if self.num_checkpoints < 1 or self.num_steps % self.num_checkpoints:
             raise ValueError(
                 f"`num_checkpoints` must divide `num_steps`, but {self.num_checkpoints} does not {self.num_steps}."
@@ -50,8 +50,8 @@ class Config:
 
 
 QUICK = Config(
-    num_steps=200, num_checkpoints=2, small=True, swept=(0.0, 10.0), num_eigenvalues=4, batch=128, learning_rate=1e-3,
-    widths=(12, 12),
+    num_steps=200, num_checkpoints=2, small=True, swept=(0.0, 10.0, 50.0), num_eigenvalues=4, batch=128,
+    learning_rate=1e-3, widths=(12, 12),
 )  # fmt: skip
 
 if __name__ == "__main__":
@@ -213,21 +213,33 @@ def claims(results: xr.Dataset) -> list[Claim]:
     for kind in KINDS:
         worst = float(results[f"{kind}_residual"].max())
         found.append(Claim.below(f"{size} residual of {kind} eigenvalues over their size", worst, results.tolerance))
+    return found + of_training(results) + of_regularizer(results)
+
+
+def of_training(results: xr.Dataset) -> list[Claim]:
     plain, damped = (results.isel(eta=place, step=-1) for place in (0, 1))
-    found.append(Claim.above("Rightmost real part at the end, without the regularizer", plain.rightmost_real[0], 0))
-    found.append(Claim.above("Rightmost real part at the end, with it", damped.rightmost_real[0], 0))
-    found += of_regularizer(results)
-    return found
+    growth = [float(case.rightmost_real[0]) for case in (plain, damped)]
+    limits = [float(case.step_size) for case in (plain, damped)]
+    return [
+        Claim.above("Rightmost real part at the end, with the regularizer", growth[1], 0),
+        Claim.above("Rightmost real part at the end: without the regularizer over with it", growth[0] / growth[1], 2),
+        Claim.above("Step size limit at the end: with the regularizer over without", limits[1] / limits[0], 1),
+    ]
 
 
 def of_regularizer(results: xr.Dataset) -> list[Claim]:
-    last = float(results.weight[-1])
-    rates = -np.asarray(results.swept_leftmost)
-    steps = np.asarray(results.swept_step_size)
+    weights, rates, limits = (
+        np.asarray(part) for part in (results.weight, -results.swept_leftmost, results.swept_step_size)
+    )
+    grown = (rates[-1] / rates[-2]) / (weights[-1] / weights[-2])
+    last = f"At one state, eta = {weights[-1]:g}:"
     return [
-        Claim.above(f"At one state: fastest decay with eta = {last:g} over that without", rates[-1] / rates[0], 2),
-        Claim.above("At one state: least growth of the fastest decay from weight to weight", np.diff(rates).min(), 0),
-        Claim.below(f"At one state: step size with eta = {last:g} over that without", steps[-1] / steps[0], 0.5),
+        Claim.above(f"{last} fastest decay over that without", rates[-1] / rates[0], 2),
+        Claim.close(f"{last} fastest decay grows in proportion to eta, from {weights[-2]:g} on", grown, 1, rtol=0.2),
+        Claim.close(
+            f"{last} step size limit times half of the fastest decay", limits[-1] * rates[-1] / 2, 1, rtol=0.05
+        ),
+        Claim.above(f"{last} largest step size limit of all weights over the one here", limits.max() / limits[-1], 2),
     ]
 
 
@@ -240,12 +252,15 @@ def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
     draw_leftmost(grid[1, 1], results)
     draw_step_size(grid[0, 2], results)
     draw_sweep(grid[1, 2], results)
+    etas = [float(eta) for eta in results.eta]
     titles = (
-        rf"leading eigenvalues, $\eta = {float(results.eta[0]):g}$", "rightmost real parts", "step size limit",
-        rf"leading eigenvalues, $\eta = {float(results.eta[1]):g}$", "fastest decay", r"$\eta$ alone, at one state",
+        rf"leading eigenvalues, $\eta = {etas[0]:g}$", "rightmost real parts", "step size limit",
+        rf"leading eigenvalues, $\eta = {etas[1]:g}$", "fastest decay", r"$\eta$ alone, at one state",
     )  # fmt: skip
     for panel, letter, title in zip(grid.flat, "abcdef", titles, strict=True):
         plot.label_panel(panel, letter, title)
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), handletextpad=0.1)
     return figure
 
 
@@ -257,11 +272,11 @@ def draw_plane(panel, case: xr.Dataset) -> None:
     for row, style in ((0, {"markerfacecolor": "none"}), (-1, {})):
         for name, marker, color in (("largest", "s", plot.CYCLE[2]), ("rightmost", "o", plot.CYCLE[3])):
             at = case.isel(step=row)
-            label = f"{name}, step {int(at.step)}"
+            label = f"{name}, {'start' if row == 0 else 'end'}"
             panel.plot(at[f"{name}_real"], at[f"{name}_imag"], marker, color=color, markersize=4, label=label, **style)
     panel.axvline(0.0, color="0.6", linewidth=0.6, zorder=0)
-    panel.set(xscale="symlog", xlabel=r"$\mathrm{Re}\,\lambda$", ylabel=r"$\mathrm{Im}\,\lambda$")
-    panel.legend(fontsize=6, loc="best")
+    panel.margins(x=0.1, y=0.1)
+    panel.set(xlabel=r"$\mathrm{Re}\,\lambda$", ylabel=r"$\mathrm{Im}\,\lambda$")
 
 
 def draw_real_parts(panel, results: xr.Dataset) -> None:
@@ -278,7 +293,7 @@ def draw_real_parts(panel, results: xr.Dataset) -> None:
 def draw_leftmost(panel, results: xr.Dataset) -> None:
     for color, eta in zip(COLORS, results.eta.values, strict=True):
         panel.plot(results.step, -results.leftmost.sel(eta=eta), "o-", color=color, markersize=3)
-    panel.set(xlabel="training step", ylabel=r"$-\min \mathrm{Re}\,\lambda$", yscale="log")
+    panel.set(xlabel="training step", ylabel=r"$-\min \mathrm{Re}\,\lambda$", ylim=(0, None))
 
 
 def draw_step_size(panel, results: xr.Dataset) -> None:
@@ -288,8 +303,12 @@ def draw_step_size(panel, results: xr.Dataset) -> None:
 
 
 def draw_sweep(panel, results: xr.Dataset) -> None:
-    kept = results.isel(weight=slice(1, None))
-    panel.plot(kept.weight, -kept.swept_leftmost, "o-", color=plot.CYCLE[4], markersize=3, label="fastest decay")
-    panel.plot(kept.weight, kept.swept_stiffness_ratio, "s--", color=plot.CYCLE[5], markersize=3, label="stiffness")
-    panel.set(xscale="log", yscale="log", xlabel=r"$\eta$")
-    panel.legend()
+    for marker, color, label, part in (
+        ("o-", plot.CYCLE[4], "fastest decay", -results.swept_leftmost),
+        ("s--", plot.CYCLE[5], "stiffness ratio", results.swept_stiffness_ratio),
+        ("^-", plot.CYCLE[2], "step size limit", results.swept_step_size),
+    ):
+        panel.plot(results.weight, part, marker, color=color, markersize=3, label=label)
+    panel.set_xscale("symlog", linthresh=0.5)
+    panel.set(yscale="log", xlabel=r"$\eta$")
+    panel.legend(fontsize=6)
