@@ -310,5 +310,6 @@ def draw_sweep(panel, results: xr.Dataset) -> None:
     ):
         panel.plot(results.weight, part, marker, color=color, markersize=3, label=label)
     panel.set_xscale("symlog", linthresh=0.5)
-    panel.set(yscale="log", xlabel=r"$\eta$")
+    panel.set(yscale="log", xlabel=r"$\eta$", xticks=results.weight, xticklabels=[f"{w:g}" for w in results.weight])
+    panel.minorticks_off()
     panel.legend(fontsize=6)
