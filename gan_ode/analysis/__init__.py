@@ -45,6 +45,11 @@ from ._jacobian import (
     step_jacobian as step_jacobian,
 )
 from ._kinds_of_equilibria import EquilibriumKind as EquilibriumKind
+from ._leading import (
+    leading_eigenvalues as leading_eigenvalues,
+    leading_multipliers as leading_multipliers,
+    LeadingEigenvalues as LeadingEigenvalues,
+)
 from ._lyapunov import lyapunov_exponents as lyapunov_exponents, LyapunovExponents as LyapunovExponents
 from ._lyapunov_function import (
     lie_derivative as lie_derivative,
@@ -79,6 +84,7 @@ from ._stability_map import (
     stability_map as stability_map,
     StabilityMap as StabilityMap,
 )
+from ._stiffness import Stiffness as Stiffness, stiffness as stiffness, stiffness_along as stiffness_along
 from ._trap import Trap as Trap
 from ._types_of_equilibria import equilibrium_type as equilibrium_type
 from ._verdict import Verdict as Verdict

@@ -6,3 +6,4 @@ from ._flow import flow as flow
 from ._iterate import iterate as iterate
 from ._orbit import Orbit as Orbit, OUTCOMES as OUTCOMES, SolveFailed as SolveFailed
 from ._paths import paths as paths
+from ._rk4 import RK4 as RK4
