@@ -1,5 +1,6 @@
 """The same training in PyTorch, as one writes it there; PyTorch need not be installed."""
 
+import time
 from typing import Any
 
 import jax
@@ -28,6 +29,7 @@ def rival(y0: Any, table: Any, *, eta: float, rate: float, b1: float, compiled: 
         if not compiled:
             raise
         return f"it does not compile: {type(error).__name__}: {str(error).strip().splitlines()[0][:100]}"
+    road.choose_threads()
     return road
 
 
@@ -40,15 +42,29 @@ class _Torch:
         self.parameters = [list(net.parameters()) for net in self.nets]
         gradients = self._by_functions if compiled and eta else self._by_backward
         self._gradients = torch.compile(gradients) if compiled else gradients
+        self.threads = self._most_threads = torch.get_num_threads()
+
+    def choose_threads(self) -> None:
+        """Takes one thread or all, whichever is faster: on a busy machine, threads that wait for each other crawl."""
+        seconds = {}
+        for threads in {1, self._most_threads}:
+            self.threads = threads
+            self.evaluate(2)
+            start = time.perf_counter()
+            self.evaluate(10)
+            seconds[threads] = time.perf_counter() - start
+        self.threads = min(seconds, key=seconds.__getitem__)
 
     def gradients(self) -> Any:
         return self._as_layers(self._descents(self.batches[0]))
 
     def evaluate(self, times: int) -> None:
+        self.torch.set_num_threads(self.threads)
         for _ in range(times):
             self._descents(self.batches[0])
 
     def train(self, num_steps: int) -> Any:
+        self.torch.set_num_threads(self.threads)
         self._reset()
         adam = self.torch.optim.Adam(
             [p for part in self.parameters for p in part], lr=self.rate, betas=(self.b1, 0.999), fused=True
