@@ -8,7 +8,8 @@ float32. Timed are the field, and steps of Adam for both players at once, plain 
 - bare JAX: the same networks, gradients and steps written by hand, jitted, in one `jax.lax.scan`; the penalty in one
   backward pass as in the package, so that nothing but the package's own cost is seen;
 - PyTorch, eager and compiled: one backward pass for both players, the penalty by double backward as one writes it
-  there, Adam fused, on one thread or all, whichever is faster. Where PyTorch is not installed, or does not compile, that is said and the rows are left out.
+  there, Adam fused, on one thread or all, whichever is faster. Where PyTorch is not installed, or does not compile,
+  that is said and the rows are left out.
 
 All take the same minibatches, drawn before; rows named "drawn" draw a new one at every step. Before anything is timed,
 the gradients of all are compared, and where some steps lead.
