@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
+from jaxtyping import Array, Float
 
 from . import _checks, _tree
+from ._look_ahead import unrolled_velocity
 from ._types import Args, Field, RealScalarLike, State
 from .games import gradients, Players
 
@@ -91,6 +93,53 @@ def discriminator_only(field: Field) -> Field:
 def generator_only(field: Field) -> Field:
     """The field with the discriminator held still: its velocity is zero, its parameters stay in the state."""
     return _OnePlayer(field, "generator")
+
+
+class Unrolled(eqx.Module):
+    r"""The field of a generator that sees the discriminator some steps ahead, and its own say in them.
+
+    The discriminator moves as before. The generator descends $V(\theta_D^k(\theta_D, \theta_G), \theta_G)$, where
+    $\theta_D^k$ is the discriminator after $k$ gradient steps of size $h$ with the generator held:
+
+    $$\dot\theta_G = F_G(\theta_D^k, \theta_G)
+      - \Big(\frac{\partial\theta_D^k}{\partial\theta_G}\Big)^T F_D(\theta_D^k, \theta_G).$$
+
+    Every equilibrium stays one. To first order in $k h$ this is the gradient-norm regularizer with $\eta = k h$, and
+    exactly so where $V$ is linear in the discriminator. A game that is not zero-sum keeps its equilibria too: the
+    generator descends a loss of its own, and counts what its say in the discriminator's steps does to $-L_D$.
+
+    Source: Metz et al. (2017), arXiv:1611.02163, equations 5 to 9, in terms of the field, for games that are zero-sum;
+    the relation to the regularizer rederived.
+
+    Args:
+        field: The field of a game, its players' rates equal. (With other rates the generator's say is weighted by
+            $r_D / r_G$.)
+        steps: $k \ge 1$.
+        step_size: $h > 0$, in units of time. For steps of an optimizer with a memory there is `updates.UnrolledOptax`.
+
+    Raises:
+        ValueError: If `steps` or `step_size` is not positive; the latter under a transformation a RuntimeError, when it
+            runs.
+    """
+
+    field: Field
+    steps: int = eqx.field(static=True)
+    step_size: Float[Array, ""]
+
+    def __init__(self, field: Field, steps: int, step_size: RealScalarLike):
+        self.field = field
+        self.steps = _checks.count("steps", steps)
+        self.step_size = _checks.positive("step_size", step_size, "The field itself looks no step ahead.")
+
+    def __call__(self, t: RealScalarLike, y: Players, args: Args = None) -> Players:
+        """The velocities, of the shape of `y`."""
+        velocity = self.field(t, y, args)
+
+        def advance(uphill: State, here: State, memory: None) -> tuple[State, None]:
+            return _tree.step(here, self.step_size, uphill), None
+
+        generator = unrolled_velocity(self.field, advance, t, y, None, args, self.steps)
+        return Players(velocity.discriminator, generator)
 
 
 def velocity_size(field: Field, y: State, args: Args = None, t: RealScalarLike = 0.0) -> jax.Array:

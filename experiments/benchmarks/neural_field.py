@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks import _timing
-from gan_ode import distributions, fields, flow, games, iterate, losses, regularizers, updates
+from gan_ode import distributions, fields, flow, games, iterate, losses, networks, regularizers, updates
 
 NUM_EVALUATIONS = 30
 NUM_STEPS = 300
@@ -19,10 +19,7 @@ STEP_SIZE = 1e-3
 
 
 def ring_toy() -> games.GAN:
-    d_key, g_key = jax.random.split(jax.random.key(0))
-    score = eqx.nn.MLP(2, "scalar", 128, 1, key=d_key)
-    discriminator = eqx.nn.Sequential([eqx.nn.Lambda(lambda x: x / 4), score])
-    generator = eqx.nn.MLP(256, 2, 128, 2, key=g_key)
+    discriminator, generator = networks.ring_players(jax.random.key(0))
     return games.GAN(
         discriminator, generator, losses.Minimax(), data=distributions.Ring(), latent=distributions.Normal(256)
     )

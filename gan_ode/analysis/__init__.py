@@ -1,6 +1,6 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
-from . import theory as theory
+from . import samples as samples, theory as theory
 from ._basin import Basin as Basin, basin as basin, FATES as FATES, grid as grid
 from ._bifurcation import Bifurcation as Bifurcation, bifurcation as bifurcation
 from ._branches import (

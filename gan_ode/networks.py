@@ -1,0 +1,95 @@
+r"""How players that are networks start, and those of the ring of Gaussians.
+
+A network is any Equinox module; nothing here is needed to be a player. Weights are drawn in JAX's default floating
+dtype, or in the one that is given: under 64-bit numbers networks usually stay in float32.
+"""
+
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
+
+from . import _checks
+from ._types import RealScalarLike
+
+_Module = TypeVar("_Module")
+
+# The ring's networks.
+_WIDTH = 128
+_LATENT = 256
+_GAIN = 0.8
+_SHRINK = 0.25
+
+
+class Scale(eqx.Module):
+    """A layer that multiplies its input by a fixed number, which is no parameter.
+
+    Args:
+        factor: The number.
+    """
+
+    factor: float = eqx.field(static=True)
+
+    def __call__(self, x: Float[Array, "*event"], *, key: PRNGKeyArray | None = None) -> Float[Array, "*event"]:
+        """The scaled input; `key` is taken for `equinox.nn.Sequential`, and not used."""
+        return self.factor * x
+
+
+def orthogonal(module: _Module, key: PRNGKeyArray, gain: RealScalarLike = 1.0) -> _Module:
+    r"""The module with orthogonal weights and zero biases in all its linear and convolutional layers.
+
+    A weight, as a matrix $W$ of outputs by all inputs, has $W W^T = g^2 I$, or $W^T W = g^2 I$ where it has more rows
+    than columns. So a layer neither shrinks nor stretches signals by other factors than the gain $g$.
+
+    Source: Saxe, McClelland and Ganguli (2014), arXiv:1312.6120, section 4.
+
+    Args:
+        module: Any Equinox module. Layers of `equinox.nn.Linear` and of `equinox.nn.Conv` are drawn anew, all else is
+            kept.
+        key: For the weights.
+        gain: $g > 0$.
+
+    Returns:
+        A module of the same structure, shapes and dtypes.
+    """
+    gain = _checks.positive("gain", gain, "Without weights there is no signal.")
+
+    def is_layer(node: Any) -> bool:
+        return isinstance(node, eqx.nn.Linear | eqx.nn.Conv)
+
+    leaves, structure = jax.tree.flatten(module, is_leaf=is_layer)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [_drawn(leaf, k, gain) if is_layer(leaf) else leaf for leaf, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def ring_players(key: PRNGKeyArray, dtype: DTypeLike | None = None) -> tuple[Any, Any]:
+    """The discriminator and the generator of the ring of Gaussians, 513 and 49,666 parameters.
+
+    Generator 256-128-128-2, discriminator 2-128-1 on samples divided by 4, rectified linear units, orthogonal weights
+    of gain 0.8, biases zero.
+
+    Source: Nagarajan and Kolter (2017), arXiv:1706.04156, section 5, who took over the toy of Metz et al. (2017),
+    arXiv:1611.02163, section 3.1 (without its recurrent generator).
+
+    Args:
+        key: For the weights.
+        dtype: Of the parameters; JAX's default one if it is not given.
+    """
+    d_key, g_key, d_start, g_start = jax.random.split(key, 4)
+    score = eqx.nn.MLP(2, "scalar", _WIDTH, 1, dtype=dtype, key=d_key)
+    generator = eqx.nn.MLP(_LATENT, 2, _WIDTH, 2, dtype=dtype, key=g_key)
+    discriminator = eqx.nn.Sequential([Scale(_SHRINK), orthogonal(score, d_start, _GAIN)])
+    return discriminator, orthogonal(generator, g_start, _GAIN)
+
+
+def _drawn(layer: Any, key: PRNGKeyArray, gain: Float[Array, ""]) -> Any:
+    rows = layer.weight.shape[0]
+    draw = jax.nn.initializers.orthogonal()
+    matrix = draw(key, (rows, layer.weight.size // rows), layer.weight.dtype)
+    weight = gain.astype(matrix.dtype) * matrix.reshape(layer.weight.shape)
+    if layer.bias is None:
+        return eqx.tree_at(lambda found: found.weight, layer, weight)
+    return eqx.tree_at(lambda found: (found.weight, found.bias), layer, (weight, jnp.zeros_like(layer.bias)))
