@@ -8,10 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
-from .._types import Args, Field, State
+from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
-from . import _inputs
+from . import _inputs, _pieces
+from ._checkpoint import Checkpoint
 from ._orbit import Orbit, OUTCOMES
+from ._training import Saved, Standing, time, Training
 
 
 def iterate(
@@ -23,12 +25,19 @@ def iterate(
     args: Args = None,
     batches: Args | Callable[[Array], Args] = None,
     save_every: int = 1,
+    record: Callable[[Array, State, Args], Any] | None = None,
+    progress: bool | Callable[[int, int], object] = False,
+    checkpoint: Checkpoint | None = None,
 ) -> Orbit:
     """Follows a field by the discrete rule that practitioners run.
 
-    One compiled scan. Time is step size times number of steps, so the orbit lies beside a flow's. A state that grows
-    without bound is a result: from the first state that is not finite on, `ts` and `ys` hold infinity and the outcome
-    is `OUTCOMES.blow_up`.
+    One compiled scan, which works under `jax.jit`, `jax.vmap` and `jax.grad`. Time is step size times number of steps,
+    so the orbit lies beside a flow's. A state that grows without bound is a result: from the first state that is not
+    finite on, `ts` and `ys` hold infinity and the outcome is `OUTCOMES.blow_up`.
+
+    With `progress` or `checkpoint` the run goes in compiled pieces of about half a second, outside transformations
+    only. Between two of them Ctrl-C ends it: the orbit then has the outcome `OUTCOMES.interrupted`, and infinity where
+    it did not come. (A second Ctrl-C raises at once. Who has set a handler for the signal keeps it.)
 
     Args:
         update: The rule, from `updates`.
@@ -40,12 +49,22 @@ def iterate(
             of `num_steps`, or a function of the step's number (an integer array), which is called inside the scan, for
             example `lambda n: gan.sample(jax.random.fold_in(key, n), 512)`.
         save_every: Save every so many steps; must divide `num_steps`.
+        record: What to save in the place of the state: a function `(t, y, args) -> pytree of arrays`, called inside the
+            scan at every save, for example `lambda t, y, args: gan.losses(y, args)`. Its `args` are those of the step
+            that led there, at the start those of the first step. So memory does not grow with the parameters.
+        progress: Whether to show a bar by tqdm, on a terminal; or a function `(steps done, num_steps)`, called between
+            the pieces.
+        checkpoint: Where and how often to put the run on disk. If there is a checkpoint of it, the run goes on from
+            there, to the same bits as if it had never stopped; `num_steps` counts from the start, and may be more than
+            before. One of another run is refused.
 
     Returns:
-        The orbit, with `num_steps // save_every + 1` states, the initial one first.
+        The orbit, with `num_steps // save_every + 1` states, the initial one first; with `record`, `ys` has what it
+        returned. `final_state` is the whole state in any case.
 
     Raises:
-        ValueError: If an argument cannot work; the text names it, and the remedy.
+        ValueError: If an argument cannot work, or the checkpoint is of another run; the text names it, and the remedy.
+        OSError: If a checkpoint cannot be written; the one before it stays.
     """
     if not isinstance(update, AbstractUpdate):
         raise ValueError(
@@ -63,9 +82,22 @@ def iterate(
         if args is not None:
             raise ValueError("`args` and `batches` must not both be given: a batch takes the place of `args`.")
         _check_batches(batches, num_steps)
+    if record is not None and not callable(record):
+        raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
+    training = Training(update, field, args, batches, record)
     copies = num_steps // save_every + 1
-    _inputs.fits_in_memory("num_steps", _inputs.num_bytes(y0, copies), "save fewer states by `save_every`.")
-    return _scan(update, field, y0, args, batches, num_steps, save_every)
+    _inputs.fits_in_memory("num_steps", copies * _bytes_saved(training, y0), "save fewer states by `save_every`.")
+    if not progress and checkpoint is None:
+        return _scan(training, y0, num_steps, save_every)
+    saved, standing, done = _pieces.run(training, y0, num_steps, save_every, progress, checkpoint)
+    return _close(update.step_size, saved, standing, jnp.asarray(done), save_every)
+
+
+def _bytes_saved(training: Training, y0: State) -> int:
+    if training.record is None:
+        return _tree.num_bytes(y0)
+    _, saved = eqx.filter_eval_shape(training.start, y0)
+    return _tree.num_bytes(saved.values)
 
 
 def _check_batches(batches: Any, num_steps: int) -> None:
@@ -81,54 +113,61 @@ def _check_batches(batches: Any, num_steps: int) -> None:
 
 
 @eqx.filter_jit
-def _scan(
-    update: AbstractUpdate, field: Field, y0: State, args: Args, batches: Any, num_steps: int, save_every: int
-) -> Orbit:
-    step_size = jnp.asarray(update.step_size, _tree.dtype(y0))
+def _scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbit:
+    def one(standing: Standing, n: Array) -> tuple[Standing, None]:
+        return training.step(n, standing), None
 
-    def time(n: Array) -> Array:
-        return step_size * n.astype(step_size.dtype)
+    def until_save(standing: Standing, numbers: Array) -> tuple[Standing, Saved]:
+        standing, _ = jax.lax.scan(one, standing, numbers)
+        return training.save(numbers[-1] + 1, standing)
 
-    def batch_at(n: Array) -> Args:
-        if batches is None:
-            return args
-        return batches(n) if callable(batches) else jax.tree.map(lambda leaf: leaf[n], batches)
+    def each(standing: Standing, n: Array) -> tuple[Standing, Saved]:
+        return training.save(n + 1, training.step(n, standing))
 
-    def one(carry: tuple[State, Any], n: Array) -> tuple[tuple[State, Any], None]:
-        y, memory = carry
-        return update.step(field, time(n), y, batch_at(n), memory), None
-
-    def until_save(carry: tuple[State, Any], numbers: Array) -> tuple[tuple[State, Any], State]:
-        carry, _ = jax.lax.scan(one, carry, numbers)
-        return carry, carry[0]
-
-    first = jnp.asarray(0)
-    _inputs.same_structure(field, 0.0 * step_size, y0, batch_at(first))
-    memory = update.init(field, y0, batch_at(first))
+    standing, first = training.start(y0)
     numbers = jnp.arange(num_steps)
     if save_every == 1:
-        (y, _), saved = jax.lax.scan(lambda carry, n: _twice(one(carry, n)[0]), (y0, memory), numbers)
+        standing, rest = jax.lax.scan(each, standing, numbers)
     else:
-        (y, _), saved = jax.lax.scan(until_save, (y0, memory), numbers.reshape(-1, save_every))
-    ys = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), y0, saved)
-    return _orbit(time(save_every * jnp.arange(num_steps // save_every + 1)), ys, y, num_steps)
+        standing, rest = jax.lax.scan(until_save, standing, numbers.reshape(-1, save_every))
+    saved = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), first, rest)
+    return _orbit(training.update.step_size, saved, standing, jnp.asarray(num_steps), save_every)
 
 
-def _twice(carry: tuple[State, Any]) -> tuple[tuple[State, Any], State]:
-    return carry, carry[0]
+@eqx.filter_jit
+def _close(step_size: RealScalarLike, saved: Saved, standing: Standing, done: Array, save_every: int) -> Orbit:
+    """The orbit of a run in pieces, which may have been stopped between two saves."""
+    orbit = _orbit(step_size, saved, standing, done, save_every)
+    stopped = standing.finite & ~saved.finite[-1]
+    ended = (
+        diffrax.RESULTS.where(stopped, diffrax.RESULTS.event_occurred, orbit.result),
+        OUTCOMES.where(stopped, OUTCOMES.interrupted, orbit.outcome),
+        jnp.where(stopped, time(step_size, done, standing.y), orbit.final_time),
+    )
+    return eqx.tree_at(lambda o: (o.result, o.outcome, o.final_time), orbit, ended)
 
 
-def _orbit(ts: Array, ys: State, final_state: State, num_steps: int) -> Orbit:
+def _orbit(step_size: RealScalarLike, saved: Saved, standing: Standing, num_steps: Array, save_every: int) -> Orbit:
     """The orbit, with infinity from the first state on that is not finite."""
-    finite = jnp.cumprod(jax.vmap(_tree.all_finite)(ys)).astype(bool)
-    blown_up = ~jnp.all(finite)
+    ts = time(step_size, save_every * jnp.arange(saved.finite.shape[0]), standing.y)
+    finite, blown_up = saved.finite, ~standing.finite
     last = jnp.sum(finite) - 1
+    sound = jax.tree.map(lambda leaf: leaf[last], saved.values) if standing.sound is None else standing.sound
     return Orbit(
         ts=jnp.where(finite, ts, jnp.inf),
-        ys=_tree.where(finite, ys, jnp.inf),
-        stats={"num_steps": jnp.asarray(num_steps)},
+        ys=_where_reached(finite, saved.values),
+        stats={"num_steps": num_steps},
         result=diffrax.RESULTS.successful,
         outcome=OUTCOMES.where(blown_up, OUTCOMES.blow_up, OUTCOMES.ok),
         final_time=ts[last],
-        final_state=_tree.where(blown_up, jax.tree.map(lambda leaf: leaf[last], ys), final_state),
+        final_state=_tree.where(blown_up, sound, standing.y),
     )
+
+
+def _where_reached(finite: Array, values: Any) -> Any:
+    """The values, with infinity in the place of those that were not reached; zero where a dtype has no infinity."""
+
+    def select(leaf: Array) -> Array:
+        return _tree.where(finite, leaf, jnp.inf if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0.0)
+
+    return jax.tree.map(select, values)

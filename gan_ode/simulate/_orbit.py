@@ -30,6 +30,9 @@ class OUTCOMES(eqx.Enumeration):
         "The implicit step's equations could not be solved. Take smaller steps, looser root-finder tolerances, or "
         "`root_finder=optimistix.Newton(...)`."
     )
+    interrupted = (
+        "Ctrl-C: the orbit has what was computed until then; with a checkpoint the same call goes on from there."
+    )
     time_resolution = "The time is too large for the dtype to add a step to it. Start from a smaller time."
 
 

@@ -1,0 +1,242 @@
+"""Where a run stands, on disk: written so that a kill at any moment leaves the last one whole."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import _checks
+from .._types import State
+from ._training import Saved, Standing, Training
+
+_STATE, _CONFIGURATION = "checkpoint.eqx", "config.json"
+_FORMAT = 1
+# What differs, in words, where the entry's name does not say it.
+_MEANINGS = {
+    "program": "what a step or the recording computes: the rule, its learning rates, the networks, the batches",
+    "numbers": "the arrays in the field, the update, `args` or `batches`",
+    "start": "the numbers in `y0`",
+    "state": "shapes or dtypes of `y0`",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where and how often a run is put on disk, to be resumed from there.
+
+    The folder gets `checkpoint.eqx` (state, the update's memory, and what was saved so far, by Equinox, with a
+    checksum) and `config.json` (what run it is of). Each is written beside its place, flushed to the disk and renamed:
+    a kill at any moment leaves the last checkpoint whole.
+
+    Args:
+        folder: The folder; made if missing. One folder for each run.
+        every: Steps between checkpoints.
+
+    Raises:
+        ValueError: If `every` is not a whole number of at least 1.
+    """
+
+    folder: str | os.PathLike
+    every: int
+
+    def __post_init__(self) -> None:
+        _checks.count("every", self.every)
+
+
+class Files:
+    """The files of a run with a given configuration.
+
+    Raises:
+        ValueError: If the folder holds a checkpoint of another configuration; the text says what differs.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, config: dict[str, Any]):
+        self.folder, self.every, self.config = Path(checkpoint.folder), checkpoint.every, config
+        self.step = 0
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if (self.folder / _STATE).exists():
+            _refuse_another(self.folder, config)
+        else:
+            _replace(self.folder / _CONFIGURATION, (json.dumps(config, indent=2) + "\n").encode())
+
+    def next(self, n: int) -> int:
+        """The number of steps at which the next checkpoint is due."""
+        return (n // self.every + 1) * self.every
+
+    def save(self, n: int, standing: Standing, saved: Saved, save_every: int) -> None:
+        """Puts the run on disk as it stands after `n` steps."""
+        content = io.BytesIO()
+        eqx.tree_serialise_leaves(content, _plain((standing, _rows(saved, n // save_every + 1))))
+        body = content.getvalue()
+        header = {"config": _digest(self.config), "step": n, "sha256": hashlib.sha256(body).hexdigest()}
+        _replace(self.folder / _STATE, json.dumps(header).encode() + b"\n" + body)
+        self.step = n
+
+    def load(self, standing: Standing, saved: Saved, num_steps: int, save_every: int) -> tuple[int, Standing]:
+        """The number of steps of the checkpoint and where the run stood, and fills in what was saved.
+
+        Without a checkpoint, zero and what is given.
+        """
+        path = self.folder / _STATE
+        if not path.exists():
+            return 0, standing
+        head, _, body = path.read_bytes().partition(b"\n")
+        header = _header(head)
+        if header.get("sha256") != hashlib.sha256(body).hexdigest() or header["config"] != _digest(self.config):
+            raise ValueError(
+                f"`checkpoint` must be whole, but {path} is damaged: its checksum is another. Remove it to start anew."
+            )
+        n = header["step"]
+        if n > num_steps:
+            raise ValueError(
+                f"`num_steps` must be at least the {n} of the checkpoint in {self.folder}, but is {num_steps}."
+            )
+        num = n // save_every + 1
+        like = (standing, _rows(saved, num))
+        read, rows = _filled(like, eqx.tree_deserialise_leaves(io.BytesIO(body), _plain(like)))
+        jax.tree.map(lambda shelf, leaf: np.copyto(shelf[:num], leaf), saved, rows)
+        self.step = n
+        return n, read
+
+
+def configuration(training: Training, y0: State, save_every: int) -> dict[str, Any]:
+    """What a checkpoint must agree in with the run that takes it up.
+
+    Rules of Optax hide their learning rates in closures, and batches their keys: so the program of a step is compared,
+    as JAX's own text without memory addresses, with the numbers in it.
+    """
+
+    def program(training: Training, y0: State) -> Any:
+        standing, _ = training.start(y0)
+        return training.save(jnp.asarray(1), training.step(jnp.asarray(0), standing))
+
+    traced, _, _ = eqx.filter_make_jaxpr(program)(training, y0)
+    return {
+        "format": _FORMAT,
+        "update": type(training.update).__qualname__,
+        "step_size": float(training.update.step_size),
+        "save_every": save_every,
+        "state": _shapes(y0),
+        "start": _hash_arrays(jax.tree.leaves(y0)),
+        "numbers": _hash_arrays([leaf for leaf in jax.tree.leaves(training) if eqx.is_array(leaf)]),
+        "program": _hash_program(traced),
+        "jax": jax.__version__,
+    }
+
+
+def _shapes(tree: Any) -> dict[str, str]:
+    paths, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in paths}
+
+
+def _hash_program(traced: Any) -> str:
+    text = re.sub(r"0x[0-9a-f]+", "", str(traced))
+    return hashlib.sha256((text + _hash_arrays(list(_constants(traced)))).encode()).hexdigest()
+
+
+def _constants(program: Any) -> Iterator[Any]:
+    """The arrays in a program and in those inside it, which its text leaves out."""
+    yield from getattr(program, "consts", ())
+    for equation in getattr(program, "jaxpr", program).eqns:
+        yield from (variable.val for variable in equation.invars if hasattr(variable, "val"))
+        for value in jax.tree.leaves(list(equation.params.values())):
+            if hasattr(value, "eqns"):
+                yield from _constants(value)
+
+
+def _hash_arrays(arrays: list[Any]) -> str:
+    digest = hashlib.sha256()
+    for array in map(np.asarray, _plain(arrays)):
+        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def _plain(tree: Any) -> Any:
+    """Keys as the numbers in them, which is what can be written."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _filled(like: Any, plain: Any) -> Any:
+    """The inverse of `_plain`."""
+
+    def back(leaf: Any, numbers: Any) -> Any:
+        return jax.random.wrap_key_data(numbers, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else numbers
+
+    return jax.tree.map(back, like, plain)
+
+
+def _is_key(leaf: Any) -> bool:
+    return eqx.is_array(leaf) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _rows(saved: Saved, num: int) -> Saved:
+    return jax.tree.map(lambda leaf: leaf[:num], saved)
+
+
+def _digest(config: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(_compared(config), sort_keys=True).encode()).hexdigest()
+
+
+def _compared(config: dict[str, Any]) -> dict[str, Any]:
+    # A program's text may change with JAX; its version alone does not make another run.
+    return {name: value for name, value in config.items() if name != "jax"}
+
+
+def _refuse_another(folder: Path, config: dict[str, Any]) -> None:
+    path = folder / _CONFIGURATION
+    there = _header(path.read_bytes()) if path.exists() else {}
+    if _compared(there) == _compared(config):
+        return
+    names = [name for name in _compared(config) if there.get(name) != config[name]]
+    raise ValueError(
+        f"`checkpoint` must be of the same run, but the one in {folder} differs in "
+        f"{'; '.join(_difference(name, there, config) for name in names)}"
+        f"{_versions(there, config)}. Give another folder, or remove this one to start anew."
+    )
+
+
+def _difference(name: str, there: dict[str, Any], config: dict[str, Any]) -> str:
+    if name in _MEANINGS:
+        return f"`{name}` ({_MEANINGS[name]})"
+    return f"`{name}` ({there.get(name)} there, {config[name]} here)"
+
+
+def _versions(there: dict[str, Any], config: dict[str, Any]) -> str:
+    if "program" not in there or there.get("jax") == config["jax"]:
+        return ""
+    return f" (jax {there.get('jax')} there, {config['jax']} here)"
+
+
+def _header(text: bytes) -> dict[str, Any]:
+    try:
+        header = json.loads(text)
+    except ValueError:
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Puts a file in the place of another: whole, or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with open(part, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    if os.name == "posix":
+        # Else the name may be lost with the power.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

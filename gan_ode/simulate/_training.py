@@ -1,0 +1,90 @@
+"""What one step of a discrete rule does and what is saved of it, for a scan and for a run in pieces alike."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from .. import _tree
+from .._types import Args, Field, RealScalarLike, State
+from ..updates import AbstractUpdate
+from . import _inputs
+
+
+class Standing(eqx.Module):
+    """Where a run stands between two steps.
+
+    Attributes:
+        y: The state.
+        memory: What the update remembers.
+        finite: Whether every state that was saved was finite.
+        sound: The last one of them; None where the states themselves are saved.
+    """
+
+    y: State
+    memory: Any
+    finite: Bool[Array, ""]
+    sound: State | None
+
+
+class Saved(eqx.Module):
+    """What is kept of a state.
+
+    Attributes:
+        finite: Whether it and all before it were finite.
+        values: The state, or what was recorded of it.
+    """
+
+    finite: Bool[Array, "*saves"]
+    values: Any
+
+
+class Training(eqx.Module):
+    """A field followed by a rule: how to start, to step and to save."""
+
+    update: AbstractUpdate
+    field: Field
+    args: Args
+    batches: Any
+    record: Callable | None
+
+    def start(self, y0: State) -> tuple[Standing, Saved]:
+        """Where the run stands before its first step, and what is saved of that."""
+        first = jnp.asarray(0)
+        _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self._batch(first))
+        memory = self.update.init(self.field, y0, self._batch(first))
+        sound = None if self.record is None else y0
+        return self.save(first, Standing(y0, memory, jnp.asarray(True), sound))
+
+    def step(self, n: Array, standing: Standing) -> Standing:
+        """The step of number `n`, from 0."""
+        t, batch = self.time(n, standing.y), self._batch(n)
+        y, memory = self.update.step(self.field, t, standing.y, batch, standing.memory)
+        return Standing(y, memory, standing.finite, standing.sound)
+
+    def save(self, n: Array, standing: Standing) -> tuple[Standing, Saved]:
+        """What is kept of the state after `n` steps."""
+        y, memory = standing.y, standing.memory
+        finite = standing.finite & _tree.all_finite(y)
+        if self.record is None:
+            return Standing(y, memory, finite, None), Saved(finite, y)
+        values = self.record(self.time(n, y), y, self._batch(jnp.maximum(n - 1, 0)))
+        sound = _tree.where(finite, y, standing.sound)
+        return Standing(y, memory, finite, sound), Saved(finite, jax.tree.map(jnp.asarray, values))
+
+    def time(self, n: Array, y: State) -> Array:
+        return time(self.update.step_size, n, y)
+
+    def _batch(self, n: Array) -> Args:
+        if self.batches is None:
+            return self.args
+        return self.batches(n) if callable(self.batches) else jax.tree.map(lambda leaf: leaf[n], self.batches)
+
+
+def time(step_size: RealScalarLike, n: Array, y: State) -> Array:
+    """The time after `n` steps, in the state's dtype."""
+    step_size = jnp.asarray(step_size, _tree.dtype(y))
+    return step_size * n.astype(step_size.dtype)
