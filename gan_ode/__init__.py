@@ -2,7 +2,7 @@
 
 `flow` follows a game's field in continuous time, `iterate` by the discrete rule that practitioners run; both give an
 `Orbit`. The groups are `losses`, `distributions`, `games`, `fields`, `updates`, `backward_error`, `regularizers`,
-`simulate`, `analysis` and `plot`; only `plot` imports Matplotlib.
+`noise`, `simulate`, `analysis` and `plot`; only `plot` imports Matplotlib.
 """
 
 from diffrax import RESULTS as RESULTS

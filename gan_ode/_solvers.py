@@ -34,6 +34,50 @@ def check_for_ode(solver: Any) -> None:
         )
 
 
+def check_for_sde(solver: Any, additive: bool) -> None:
+    """Refuses what cannot step a stochastic differential equation whose noise does not commute.
+
+    Raises:
+        ValueError: If `solver` is not an instance of a Diffrax solver for such equations, or is one for additive noise
+            and the noise is not.
+    """
+    if isinstance(solver, type) or not isinstance(solver, diffrax.AbstractSolver):
+        raise ValueError(
+            f"`solver` must be an instance of a Diffrax solver, but is {solver!r}: for example `diffrax.Euler()`."
+        )
+    name = type(solver).__name__
+    usual = "take `diffrax.Euler()` (Itô's), or `diffrax.Heun()` or `diffrax.SPaRK()` (Stratonovich's)."
+    if isinstance(solver, diffrax.ItoMilstein | diffrax.StratonovichMilstein):
+        raise ValueError(f"`solver` must take noise that does not commute, but {name} needs it to: {usual}")
+    langevin = isinstance(getattr(solver, "term_structure", None), tuple) or hasattr(solver, "taylor_threshold")
+    if langevin or not isinstance(solver, diffrax.AbstractItoSolver | diffrax.AbstractStratonovichSolver):
+        raise ValueError(f"`solver` must converge to a solution of a stochastic equation, but {name} does not: {usual}")
+    if not additive and _tableau(solver) is not None and solver.tableau.is_additive_noise():  # pyright: ignore
+        raise ValueError(
+            f"`solver` must take noise that depends on the state, but {name} is for additive noise: freeze it by "
+            f"`noise.Frozen(diffusion, at=y)`, or {usual}"
+        )
+
+
+def levy_area(solver: Any) -> Any:
+    """What a Brownian path must give to a solver for stochastic equations."""
+    tableau = _tableau(solver)
+    if tableau is None or solver.minimal_levy_area is diffrax.AbstractBrownianIncrement:
+        return diffrax.BrownianIncrement
+    if solver.minimal_levy_area is diffrax.AbstractSpaceTimeLevyArea:
+        return diffrax.SpaceTimeLevyArea
+    return diffrax.SpaceTimeTimeLevyArea
+
+
+def is_stratonovich(solver: Any) -> bool:
+    return isinstance(solver, diffrax.AbstractStratonovichSolver)
+
+
+def _tableau(solver: Any) -> Any:
+    """Of a stochastic Runge-Kutta method; None of others."""
+    return solver.tableau if isinstance(solver, diffrax.AbstractSRK) else None
+
+
 def for_fixed_steps(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLike | None) -> Any:
     """The solver with a root finder that has tolerances, if it is implicit and has none.
 

@@ -289,6 +289,51 @@ class SolverStep(AbstractUpdate):
         return _tree.where(solved, y_next, jnp.nan), None
 
 
+class FrozenOpponent(AbstractUpdate):
+    r"""Each player takes a step of a Diffrax solver while the other one is held still: a known mistake, to be compared.
+
+    Hand-written training loops do this: every stage moves the own parameters alone, $\dot\theta_D = F_D(\theta_D,
+    \theta_G(0))$ and likewise for the generator. The error is of the order of the coupling, $h^2 \tfrac12
+    (\partial_G F_D) F_G$ in each step, so that the rule is of order 1 whatever the tableau; on a bilinear game it *is*
+    Euler's. `SolverStep` is the joint step, at the same cost.
+
+    Args:
+        solver: Any Diffrax solver for ordinary equations.
+        step_size: $h > 0$.
+        rtol: As for `SolverStep`.
+        atol: Likewise.
+
+    Raises:
+        ValueError: As for `SolverStep`.
+    """
+
+    joint: SolverStep
+    step_size: Float[Array, ""]
+
+    def __init__(
+        self,
+        solver: diffrax.AbstractSolver,
+        step_size: RealScalarLike,
+        *,
+        rtol: RealScalarLike | None = None,
+        atol: RealScalarLike | None = None,
+    ):
+        self.joint = SolverStep(solver, step_size, rtol=rtol, atol=atol)
+        self.step_size = self.joint.step_size
+
+    def init(self, field: Field, y: Players, args: Args) -> None:
+        return None
+
+    def step(self, field: Field, t: RealScalarLike, y: Players, args: Args, memory: None) -> tuple[Players, None]:
+        def moved(player: str) -> Any:
+            def own(t: RealScalarLike, part: State, args: Args) -> State:
+                return getattr(field(t, _replace(y, player, part), args), player)
+
+            return self.joint.step(own, t, getattr(y, player), args, None)[0]
+
+        return Players(moved("discriminator"), moved("generator")), None
+
+
 def _descend(optimizer: Any, velocity: Any, params: Any, memory: Any) -> tuple[Any, Any]:
     gradient = jax.tree.map(jnp.negative, velocity)
     change, memory = optimizer.update(gradient, memory, params)

@@ -488,4 +488,5 @@ UPDATES = [
         lambda h: updates.SolverStep(diffrax.ImplicitEuler(), h, rtol=1e-10, atol=1e-10),
         multipliers=lambda hl: [1 / (1 - hl)],
     ),
+    UpdateCase("frozen_opponent_heun", lambda h: updates.FrozenOpponent(diffrax.Heun(), h)),
 ]

@@ -4,8 +4,6 @@ import os
 import sys
 
 os.environ.setdefault("MPLBACKEND", "agg")
-# Most of the time goes into compiling programs that run once: leave out what only makes them faster.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import hypothesis
 import jax
@@ -14,6 +12,13 @@ import pytest
 
 assert "gan_ode" not in sys.modules, "the hook below sees only modules that are imported after it"
 jaxtyping.install_import_hook("gan_ode", "beartype.beartype")
+
+# Most of the time goes into compiling programs that run once: leave out what only makes them faster. A flag that XLA
+# does not know is fatal, and the second one is gone from later versions.
+_QUICK_TO_COMPILE = ["--xla_backend_optimization_level=0"]
+if jax.__version_info__ < (0, 11):
+    _QUICK_TO_COMPILE.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_QUICK_TO_COMPILE))
 
 # A test of 32 bits asks for them by dtype.
 jax.config.update("jax_enable_x64", True)

@@ -41,8 +41,14 @@ def adam(rate: float = 1e-2) -> Optax:
 
 @functools.cache
 def batches(seed: int = 0) -> Any:
-    key = jax.random.key(seed)
-    return lambda n: gan().sample(jax.random.fold_in(key, n), 8)
+    """Batches of a hidden array and the step's number; random ones would take as long to compile as all the rest."""
+    phases = jnp.linspace(0.0, 9.0 + seed, 8 * 5).reshape(8, 5)
+
+    def batch(n: Any) -> Any:
+        drawn = jnp.cos(phases + phases * n)
+        return 2 * drawn[:, :2], drawn[:, 2:]
+
+    return batch
 
 
 def losses_and_time(t: Any, y: Any, args: Any) -> Any:

@@ -333,7 +333,7 @@ OTHER_RUNS = {
     "another rule": ({"update": Simultaneous(0.1)}, r"`update` \(Optax there, Simultaneous here\)"),
     "another time for a step": ({"update": adam_pair(1e-2, step_size=0.5)}, r"`step_size` \(1.0 there, 0.5 here\)"),
     "another weight": ({"field": small_training.field(0.25)}, "`numbers`"),
-    "a key hidden in a closure": ({"batches": small_training.batches(1)}, "`program`"),
+    "an array hidden in a closure": ({"batches": small_training.batches(1)}, "`program`"),
     "another recording": ({"record": lambda t, y, args: (t, small_training.gan().losses(y, args), t)}, "`program`"),
     "other saves": ({"save_every": 2 * SAVE_EVERY}, r"`save_every` \(6 there, 12 here\)"),
     "another start": ({"y0": jax.tree.map(lambda leaf: leaf + 1, small_training.gan().players)}, "`start`"),

@@ -347,3 +347,18 @@ def test_losses_of_another_form_are_refused(function, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         gradients(games.FromLosses(function), players(1.0, 1.0), None)
+
+
+def test_the_sampled_linear_quadratic_game_is_that_of_two_modules():
+    game = games.LinearQuadratic(losses.Minimax(), 1.5)
+    data, latent = game.sample(jax.random.key(0), 1000)
+    assert data.shape == latent.shape == (1000,)
+    # The farthest of a thousand points is within 1 % of the end.
+    np.testing.assert_allclose([np.max(np.abs(data)), np.max(np.abs(latent))], [1.5, 1.0], rtol=0.01)
+    y = players(0.3, 1.2)
+    value = np.mean(-np.log1p(np.exp(-0.3 * np.square(data)))) + np.mean(
+        -np.log1p(np.exp(0.3 * np.square(1.2 * np.asarray(latent))))
+    )
+    np.testing.assert_allclose(-game.losses(y, (data, latent)).discriminator, value, rtol=1e-12)
+    # Without a minibatch, and with the nodes in its place, the expectations are the same.
+    np.testing.assert_allclose(game.losses(y, game.quadrature()).generator, game.losses(y, None).generator, rtol=1e-12)

@@ -1,14 +1,19 @@
 """Training as an update: recorded quantities, minibatches under any rule, runs in pieces."""
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
+import optax
 import pytest
 
-from gan_ode import iterate
+from gan_ode import games, iterate
+from gan_ode.fields import GameField
+from gan_ode.games import Players
+from gan_ode.regularizers import GradientNorm, Penalized
 from gan_ode.simulate import OUTCOMES
-from gan_ode.updates import Simultaneous
+from gan_ode.updates import Alternating, Optax, Simultaneous, SolverStep
 
 # A few sums and products: measured 2e-16.
 ROUNDING = 1e-14
@@ -104,3 +109,90 @@ def test_what_is_no_function_cannot_record(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=r"`record` must be a function `\(t, y, args\)"):
         iterate(Simultaneous(0.1), toward, jnp.zeros(()), 2, args=jnp.ones(()), record="losses")
+
+
+# Minibatches under any rule. The value is b d g with a minibatch b: d' = b g, g' = -b d - 2 eta b^2 g.
+
+H, ETA = 0.3, 0.5
+
+
+def product(y, args):
+    value = args * y.discriminator * y.generator
+    return Players(-value, value)
+
+
+def velocity(b, d, g):
+    return np.array([b * g, -b * d - 2 * ETA * b**2 * g])
+
+
+def heun(b, d, g):
+    here = velocity(b, d, g)
+    return np.array([d, g]) + H / 2 * (here + velocity(b, *(np.array([d, g]) + H * here)))
+
+
+def classic(b, d, g):
+    """The classic Runge-Kutta step of a linear field is its series to the fourth order."""
+    matrix = H * np.array([[0, b], [-b, -2 * ETA * b**2]])
+    step = sum(np.linalg.matrix_power(matrix, n) / factorial for n, factorial in enumerate((1, 1, 2, 6, 24)))
+    return step @ [d, g]
+
+
+def alternating(b, d, g):
+    d = d + H * velocity(b, d, g)[0]
+    return d, g + H * velocity(b, d, g)[1]
+
+
+class Classic(diffrax.AbstractERK):
+    """The classic Runge-Kutta rule."""
+
+    term_structure = diffrax.ODETerm
+    interpolation_cls = diffrax.LocalLinearInterpolation
+    tableau = diffrax.ButcherTableau(
+        c=np.array([0.5, 0.5, 1.0]),
+        b_sol=np.array([1, 2, 2, 1]) / 6,
+        b_error=np.zeros(4),
+        a_lower=(np.array([0.5]), np.array([0.0, 0.5]), np.array([0.0, 0.0, 1.0])),
+    )
+
+    def order(self, terms):
+        return 4
+
+
+@pytest.mark.parametrize(
+    ("update", "by_hand"),
+    [
+        (Simultaneous(H), lambda b, d, g: np.array([d, g]) + H * velocity(b, d, g)),
+        (Alternating(H), alternating),
+        (SolverStep(diffrax.Heun(), H), heun),
+        (SolverStep(Classic(), H), classic),
+        (Optax(optax.sgd(H), optax.sgd(H), step_size=H), alternating),
+    ],
+    ids=["simultaneous", "alternating", "Heun", "Runge-Kutta 4", "Optax"],
+)
+def test_a_minibatch_is_held_for_the_whole_step_and_the_regularizer_sees_it(update, by_hand):
+    field = GameField(Penalized(games.FromLosses(product), GradientNorm(ETA)))
+    expected = [(0.7, -0.4)]
+    for n in range(6):
+        expected.append(by_hand(np.cos(2.0 * n), *expected[-1]))
+    start = Players(jnp.asarray(0.7), jnp.asarray(-0.4))
+    orbit = iterate(update, field, start, 6, batches=lambda n: jnp.cos(2.0 * n))
+    np.testing.assert_allclose(np.stack([orbit.ys.discriminator, orbit.ys.generator], 1), expected, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(orbit.ts, H * np.arange(7), rtol=ROUNDING)
+
+
+def test_adam_with_the_regularizer_and_minibatches_is_its_algorithm():
+    # Kingma and Ba (2015), algorithm 1, with beta1 = 0.5, the discriminator first.
+    rate, b1, b2 = 0.1, 0.5, 0.999
+    y, m, v = np.array([0.7, -0.4]), np.zeros(2), np.zeros(2)
+    expected = [y.copy()]
+    for n in range(6):
+        for player in (0, 1):
+            slope = -velocity(np.cos(2.0 * n), *y)[player]
+            m[player] = b1 * m[player] + (1 - b1) * slope
+            v[player] = b2 * v[player] + (1 - b2) * slope**2
+            y[player] -= rate * m[player] / (1 - b1 ** (n + 1)) / (np.sqrt(v[player] / (1 - b2 ** (n + 1))) + 1e-8)
+        expected.append(y.copy())
+    field = GameField(Penalized(games.FromLosses(product), GradientNorm(ETA)))
+    adam, start = optax.adam(rate, b1=b1), Players(jnp.asarray(0.7), jnp.asarray(-0.4))
+    orbit = iterate(Optax(adam, adam), field, start, 6, batches=lambda n: jnp.cos(2.0 * n))
+    np.testing.assert_allclose(np.stack([orbit.ys.discriminator, orbit.ys.generator], 1), expected, rtol=0, atol=1e-12)

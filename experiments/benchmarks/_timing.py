@@ -24,10 +24,12 @@ class Ratio:
     target: float | None = None
 
 
-def arguments(description: str | None, rounds: int) -> argparse.Namespace:
-    """The command line of a benchmark: how many rounds."""
+def arguments(description: str | None, rounds: int, quick: str | None = None) -> argparse.Namespace:
+    """The command line of a benchmark: how many rounds and, where it says what that is, whether quickly."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=_rounds, default=rounds, help=f"interleaved rounds, {rounds} by default")
+    if quick is not None:
+        parser.add_argument("--quick", action="store_true", help=quick)
     return parser.parse_args()
 
 

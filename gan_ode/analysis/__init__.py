@@ -15,6 +15,13 @@ from ._compare import (
     Convergence as Convergence,
     convergence as convergence,
 )
+from ._covariance import (
+    covariance_after_steps as covariance_after_steps,
+    covariance_at as covariance_at,
+    covariance_growth as covariance_growth,
+    stationary_covariance as stationary_covariance,
+    stationary_covariance_of_steps as stationary_covariance_of_steps,
+)
 from ._critical import critical_step_size as critical_step_size
 from ._critical_parameter import (
     critical_parameter as critical_parameter,
@@ -38,6 +45,11 @@ from ._jacobian import (
     step_jacobian as step_jacobian,
 )
 from ._kinds_of_equilibria import EquilibriumKind as EquilibriumKind
+from ._leading import (
+    leading_eigenvalues as leading_eigenvalues,
+    leading_multipliers as leading_multipliers,
+    LeadingEigenvalues as LeadingEigenvalues,
+)
 from ._lyapunov import lyapunov_exponents as lyapunov_exponents, LyapunovExponents as LyapunovExponents
 from ._lyapunov_function import (
     lie_derivative as lie_derivative,
@@ -72,6 +84,7 @@ from ._stability_map import (
     stability_map as stability_map,
     StabilityMap as StabilityMap,
 )
+from ._stiffness import Stiffness as Stiffness, stiffness as stiffness, stiffness_along as stiffness_along
 from ._trap import Trap as Trap
 from ._types_of_equilibria import equilibrium_type as equilibrium_type
 from ._verdict import Verdict as Verdict

@@ -188,5 +188,5 @@ def check_dense(size: int, itemsize: int) -> None:
     if size > _MOST_PARAMETERS:
         raise ValueError(
             f"`y` must have at most {_MOST_PARAMETERS:,} parameters for a dense Jacobian, but has {size:,}, which "
-            f"would take {format_bytes(size**2 * itemsize)}: use `jax.jvp` of the field with an iterative solver."
+            f"would take {format_bytes(size**2 * itemsize)}: take `analysis.leading_eigenvalues`."
         )

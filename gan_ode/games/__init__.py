@@ -9,4 +9,4 @@ from ._dirac import Dirac as Dirac
 from ._game import AbstractGame as AbstractGame, FromLosses as FromLosses, gradients as gradients, Players as Players
 from ._linear_quadratic import LinearQuadratic as LinearQuadratic
 from ._neural import GAN as GAN
-from ._sampled import AbstractSampledGame as AbstractSampledGame, Batch as Batch
+from ._sampled import AbstractSampledGame as AbstractSampledGame, Batch as Batch, weighted as weighted

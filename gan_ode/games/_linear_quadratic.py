@@ -1,14 +1,15 @@
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from .. import _checks, _tree
 from .._types import Args, RealScalarLike, Scalar
 from ..distributions import Quadrature
 from ..losses import AbstractLoss
 from ._game import Players
-from ._sampled import AbstractSampledGame
+from ._sampled import AbstractSampledGame, Batch, weighted
 
 _SMOOTH_NODES = 40
 
@@ -25,8 +26,8 @@ class LinearQuadratic(AbstractSampledGame):
     With `linear`, $D(x) = w_2 x^2 + w_1 x$ and the discriminator's state is the array $[w_2, w_1]$; without `quadratic`
     it is $w_1$ alone (a line of equilibria). With `offset`, $G(z) = a z + b$ and the generator's state is $[a, b]$.
 
-    The expectations are Gauss-Legendre sums: exact for polynomial losses, and to rounding for the others while
-    $|w| c^2$ is of moderate size (40 nodes; 2e-12 relative at $|w| c^2 = 10$).
+    Without a minibatch the expectations are Gauss-Legendre sums: exact for polynomial losses, and to rounding for the
+    others while $|w| c^2$ is of moderate size (40 nodes; 2e-12 relative at $|w| c^2 = 10$).
 
     Source: Nagarajan and Kolter (2017), arXiv:1706.04156, section 2.3 and appendix; rederived.
 
@@ -80,9 +81,25 @@ class LinearQuadratic(AbstractSampledGame):
         return generator[0] * z + generator[1] if self.offset else generator * z
 
     def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
-        """Gauss-Legendre nodes of $[-c, c]$ and $[-1, 1]$; `args` is not used."""
-        dtype = _tree.dtype(y)
-        nodes, weights = np.polynomial.legendre.leggauss(self.num_nodes)
+        """The minibatch; without one, Gauss-Legendre nodes of $[-c, c]$ and $[-1, 1]$."""
+        return self._nodes(self.num_nodes, _tree.dtype(y)) if args is None else weighted(args)
+
+    def sample(self, key: PRNGKeyArray, num: int = 512) -> Batch:
+        """A minibatch `(data, latent)` of `num` samples each, to be handed to the field as `args`."""
+        data_key, latent_key = jax.random.split(key)
+        _checks.count("num", num)
+        data = jax.random.uniform(data_key, (num,), self.half_width.dtype, -self.half_width, self.half_width)
+        return data, jax.random.uniform(latent_key, (num,), self.half_width.dtype, -1.0, 1.0)
+
+    def quadrature(self, num: int = _SMOOTH_NODES) -> Batch:
+        """Nodes and weights that stand for the whole distributions, in the place of a minibatch.
+
+        By default more than a polynomial loss needs: enough for products of velocities, of which covariances are made.
+        """
+        return self._nodes(_checks.count("num", num), self.half_width.dtype)
+
+    def _nodes(self, num: int, dtype: DTypeLike) -> tuple[Quadrature, Quadrature]:
+        nodes, weights = np.polynomial.legendre.leggauss(num)
         unit = Quadrature(jnp.asarray(nodes, dtype), jnp.asarray(weights / 2, dtype))
         return Quadrature(self.half_width.astype(dtype) * unit.nodes, unit.weights), unit
 

@@ -7,10 +7,11 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from .. import _checks
 from .._types import Args, Scalar
-from ..distributions import AbstractDistribution, equal_weights, Quadrature
+from ..distributions import AbstractDistribution, Quadrature
 from ..losses import AbstractLoss
+from . import _modules
 from ._game import Players
-from ._sampled import AbstractSampledGame, Batch, Points
+from ._sampled import AbstractSampledGame, Batch, weighted
 
 
 class GAN(AbstractSampledGame):
@@ -20,12 +21,20 @@ class GAN(AbstractSampledGame):
     back together. Activations, sizes and integer arrays stay in the game. The losses are means over the minibatch
     that comes as `args`.
 
+    Any layers do that make a function of the parameters and of one sample: linear, convolutional, recurrent,
+    attention; normalized within a sample (`equinox.nn.LayerNorm`, `GroupNorm`, `RMSNorm`) or in the weights
+    (`equinox.nn.WeightNorm`, `networks.SpectralNorm`). What couples samples, carries state from call to call or draws
+    random numbers is refused: `equinox.nn.BatchNorm`, `equinox.nn.SpectralNorm`, active `equinox.nn.Dropout`.
+
     Args:
         discriminator: Called on one sample; returns a score of shape `()` or `(1,)`.
         generator: Called on one latent point; returns one sample.
         loss: What scores are paid.
         data: Where data are drawn from.
         latent: Where latent points are drawn from.
+
+    Raises:
+        ValueError: If a layer makes no such function; the text names it, and what to take instead.
     """
 
     players: Players
@@ -43,6 +52,8 @@ class GAN(AbstractSampledGame):
         data: AbstractDistribution,
         latent: AbstractDistribution,
     ):
+        _modules.check("discriminator", discriminator)
+        _modules.check("generator", generator)
         self.players, self.rest = eqx.partition(Players(discriminator, generator), eqx.is_inexact_array)
         self.loss = loss
         self.data = data
@@ -79,14 +90,4 @@ class GAN(AbstractSampledGame):
 
     def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
         """The minibatch, with equal weights unless it brings its own."""
-        if not isinstance(args, tuple) or len(args) != 2:
-            raise ValueError(
-                "`args` must be a minibatch `(data, latent)`, but is "
-                f"{type(args).__name__}: draw one by `gan.sample(key, num)`, or take `gan.quadrature(num)`."
-            )
-        data, latent = args
-        return _weighted(data), _weighted(latent)
-
-
-def _weighted(points: Points) -> Quadrature:
-    return points if isinstance(points, Quadrature) else equal_weights(points)
+        return weighted(args)

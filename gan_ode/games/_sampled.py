@@ -6,13 +6,34 @@ import jax
 from jaxtyping import Array, Float, PyTree
 
 from .._types import Args, Scalar
-from ..distributions import Quadrature
+from ..distributions import equal_weights, Quadrature
 from ..losses import AbstractLoss
 from ._game import AbstractGame, Players
 
 Points: TypeAlias = Float[Array, "_ ..."] | Quadrature
 Batch: TypeAlias = tuple[Points, Points]
 """Data and latent points: `(data, latent)`, each an array of equally weighted samples or a `Quadrature`."""
+
+
+def weighted(batch: Args) -> tuple[Quadrature, Quadrature]:
+    """Both parts of a minibatch as weighted points, with equal weights unless they bring their own.
+
+    Args:
+        batch: `(data, latent)`, each an array with a leading axis over the points, or a `Quadrature`.
+
+    Returns:
+        `(data, latent)`.
+
+    Raises:
+        ValueError: If `batch` is no pair.
+    """
+    if not isinstance(batch, tuple) or len(batch) != 2:
+        raise ValueError(
+            f"`args` must be a minibatch `(data, latent)`, but is {type(batch).__name__}: draw one by "
+            "`gan.sample(key, num)`, or take `gan.quadrature(num)`."
+        )
+    data, latent = (part if isinstance(part, Quadrature) else equal_weights(part) for part in batch)
+    return data, latent
 
 
 class AbstractSampledGame(AbstractGame):

@@ -17,5 +17,6 @@ from ._maps import (
 from ._orbit import orbit as orbit, OrbitPlot as OrbitPlot
 from ._panel import colorbar as colorbar, label_panel as label_panel, legend as legend
 from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhasePortrait
+from ._samples import samples as samples, SamplesPlot as SamplesPlot
 from ._spectrum import spectrum as spectrum, SpectrumPlot as SpectrumPlot
 from ._style import CYCLE as CYCLE, style as style

@@ -131,7 +131,7 @@ def method(
             raise ValueError("`step_size` fixes every step: leave out `stepsize_controller`, `dt0` and `exact_times`.")
         controller = diffrax.ConstantStepSize()
         solver = _solvers.for_fixed_steps(solver, rtol, atol)
-        dt0, max_steps = _fixed(step_size, ts, max_steps)
+        dt0, max_steps = fixed_steps(step_size, ts, max_steps)
     return Method(solver, controller, dt0, _event(events), max_steps, dense, adjoint, _meter(progress_meter))
 
 
@@ -170,7 +170,7 @@ def _tolerance(name: str, value: RealScalarLike, dtype: DTypeLike, zero: bool = 
     return jnp.asarray(value, dtype)
 
 
-def _fixed(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps: int | None) -> tuple[Array, int]:
+def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps: int | None) -> tuple[Array, int]:
     step_size = _checks.positive("step_size", step_size, "Time runs forward.").astype(ts.dtype)
     if _checks.is_traced((step_size, ts)):
         return step_size, _MAX_STEPS if max_steps is None else max_steps
@@ -229,13 +229,18 @@ def _solve(field: Field, y0: State, ts: Array, args: Args, how: Method) -> tuple
 def solve(field: Field, y0: State, ts: Array, args: Args, how: Method) -> tuple[Orbit, Array]:
     """The orbit, and whether it is what was asked for: a blow-up is."""
     _inputs.same_structure(field, ts[0], y0, args)
+    return solve_terms(diffrax.ODETerm(field), y0, ts, args, how)  # pyright: ignore[reportArgumentType]
+
+
+def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tuple[Orbit, Array]:
+    """As `solve`, of any Diffrax terms."""
     event, fixed = how.event, not isinstance(how.controller, Guarded)
     guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
     if event is not None:
         guard, direction = guard | {"user": event.cond_fn}, direction | {"user": event.direction}
     root_finder = None if event is None else event.root_finder
     solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(field),  # pyright: ignore[reportArgumentType]
+        terms,
         how.solver,
         ts[0],
         ts[-1],
