@@ -1,5 +1,6 @@
 """Three digits stacked as the channels of one image: the data, the networks, and a classifier that names the mode."""
 
+import bisect
 import functools
 from typing import Any
 
@@ -10,12 +11,16 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from gan_ode import games
+from gan_ode.analysis import samples
 from gan_ode.distributions import AbstractDistribution, Quadrature
 
 SIZE, CHANNELS, CLASSES = 8, 3, 10
 MODES = CLASSES**CHANNELS
 LATENT = 32
 _BATCH, _RATE = 128, 2e-3
+CLEAR = 0.9
+_CHUNK = 500
 
 _RECTIFY = eqx.nn.Lambda(jax.nn.relu)
 _SQUASH = eqx.nn.Lambda(jnp.tanh)
@@ -159,9 +164,11 @@ def num_parameters(module: Any) -> int:
 
 def discriminator_width(share: float, generator_width: int) -> int:
     """The width whose discriminator has, as nearly as can be, a share of the generator's parameters."""
-
     wanted = share * _size(make_generator, generator_width)
-    return min(range(1, 4 * generator_width), key=lambda width: abs(_size(make_discriminator, width) - wanted))
+    widths = range(1, 4 * generator_width)
+    above = bisect.bisect(widths, wanted, key=lambda width: _size(make_discriminator, width))
+    near = widths[max(above - 1, 0) : above + 1]
+    return min(near, key=lambda width: abs(_size(make_discriminator, width) - wanted))
 
 
 @functools.cache
@@ -183,6 +190,41 @@ def classify(classifier: Any, stacks: Float[Array, "num 3 height width"]) -> Int
 def accuracy(classifier: Any, digits: Digits) -> Float[Array, ""]:
     """Share of the digits that are named right."""
     return jnp.mean(jnp.argmax(jax.vmap(classifier)(digits.images), axis=-1) == digits.labels)
+
+
+class Count(eqx.Module):
+    """What is recorded of a state: which modes its generator makes, by the classifier. The latent points stay."""
+
+    gan: games.GAN
+    classifier: Any
+    num: int = eqx.field(static=True)
+
+    def __call__(self, t: jax.Array, y: games.Players, args: Any) -> dict[str, jax.Array]:
+        generator = self.gan.modules(y)[1]
+        keys = jax.random.split(jax.random.key(1000), -(-self.num // _CHUNK))
+
+        def part(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return named(self.classifier, jax.vmap(generator)(self.gan.latent.sample(key, _CHUNK)))
+
+        found = jax.tree.map(lambda leaf: leaf.reshape(-1)[: self.num], jax.lax.map(part, keys))
+        return measure(*found)
+
+
+def named(classifier: Any, stacks: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mode of each stack, and whether it is clear."""
+    likely = jnp.max(jax.nn.softmax(jax.vmap(jax.vmap(classifier))(stacks)), axis=-1)
+    return classify(classifier, stacks), jnp.all(likely > CLEAR, axis=-1)
+
+
+def measure(modes: jax.Array, clear: jax.Array) -> dict[str, jax.Array]:
+    counts = samples.label_counts(modes, MODES)
+    return {
+        "modes": samples.modes_covered(counts),
+        # The label -1 is not counted.
+        "clear_modes": samples.modes_covered(samples.label_counts(jnp.where(clear, modes, -1), MODES)),
+        "divergence": samples.kl_divergence(counts),
+        "clear": jnp.mean(clear, dtype=jnp.float32),
+    }
 
 
 @eqx.filter_jit

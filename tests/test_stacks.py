@@ -46,11 +46,11 @@ def test_the_modes_of_stacks_are_those_of_a_classifier_of_single_digits(gray):
         return jax.nn.one_hot(image[0, 0].astype(int), 10)
 
     np.testing.assert_array_equal(_stacks.classify(classifier, gray[digits]), [123, 905])
-    modes, clear = stacked_digits.named(lambda image: 2 * classifier(image), gray[digits])
+    modes, clear = _stacks.named(lambda image: 2 * classifier(image), gray[digits])
     np.testing.assert_array_equal(modes, [123, 905])
     # The largest of ten probabilities is e^2 / (e^2 + 9) = 0.45.
     assert not clear.any()
-    assert stacked_digits.named(lambda image: 9 * classifier(image), gray[digits])[1].all()
+    assert _stacks.named(lambda image: 9 * classifier(image), gray[digits])[1].all()
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_the_start_keeps_the_size_of_signals():
 
 
 def test_pictures_are_laid_out_in_rows():
-    stacks = np.zeros((36, 3, 8, 8)) - 1
-    stacks[7, 0] = 1  # second row, second column: red
+    stacks = np.zeros((16, 3, 8, 8)) - 1
+    stacks[5, 0] = 1  # second row, second column: red
     picture = stacked_digits.mosaic(stacks)
-    assert picture.shape == (53, 53, 3)
+    assert picture.shape == (35, 35, 3)
     np.testing.assert_array_equal(picture[9:17, 9:17], np.broadcast_to([1.0, 0, 0], (8, 8, 3)))
     np.testing.assert_array_equal(picture[:8, :8], np.zeros((8, 8, 3)))
 
@@ -107,7 +107,7 @@ def test_what_is_recorded_counts_the_modes_of_the_generator():
     def classifier(image):
         return 99 * jax.nn.one_hot(image[0, 0].astype(int), 10)
 
-    found = stacked_digits.Count(Alone(), classifier, 600)(0.0, Players(None, jnp.full((3, 8, 8), 4.0)), None)
+    found = _stacks.Count(Alone(), classifier, 600)(0.0, Players(None, jnp.full((3, 8, 8), 4.0)), None)
     assert int(found["modes"]) == 1
     np.testing.assert_allclose(found["divergence"], np.log(1000), rtol=1e-6, atol=0)
     assert float(found["clear"]) == 1
