@@ -1,6 +1,10 @@
 """Following a field: in continuous time (`flow`; many starts: `ensemble`) or by a discrete rule (`iterate`)."""
 
+from ._chebyshev import RKC2 as RKC2
 from ._ensemble import ensemble as ensemble
 from ._flow import flow as flow
+from ._gmres import GMRES as GMRES
 from ._iterate import iterate as iterate
+from ._matrix_free import InexactChord as InexactChord, matrix_free as matrix_free
 from ._orbit import Orbit as Orbit, OUTCOMES as OUTCOMES, SolveFailed as SolveFailed
+from ._rosenbrock import ROS3P as ROS3P

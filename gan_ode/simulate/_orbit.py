@@ -27,8 +27,8 @@ class OUTCOMES(eqx.Enumeration):
     )
     nonfinite_field = "The field is not finite where the orbit is: `orbit.final_time` is when. Look at it there."
     root_find_failed = (
-        "The implicit step's equations could not be solved. Take smaller steps, looser root-finder tolerances, or "
-        "`root_finder=optimistix.Newton(...)`."
+        "The implicit step's equations could not be solved, or a stabilized step would need more stages than allowed. "
+        "Take smaller steps, looser root-finder tolerances, or `root_finder=optimistix.Newton(...)`."
     )
     time_resolution = "The time is too large for the dtype to add a step to it. Start from a smaller time."
 

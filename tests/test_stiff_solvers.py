@@ -1,0 +1,296 @@
+"""Steps for stiff fields of any size: orders, stability, and linear systems through products alone.
+
+The steps go bare into Diffrax here, on systems small enough for dense linear algebra and SciPy to be the other road.
+"""
+
+import functools
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+import optimistix as optx
+import pytest
+import scipy.integrate
+import scipy.optimize
+
+from gan_ode import flow
+from gan_ode.games import Players
+from gan_ode.simulate import GMRES, InexactChord, matrix_free, OUTCOMES, RKC2, ROS3P
+
+# A linear solve exact to rounding, so that orders are the step's own.
+EXACT = InexactChord(1e-12, 1e-12)
+FIXED = {"ROS3P": ROS3P(root_finder=EXACT), "RKC2": RKC2()}
+ORDERS = {"ROS3P": 3, "RKC2": 2}
+ADAPTIVE = {
+    "ROS3P": ROS3P(),
+    "RKC2": RKC2(),
+    "Kvaerno3": diffrax.Kvaerno3(root_finder=matrix_free()),
+}
+# Slopes between 64 and 128 steps; measured 2.991 and 2.010.
+SLOPE_ERROR = 0.1
+
+
+def forced(t, y, args):
+    """Smooth, not linear, and with time in it."""
+    a, b = y
+    return -a * jnp.sum(b) + jnp.cos(3 * t), a - b**3 + 0.5 * jnp.sin(t) * a
+
+
+START = (jnp.array(1.0), jnp.array([0.5, -0.2]))
+
+
+@functools.cache
+def reference():
+    def flat(t, y):
+        a, b = y[0], y[1:]
+        return np.concatenate([[-a * b.sum() + np.cos(3 * t)], a - b**3 + 0.5 * np.sin(t) * a])
+
+    return scipy.integrate.solve_ivp(flat, (0, 1), [1.0, 0.5, -0.2], method="DOP853", rtol=1e-13, atol=1e-14).y[:, -1]
+
+
+@eqx.filter_jit
+def fixed(field, solver, y0, num, t1=1.0, saveat=None):
+    """Equal steps by bare Diffrax, `num` of them."""
+    return diffrax.diffeqsolve(
+        diffrax.ODETerm(field),
+        solver,
+        0.0,
+        t1,
+        t1 / num,
+        y0,
+        saveat=diffrax.SaveAt(t1=True) if saveat is None else saveat,
+        stepsize_controller=diffrax.ConstantStepSize(),
+        max_steps=1000,
+        throw=False,
+    )
+
+
+def end(solution):
+    return np.concatenate([np.ravel(leaf[-1]) for leaf in jax.tree.leaves(solution.ys)])
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_a_step_is_of_its_order_on_a_field_with_time(name):
+    errors = [np.abs(end(fixed(forced, FIXED[name], START, jnp.array(n * 1.0))) - reference()).max() for n in (64, 128)]
+    np.testing.assert_allclose(np.log2(errors[0] / errors[1]), ORDERS[name], rtol=0, atol=SLOPE_ERROR)
+
+
+@pytest.mark.parametrize(("name", "order"), [("ROS3P", 2), ("RKC2", 2)])
+def test_dense_output_between_steps_is_of_second_order_at_least(name, order):
+    def halfway(num):
+        saveat = diffrax.SaveAt(ts=jnp.array([(0.5 * num + 0.37) / num]))
+        return fixed(forced, FIXED[name], START, num, saveat=saveat), saveat.subs.ts[0]
+
+    errors = []
+    for num in (32.0, 64.0):
+        solution, t = halfway(jnp.array(num))
+        exact = diffrax.diffeqsolve(
+            diffrax.ODETerm(forced), diffrax.Dopri8(), 0.0, t, None, START,
+            stepsize_controller=diffrax.PIDController(rtol=1e-12, atol=1e-12),
+        )  # fmt: skip
+        errors.append(np.abs(end(solution) - end(exact)).max())
+    # Not the slope alone: the global error of the steps is in it too.
+    assert np.log2(errors[0] / errors[1]) > order - 0.2
+
+
+def test_ros3p_is_the_published_method():
+    from gan_ode.simulate import _rosenbrock as method
+
+    np.testing.assert_allclose(method._M, [2.0, 0.5773502691896258, 0.4226497308103742], rtol=1e-14, atol=0)
+    published = [1.267949192431123, -1.607695154586736, -3.464101615137755, -1.732050807568877]
+    ours = [method._A[1, 0], method._C[1, 0], method._C[2, 0], method._C[2, 1]]
+    np.testing.assert_allclose(ours, published, rtol=1e-14, atol=0)
+    one, b, beta = np.ones(3), method._B, method._ALPHA + method._COUPLING
+    conditions = [b @ one, b @ beta @ one, b @ (method._ALPHA @ one) ** 2, b @ beta @ beta @ one]
+    np.testing.assert_allclose(conditions, [1, 1 / 2, 1 / 3, 1 / 6], rtol=1e-14, atol=0)
+    # Lang and Verwer's conditions for parabolic equations, where others lose an order.
+    residual = 2 * beta @ beta @ one - (method._ALPHA @ one) ** 2
+    np.testing.assert_allclose([b @ residual, b @ beta @ residual], 0, rtol=0, atol=1e-15)
+
+
+def linear(t, y, args):
+    return RATES * y
+
+
+# The largest is far from the next, so that one power iteration finds it.
+RATES = -jnp.concatenate([jnp.array([0.0]), jnp.logspace(-2, 2, 40), jnp.array([800.0])])
+
+
+@functools.cache
+def one_step(name):
+    """One step of length one on decays at many rates: the stability function at each."""
+    solution = fixed(linear, FIXED[name], jnp.ones_like(RATES), jnp.array(1.0))
+    assert solution.ys is not None
+    return np.asarray(solution.ys[-1])
+
+
+def test_rkc2_has_the_stability_polynomial_of_its_source():
+    radius = 1.2 * 800
+    stages = int(np.sqrt(1 + 1.54 * radius) + 1)
+    chebyshev = np.polynomial.Chebyshev.basis(stages)
+    w0 = 1 + 2 / 13 / stages**2
+    slope, curvature = chebyshev.deriv(1)(w0), chebyshev.deriv(2)(w0)
+    b = curvature / slope**2
+    expected = 1 - b * chebyshev(w0) + b * chebyshev(w0 + slope / curvature * np.asarray(RATES))
+    # Rounding grows like the square of the 39 stages.
+    np.testing.assert_allclose(one_step("RKC2"), expected, rtol=0, atol=1e-11)
+    assert np.all(np.abs(one_step("RKC2")[1:]) < 1)
+
+
+def test_ros3p_has_its_stability_function_and_is_damped_at_infinity():
+    z, gamma = np.asarray(RATES), 0.5 + np.sqrt(3) / 6
+    # A third-order method with the denominator (1 - gamma z)^3: the numerator is the Taylor series of the product.
+    series = [1 / np.prod(range(1, k + 1)) if k else 1.0 for k in range(4)]
+    power = [1, -3 * gamma, 3 * gamma**2, -(gamma**3)]
+    numerator = sum(sum(series[i] * power[k - i] for i in range(k + 1)) * z**k for k in range(4))
+    np.testing.assert_allclose(one_step("ROS3P"), numerator / (1 - gamma * z) ** 3, rtol=0, atol=1e-11)
+    assert abs(one_step("ROS3P")[-1]) < 0.74
+
+
+DECAYS = np.array([-1e4, -300.0, -5.0, -1.0, -0.1])
+STIFF_TIMES = jnp.array([0.0, 2.0, 5.0])
+STIFF_TOLERANCE = 1e-4
+# Global error over tolerance on forced decays; measured 1.7, 3.3 and 0.3 at the most.
+STIFF_ERROR = 10
+SIZES = np.array([0.5, 2.0])
+
+
+def forced_decay(t, y, args):
+    """Solved by cos t plus decays, which are gone or not."""
+    rates = jnp.asarray(DECAYS, y.generator.dtype)
+    return Players(
+        discriminator=rates[:2] * (y.discriminator - jnp.cos(t)) - jnp.sin(t),
+        generator=rates[2:] * (y.generator - jnp.cos(t)) - jnp.sin(t),
+    )
+
+
+def decayed(ts, size=1.0):
+    return np.cos(ts)[:, None] + size * np.exp(DECAYS * np.asarray(ts, float)[:, None])
+
+
+def followed(solver, dtype=jnp.float64, size=1.0, **options):
+    start = 1 + jnp.asarray(size, dtype)
+    y0 = Players(jnp.full(2, start), jnp.full(3, start))
+    return flow(forced_decay, y0, STIFF_TIMES.astype(dtype), solver=solver, throw=False, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("ROS3P", jnp.float64), ("ROS3P", jnp.float32), ("RKC2", jnp.float64), ("Kvaerno3", jnp.float32)],
+)
+def test_a_batch_of_stiff_decays_is_followed_to_the_tolerance_in_few_steps(name, dtype):
+    orbits = jax.vmap(lambda size: followed(ADAPTIVE[name], dtype, size, rtol=STIFF_TOLERANCE))(jnp.asarray(SIZES))
+    for i, size in enumerate(SIZES):
+        states = np.concatenate([orbits.ys.discriminator[i], orbits.ys.generator[i]], axis=1)
+        exact = decayed(orbits.ts[i], size)
+        np.testing.assert_allclose(states, exact, rtol=0, atol=STIFF_ERROR * STIFF_TOLERANCE)
+    # Stability alone asks of an explicit solver for 5 * 1e4 / 3.3 = 15,000.
+    assert int(jnp.max(orbits.stats["num_steps"])) < 400
+
+
+def test_lineax_s_bicgstab_serves_an_implicit_solver_of_diffrax():
+    finder = matrix_free(lx.BiCGStab(rtol=0.0, atol=0.05, norm=optx.rms_norm, max_steps=100))
+    orbit = followed(diffrax.Kvaerno3(root_finder=finder), rtol=STIFF_TOLERANCE)
+    assert orbit.outcome == OUTCOMES.ok
+    np.testing.assert_allclose(orbit.ys.generator, decayed(orbit.ts)[:, 2:], rtol=0, atol=STIFF_ERROR * STIFF_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "linear_solver", [GMRES(atol=0.02), lx.GMRES(rtol=0.0, atol=0.05, norm=optx.rms_norm, max_steps=9)]
+)
+def test_the_root_finder_finds_scipy_s_root(linear_solver):
+    def residual(y, args):
+        return jnp.array([y[0] + 0.3 * y[1] ** 2 - 1, 40 * y[1] + jnp.sin(y[0]), 0.1 * y[2] + y[0]])
+
+    finder = InexactChord(1e-8, 1e-8, linear_solver=linear_solver)
+    found = optx.root_find(residual, finder, jnp.zeros(3), max_steps=40)
+    exact = scipy.optimize.root(lambda y: np.asarray(residual(y, None)), np.zeros(3), tol=1e-13).x
+    np.testing.assert_allclose(found.value, exact, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["ROS3P", "RKC2"])
+def test_a_gradient_goes_through_a_step(name):
+    solver = {"ROS3P": ROS3P(root_finder=EXACT), "RKC2": RKC2()}[name]
+
+    @jax.jit
+    def moved(k):
+        terms = diffrax.ODETerm(lambda t, y, k: jnp.array([-50.0 * k, -k]) * y - 0.1 * y**3)
+        y0 = jnp.array([1.0, 2.0])
+        return jnp.sum(solver.step(terms, 0.0, 0.5, y0, k, solver.init(terms, 0.0, 0.5, y0, k), False)[0])
+
+    value = jnp.array(1.3)
+    difference = (moved(value + 1e-4) - moved(value - 1e-4)) / 2e-4
+    # The linear systems are solved to 1e-13; measured 2e-9.
+    np.testing.assert_allclose(jax.grad(moved)(value), difference, rtol=1e-5, atol=0)
+
+
+# Linear systems.
+
+
+def test_gmres_needs_as_many_products_as_there_are_eigenvalues_and_agrees_with_a_dense_solve():
+    rng = np.random.default_rng(0)
+    basis = rng.standard_normal((30, 30))
+    matrix = basis @ np.diag(np.repeat([1.0, 2.0, -3.0], 10)) @ np.linalg.inv(basis)
+    right = rng.standard_normal(30)
+    solution = lx.linear_solve(lx.MatrixLinearOperator(jnp.asarray(matrix)), jnp.asarray(right), GMRES(rtol=1e-10))
+    # Times the condition number of about 1e3; measured 2e-12.
+    np.testing.assert_allclose(solution.value, np.linalg.solve(matrix, right), rtol=0, atol=1e-8)
+    assert int(solution.stats["num_steps"]) == 3
+
+
+def test_gmres_stops_at_its_tolerance_says_when_it_could_not_and_takes_trees():
+    values = jnp.linspace(1.0, 1000.0, 200)
+    right = (jnp.ones(150), jnp.ones((5, 10)))
+    operator = lx.FunctionLinearOperator(
+        lambda v: (values[:150] * v[0], values[150:].reshape(5, 10) * v[1]), jax.eval_shape(lambda: right)
+    )
+    good = lx.linear_solve(operator, right, GMRES(rtol=1e-3, max_products=200), throw=False)
+    residual = np.concatenate([np.ravel(r - a) for r, a in zip(right, operator.mv(good.value), strict=True)])
+    assert good.result == lx.RESULTS.successful
+    # Not far below either: it stops as soon as it may.
+    assert 2e-4 < np.sqrt(np.mean(residual**2)) <= 1e-3
+    short = lx.linear_solve(operator, right, GMRES(rtol=1e-3, max_products=5), throw=False)
+    assert short.result == lx.RESULTS.max_steps_reached
+    nothing = lx.linear_solve(operator, jax.tree.map(jnp.zeros_like, right), GMRES(atol=1e-3))
+    assert float(jnp.max(jnp.abs(nothing.value[0]))) == 0.0
+
+
+# The limits.
+
+
+def circle(t, y, args):
+    return jnp.array([-y[1], y[0]]) * args
+
+
+def test_rkc2_goes_around_a_circle_which_it_is_not_made_for():
+    orbit = flow(circle, jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), args=jnp.array(30.0), solver=RKC2(), rtol=1e-6)
+    # Each step may err by the tolerance, and none of it is forgotten; measured 1.2 times that.
+    bound = 5e-6 * int(orbit.stats["num_steps"])
+    np.testing.assert_allclose(orbit.final_state, [np.cos(30.0), np.sin(30.0)], rtol=0, atol=bound)
+    assert bound < 0.01
+
+
+def test_a_step_that_needs_more_stages_than_allowed_is_tried_shorter():
+    few = followed(RKC2(max_stages=20), rtol=STIFF_TOLERANCE)
+    # The longest step that 20 stages allow, at the fastest rate found.
+    assert int(few.stats["num_accepted_steps"]) > 5 * 1e4 / (0.66 * 20**2)
+    np.testing.assert_allclose(few.final_state.generator, decayed([5.0])[0, 2:], rtol=0, atol=1e-3)
+
+
+def test_a_fixed_step_that_needs_more_stages_than_allowed_fails_by_name():
+    assert followed(RKC2(max_stages=20), step_size=1.0).outcome == OUTCOMES.root_find_failed
+
+
+def test_a_fixed_linearly_implicit_step_needs_tolerances_for_its_linear_systems():
+    with pytest.raises(ValueError, match=r"`rtol` and `atol` must be given for ROS3P"):
+        followed(ROS3P(), step_size=0.1)
+    orbit = followed(ROS3P(), step_size=0.05, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(orbit.final_state.generator, decayed([5.0])[0, 2:], rtol=0, atol=1e-4)
+
+
+def test_ros3p_refuses_a_root_finder_that_cannot_solve_its_systems():
+    with pytest.raises(ValueError, match=r"must be made by `simulate\.matrix_free`"):
+        ROS3P(root_finder=diffrax.VeryChord(1e-3, 1e-3))
