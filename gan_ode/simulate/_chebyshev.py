@@ -45,7 +45,7 @@ class RKC2(diffrax.AbstractAdaptiveSolver[Any]):
 
     max_stages: int = eqx.field(static=True)
     safety: RealScalarLike
-    scan_kind: Literal["lax", "checkpointed", "bounded"] | None = eqx.field(static=True)
+    scan_kind: Literal["lax", "checkpointed", "bounded"] | None
 
     term_structure: ClassVar[Any] = diffrax.ODETerm
     interpolation_cls: ClassVar[Callable[..., Any]] = diffrax.ThirdOrderHermitePolynomialInterpolation
