@@ -18,14 +18,14 @@ import scipy.optimize
 
 from gan_ode import _solvers, flow
 from gan_ode.games import Players
-from gan_ode.simulate import GMRES, InexactChord, matrix_free, OUTCOMES, RKC2, ROS3P
+from gan_ode.simulate import GMRES, InexactChord, matrix_free, OUTCOMES, RKC2, Rodas3
 
 # A linear solve exact to rounding, so that orders are the step's own.
 EXACT = InexactChord(1e-12, 1e-12)
-FIXED = {"ROS3P": ROS3P(root_finder=EXACT), "RKC2": RKC2()}
-ORDERS = {"ROS3P": 3, "RKC2": 2}
+FIXED = {"Rodas3": Rodas3(root_finder=EXACT), "RKC2": RKC2()}
+ORDERS = {"Rodas3": 3, "RKC2": 2}
 ADAPTIVE = {
-    "ROS3P": ROS3P(),
+    "Rodas3": Rodas3(),
     "RKC2": RKC2(),
     "Kvaerno3": diffrax.Kvaerno3(root_finder=matrix_free()),
 }
@@ -78,36 +78,41 @@ def test_a_step_is_of_its_order_on_a_field_with_time(name):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def one_step(field, name, t1, y0):
-    """One step by itself: the state, and the dense output in its middle."""
+    """One step by itself: the state, the estimate of its error, and the dense output in its middle."""
     solver, terms = FIXED[name], diffrax.ODETerm(field)
     state = solver.init(terms, 0.0, t1, y0, None)
-    y1, _, dense, _, _ = solver.step(terms, 0.0, t1, y0, None, state, False)
-    return y1, solver.interpolation_cls(t0=0.0, t1=t1, **dense).evaluate(0.5 * t1)
+    y1, error, dense, _, _ = solver.step(terms, 0.0, t1, y0, None, state, False)
+    return y1, error, solver.interpolation_cls(t0=0.0, t1=t1, **dense).evaluate(0.5 * t1)
 
 
 @pytest.mark.parametrize("name", FIXED)
 def test_dense_output_within_a_step_is_of_second_order_at_least(name):
     errors = []
     for h in (0.04, 0.02):
-        inside = one_step(forced, name, jnp.array(h), START)[1]
+        inside = one_step(forced, name, jnp.array(h), START)[2]
         errors.append(np.abs(np.concatenate([np.ravel(leaf) for leaf in inside]) - exact(h / 2)).max())
     # Of one step: an order more than along the orbit.
     assert np.log2(errors[0] / errors[1]) > 3 - SLOPE_ERROR
 
 
-def test_ros3p_is_the_published_method():
+def rodas3():
+    """The usual form of the method: where the field is evaluated, what the Jacobian is multiplied by, the weights."""
     from gan_ode.simulate import _rosenbrock as method
 
-    np.testing.assert_allclose(method._M, [2.0, 0.5773502691896258, 0.4226497308103742], rtol=1e-14, atol=0)
-    published = [1.267949192431123, -1.607695154586736, -3.464101615137755, -1.732050807568877]
-    ours = [method._A[1, 0], method._C[1, 0], method._C[2, 0], method._C[2, 1]]
-    np.testing.assert_allclose(ours, published, rtol=1e-14, atol=0)
-    one, b, beta = np.ones(3), method._B, method._ALPHA + method._COUPLING
-    conditions = [b @ one, b @ beta @ one, b @ (method._ALPHA @ one) ** 2, b @ beta @ beta @ one]
-    np.testing.assert_allclose(conditions, [1, 1 / 2, 1 / 3, 1 / 6], rtol=1e-14, atol=0)
-    # Lang and Verwer's conditions for parabolic equations, where others lose an order.
-    residual = 2 * beta @ beta @ one - (method._ALPHA @ one) ** 2
-    np.testing.assert_allclose([b @ residual, b @ beta @ residual], 0, rtol=0, atol=1e-15)
+    coupling = np.linalg.inv(np.eye(4) / method._GAMMA - method._C)
+    return method._A @ coupling, coupling, method._SOLUTION @ coupling, method._ERROR @ coupling
+
+
+def test_rodas3_satisfies_the_order_conditions_and_its_estimate_sees_linear_fields():
+    alpha, coupling, b, b_error = rodas3()
+    one, beta = np.ones(4), alpha + coupling
+    conditions = np.array([one, beta @ one, (alpha @ one) ** 2, beta @ beta @ one])
+    np.testing.assert_allclose(conditions @ b, [1, 1 / 2, 1 / 3, 1 / 6], rtol=1e-14, atol=0)
+    np.testing.assert_allclose(conditions[:2] @ b_error, 0, rtol=0, atol=1e-15)
+    # That of ROS3P is zero here.
+    np.testing.assert_allclose(conditions[3] @ b_error, 1 / 24, rtol=1e-14, atol=0)
+    # The fractions of the step at which the time derivative enters.
+    np.testing.assert_allclose(coupling @ one, [0.5, 1.5, 0, 0], rtol=0, atol=1e-15)
 
 
 def linear(t, y, args):
@@ -136,14 +141,24 @@ def test_rkc2_has_the_stability_polynomial_of_its_source():
     assert np.all(np.abs(stability("RKC2")[1:]) < 1)
 
 
-def test_ros3p_has_its_stability_function_and_is_damped_at_infinity():
-    z, gamma = np.asarray(RATES), 0.5 + np.sqrt(3) / 6
-    # A third-order method with the denominator (1 - gamma z)^3: the numerator is the Taylor series of the product.
-    series = [1 / np.prod(range(1, k + 1)) if k else 1.0 for k in range(4)]
-    power = [1, -3 * gamma, 3 * gamma**2, -(gamma**3)]
-    numerator = sum(sum(series[i] * power[k - i] for i in range(k + 1)) * z**k for k in range(4))
-    np.testing.assert_allclose(stability("ROS3P"), numerator / (1 - gamma * z) ** 3, rtol=0, atol=1e-11)
-    assert abs(stability("ROS3P")[-1]) < 0.74
+def test_rodas3_has_its_stability_function_and_is_damped_at_infinity():
+    z, taylor = np.asarray(RATES), np.array([1, 1, 1 / 2, 1 / 6])
+    # Of third order and zero at infinity, so the numerator is the series of (1 - z/2)^4 exp z up to its third power.
+    numerator = np.polynomial.Polynomial(np.convolve(taylor, [1, -2, 3 / 2, -1 / 2, 1 / 16])[:4])
+    np.testing.assert_allclose(stability("Rodas3"), numerator(z) / (1 - z / 2) ** 4, rtol=0, atol=1e-11)
+    assert abs(stability("Rodas3")[-1]) < 0.01
+
+
+def decay(t, y, args):
+    return -y
+
+
+def test_the_error_estimates_are_the_published_ones():
+    h = 0.01
+    # RKC2 takes two stages here, so that y1 is 1 - h + h^2 / 2, and 12 (y0 - y1) + 6 h (f0 + f1) is -3 h^3.
+    for name, expected in (("Rodas3", -(h**3) / 24), ("RKC2", -(h**3) / 5)):
+        estimate = one_step(decay, name, jnp.array(h), jnp.array(1.0))[1]
+        np.testing.assert_allclose(estimate, expected, rtol=3 * h, atol=0)
 
 
 DECAYS = np.array([-1e4, -300.0, -5.0, -1.0, -0.1])
@@ -175,7 +190,7 @@ def followed(solver, dtype=jnp.float64, size=1.0, **options):
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [("ROS3P", jnp.float32), ("RKC2", jnp.float64), ("Kvaerno3", jnp.float32)],
+    [("Rodas3", jnp.float32), ("RKC2", jnp.float64), ("Kvaerno3", jnp.float32)],
 )
 def test_a_batch_of_stiff_decays_is_followed_to_the_tolerance_in_few_steps(name, dtype):
     orbits = jax.vmap(lambda size: followed(ADAPTIVE[name], dtype, size, rtol=STIFF_TOLERANCE))(jnp.asarray(SIZES))
@@ -207,9 +222,9 @@ def test_the_root_finder_finds_scipy_s_root(linear_solver):
     np.testing.assert_allclose(found.value, root, rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["ROS3P", "RKC2"])
+@pytest.mark.parametrize("name", ["Rodas3", "RKC2"])
 def test_a_gradient_goes_through_a_step(name):
-    solver = {"ROS3P": ROS3P(root_finder=EXACT), "RKC2": RKC2()}[name]
+    solver = {"Rodas3": Rodas3(root_finder=EXACT), "RKC2": RKC2()}[name]
 
     @jax.jit
     def moved(k):
@@ -243,14 +258,19 @@ def test_gmres_stops_at_its_tolerance_says_when_it_could_not_and_takes_trees():
     operator = lx.FunctionLinearOperator(
         lambda v: (values[:150] * v[0], values[150:].reshape(5, 10) * v[1]), jax.eval_shape(lambda: right)
     )
-    good = lx.linear_solve(operator, right, GMRES(rtol=1e-3, max_products=200), throw=False)
+
+    @eqx.filter_jit
+    def solved(right, rtol):
+        return lx.linear_solve(operator, right, GMRES(rtol=rtol, max_products=60), throw=False)
+
+    good = solved(right, jnp.array(0.3))
     residual = np.concatenate([np.ravel(r - a) for r, a in zip(right, operator.mv(good.value), strict=True)])
     assert good.result == lx.RESULTS.successful
     # Not far below either: it stops as soon as it may.
-    assert 2e-4 < np.sqrt(np.mean(residual**2)) <= 1e-3
-    short = lx.linear_solve(operator, right, GMRES(rtol=1e-3, max_products=5), throw=False)
-    assert short.result == lx.RESULTS.max_steps_reached
-    nothing = lx.linear_solve(operator, jax.tree.map(jnp.zeros_like, right), GMRES(atol=1e-3))
+    assert 0.25 < np.sqrt(np.mean(residual**2)) <= 0.3
+    assert solved(right, jnp.array(1e-9)).result == lx.RESULTS.max_steps_reached
+    nothing = solved(jax.tree.map(jnp.zeros_like, right), jnp.array(0.3))
+    assert nothing.result == lx.RESULTS.successful
     assert float(jnp.max(jnp.abs(nothing.value[0]))) == 0.0
 
 
@@ -258,28 +278,39 @@ def test_gmres_stops_at_its_tolerance_says_when_it_could_not_and_takes_trees():
 
 
 def circle(t, y, args):
-    return jnp.array([-y[1], y[0]]) * args
+    return jnp.array([-y[1], y[0]])
 
 
-def test_rkc2_goes_around_a_circle_which_it_is_not_made_for():
-    orbit = flow(circle, jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0]), args=jnp.array(30.0), solver=RKC2(), rtol=1e-6)
+@pytest.mark.parametrize("name", ["RKC2", "Rodas3"])
+def test_a_circle_is_not_damped_by_a_solver_made_for_damping(name):
+    ts = jnp.array([0.0, 30.0])
+    orbit = flow(circle, jnp.array([1.0, 0.0]), ts, solver=ADAPTIVE[name], rtol=1e-6)
     # Each step may err by the tolerance, and none of it is forgotten; measured 1.2 times that.
     bound = 5e-6 * int(orbit.stats["num_steps"])
     np.testing.assert_allclose(orbit.final_state, [np.cos(30.0), np.sin(30.0)], rtol=0, atol=bound)
     assert bound < 0.01
 
 
-def test_a_step_that_needs_more_stages_than_allowed_is_tried_shorter():
-    few = followed(RKC2(max_stages=20), rtol=STIFF_TOLERANCE)
-    # The longest step that 20 stages allow, at the fastest rate found.
-    assert int(few.stats["num_accepted_steps"]) > 5 * 1e4 / (0.66 * 20**2)
-    np.testing.assert_allclose(few.final_state.generator, decayed([5.0])[0, 2:], rtol=0, atol=1e-3)
+def test_a_step_that_needs_more_stages_than_allowed_is_rejected_and_fails_where_it_cannot_be():
+    solver, terms, y0 = RKC2(max_stages=20), diffrax.ODETerm(linear), jnp.ones_like(RATES)
+
+    @jax.jit
+    def step(t1):
+        y1, error, _, _, result = solver.step(terms, 0.0, t1, y0, None, solver.init(terms, 0.0, t1, y0, None), False)
+        return y1, error, result == diffrax.RESULTS.successful
+
+    # Stable up to 0.65 * 399 / 1.2 / 800 = 0.27.
+    y1, error, fine = step(jnp.array(0.25))
+    assert fine and bool(jnp.all(jnp.isfinite(error)))
+    y1, error, fine = step(jnp.array(0.3))
+    assert not fine and bool(jnp.all(jnp.isinf(error)))
+    np.testing.assert_array_equal(y1, y0)
 
 
 def test_a_fixed_linearly_implicit_step_needs_tolerances_for_its_linear_systems_and_keeps_its_solver():
-    with pytest.raises(ValueError, match=r"`rtol` and `atol` must be given for ROS3P"):
-        followed(ROS3P(), step_size=0.1)
-    solver = ROS3P(matrix_free(GMRES(atol=0.3)))
+    with pytest.raises(ValueError, match=r"`rtol` and `atol` must be given for Rodas3"):
+        followed(Rodas3(), step_size=0.1)
+    solver = Rodas3(matrix_free(GMRES(atol=0.3)))
     completed = _solvers.for_fixed_steps(solver, 1e-8, 1e-7)
     assert (completed.root_finder.rtol, completed.root_finder.atol) == (1e-8, 1e-7)
     assert completed.root_finder.linear_solver.atol == 0.3
@@ -290,9 +321,9 @@ def test_with_error_control_a_matrix_free_solver_keeps_its_linear_solver(dtype):
     solver = diffrax.Kvaerno3(root_finder=matrix_free(GMRES(atol=0.3)))
     assert _solvers.for_adaptive_steps(solver, dtype).root_finder.linear_solver.atol == 0.3
     # A linearly implicit step takes the tolerances of the controller, in float32 too.
-    assert _solvers.for_adaptive_steps(ROS3P(), dtype) == ROS3P()
+    assert _solvers.for_adaptive_steps(Rodas3(), dtype) == Rodas3()
 
 
-def test_ros3p_refuses_a_root_finder_that_cannot_solve_its_systems():
+def test_rodas3_refuses_a_root_finder_that_cannot_solve_its_systems():
     with pytest.raises(ValueError, match=r"must be made by `simulate\.matrix_free`"):
-        ROS3P(root_finder=diffrax.VeryChord(1e-3, 1e-3))
+        Rodas3(root_finder=diffrax.VeryChord(1e-3, 1e-3))

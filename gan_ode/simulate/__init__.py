@@ -7,4 +7,4 @@ from ._gmres import GMRES as GMRES
 from ._iterate import iterate as iterate
 from ._matrix_free import InexactChord as InexactChord, matrix_free as matrix_free
 from ._orbit import Orbit as Orbit, OUTCOMES as OUTCOMES, SolveFailed as SolveFailed
-from ._rosenbrock import ROS3P as ROS3P
+from ._rosenbrock import Rodas3 as Rodas3

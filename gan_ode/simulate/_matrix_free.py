@@ -20,13 +20,15 @@ def matrix_free(linear_solver: lx.AbstractLinearSolver | None = None, *, kappa: 
     """A root finder for Diffrax's implicit solvers that never forms a Jacobian.
 
     `flow(field, y0, ts, solver=diffrax.Kvaerno3(root_finder=simulate.matrix_free()))`, and likewise for every implicit
-    solver of Diffrax, and for `simulate.ROS3P`. Memory grows linearly with the parameters: the Jacobian appears only in
-    products. The tolerances are those of the step size controller.
+    solver of Diffrax, and for `simulate.Rodas3`. Memory grows linearly with the parameters: the Jacobian appears only
+    in products. The tolerances are those of the step size controller. In reverse mode Diffrax's implicit solvers still
+    form the Jacobian, which is Optimistix's way through a root; `Rodas3` does not.
 
     Args:
         linear_solver: A Lineax solver; `simulate.GMRES(atol=0.02)` by default. It is given systems in units of the
             step's tolerances: an `atol` of 0.02 is a fiftieth of what the step may err by. `lineax.GMRES` and
-            `lineax.BiCGStab` work too: give them `norm=optimistix.rms_norm`, and a `max_steps`.
+            `lineax.BiCGStab` work too: give them `norm=optimistix.rms_norm` and a `max_steps`, and to differentiate
+            `Rodas3` in reverse mode an `atol` of 0, since cotangents are not in those units.
         kappa: Error of the root in units of the tolerances.
 
     Returns:

@@ -12,41 +12,40 @@ from .. import _tree
 from .._types import Args, RealScalarLike, State
 from ._matrix_free import matrix_free
 
-_GAMMA = 0.5 + np.sqrt(3) / 6
-# Of the usual form of a Rosenbrock method: where the field is evaluated, and what the Jacobian is multiplied by.
-_ALPHA = np.array([[0.0, 0, 0], [1, 0, 0], [1, 0, 0]])
-_COUPLING = np.array([[_GAMMA, 0, 0], [-1, _GAMMA, 0], [-_GAMMA, 0.5 - 2 * _GAMMA, _GAMMA]])
-_B, _B_LOWER = np.array([2 / 3, 0, 1 / 3]), np.array([1 / 3, 1 / 3, 1 / 3])
-# The same in the unknowns `u = coupling @ k`, which saves the products with the Jacobian.
-_INVERSE = np.linalg.inv(_COUPLING)
-_A, _C = _ALPHA @ _INVERSE, np.diag(np.diag(_INVERSE)) - _INVERSE
-_M, _M_ERROR = _B @ _INVERSE, (_B - _B_LOWER) @ _INVERSE
-_TIME = _COUPLING.sum(axis=1)
-# Stages 1 and 3 are slopes at these fractions of the step; the line through them is the slope in between.
-_WHERE = (_ALPHA + _COUPLING).sum(axis=1)[[0, 2]]
-_LINE = np.linalg.inv(np.stack([np.ones(2), _WHERE], axis=1)) @ _INVERSE[[0, 2]]
-# The slopes at both ends, of the unknowns; those of the field would not be damped.
-_ENDS = np.stack([_LINE[0], _LINE[0] + _LINE[1]])
+# In the unknowns u of the linear systems, which saves the products with the Jacobian on the right-hand sides.
+_GAMMA = 0.5
+_A = np.array([[0.0, 0, 0, 0], [0, 0, 0, 0], [2, 0, 0, 0], [2, 0, 1, 0]])
+_C = np.array([[0.0, 0, 0, 0], [4, 0, 0, 0], [1, -1, 0, 0], [1, -1, -8 / 3, 0]])
+_TIME = np.array([0.5, 1.5, 0, 0])
+_SOLUTION, _ERROR = np.array([2.0, 0, 1, 1]), np.array([0.0, 0, 0, 1])
+# From this stage on the field is evaluated anew, at the end of the step; before, it is the velocity at its start.
+_NEW = 2
+# The first two stages are the slopes at half and at one and a half of the step. The line through them, unlike the
+# field at the ends, is damped.
+_SLOPES = (np.eye(4) / _GAMMA - _C)[:2]
+_ENDS = np.array([[1.5, -0.5], [0.5, 0.5]]) @ _SLOPES
 
 
-class ROS3P(diffrax.AbstractImplicitSolver[Any], diffrax.AbstractAdaptiveSolver[Any]):
+class Rodas3(diffrax.AbstractImplicitSolver[Any], diffrax.AbstractAdaptiveSolver[Any]):
     r"""A linearly implicit Runge-Kutta step of third order: for stiff fields of any size.
 
-    A Diffrax solver. Each step linearizes the field once and solves three linear systems
-    $(1 - \gamma h J) u_i = \gamma (h f(t + \alpha_i h, y + \sum_j a_{ij} u_j) + \sum_j c_{ij} u_j
-    + \gamma_i h^2 \partial_t f)$, with no Newton iteration, from two evaluations of the field. By default by GMRES,
+    A Diffrax solver. Each step linearizes the field once and solves four linear systems
+    $(1 - h J / 2)\, u_i = \frac12 (h f(t + \alpha_i h, y + \sum_j a_{ij} u_j) + \sum_j c_{ij} u_j
+    + \gamma_i h^2 \partial_t f)$, with no Newton iteration, from three evaluations of the field. By default by GMRES,
     through products with $J$ alone, to a fiftieth of the step's tolerances.
 
-    A-stable with $|R(\infty)| = 0.73$, and of third order for stiff parabolic problems too. The error estimate is the
-    difference to a solution of second order; dense output is of second order, and as well damped as the step. A step
-    whose systems are not solved within the solver's number of products is rejected, and tried shorter. At a fixed step
-    give `rtol` and `atol`, for the linear systems.
+    L-stable: what is stiff has decayed after one step. The error estimate is the difference to a solution of second
+    order, and of third order in the step on linear fields too; that of ROS3P, a method of the same order with one
+    system less, vanishes there, so that it steps through the cycles of a GAN without seeing them. Dense output is of
+    second order, and as well damped as the step. A step whose systems are not solved within the solver's number of
+    products is rejected, and tried shorter. At a fixed step give `rtol` and `atol`, for the linear systems.
 
-    Source: Lang and Verwer (2001), BIT 41, 731; the coefficients rederived from the order conditions in the tests.
+    Source: Sandu, Verwer, Blom, Spee, Carmichael and Potra (1997), Atmospheric Environment 31, 3459, RODAS3. The
+    tests derive the order conditions and the stability function from the coefficients.
 
     Args:
-        root_finder: How the linear systems are solved; `simulate.matrix_free()` by default. A step is one iteration of
-            it for each stage.
+        root_finder: How the linear systems are solved; `simulate.matrix_free()` by default. A stage is one iteration
+            of it.
     """
 
     root_finder: Any = eqx.field(default_factory=matrix_free)
@@ -81,30 +80,29 @@ class ROS3P(diffrax.AbstractImplicitSolver[Any], diffrax.AbstractAdaptiveSolver[
 
         start, times_jacobian = jax.linearize(lambda y: increment(t0, y), y0)
         # Of a field without time this is zero when traced, and costs nothing.
-        span = jnp.asarray(t1 - t0)
-        _, drift = jax.jvp(lambda t: increment(t, y0), (jnp.asarray(t0),), (span.astype(jnp.result_type(t0)),))
+        span = jnp.asarray(t1 - t0, jnp.result_type(t0))
+        _, drift = jax.jvp(lambda t: increment(t, y0), (jnp.asarray(t0),), (span,))
         operator = lx.FunctionLinearOperator(
             lambda v: _tree.step(v, -_GAMMA, times_jacobian(v)), jax.eval_shape(lambda: y0)
         )
         units = self.root_finder.units(y0)
 
         def stage(carry: tuple, row: tuple) -> tuple:
-            slope, unknowns, result = carry
+            unknowns, result = carry
             i, a, c, time = row
+            slope = jax.lax.cond(i >= _NEW, lambda: increment(t1, _tree.add(y0, _combine(a, unknowns))), lambda: start)
             right = _tree.step(_tree.add(slope, _combine(c, unknowns)), time, drift)
             solution, solved = self.root_finder.solve(operator, _tree.scale(_GAMMA, right), units)
             unknowns = jax.tree.map(lambda all_, one: all_.at[i].set(one), unknowns, solution)
-            # The second and the third stage evaluate the field at the same place.
-            slope = jax.lax.cond(i == 0, lambda: increment(t1, _tree.add(y0, _combine(a, unknowns))), lambda: slope)
             result = diffrax.RESULTS.where(_fine(result), diffrax.RESULTS.promote(solved), result)
-            return (slope, unknowns, result), None
+            return (unknowns, result), None
 
         # As a loop, so that the linear solver is compiled once.
-        none = jax.tree.map(lambda leaf: jnp.zeros((3, *leaf.shape), leaf.dtype), y0)
-        rows = (jnp.arange(3), *(jnp.asarray(table) for table in (_A[[1, 2, 2]], _C, _TIME)))
-        (_, unknowns, result), _ = jax.lax.scan(stage, (start, none, diffrax.RESULTS.successful), rows)
-        y1 = _tree.add(y0, _combine(_M, unknowns))
-        error = _tree.where(_fine(result), _combine(_M_ERROR, unknowns), jnp.inf)
+        none = jax.tree.map(lambda leaf: jnp.zeros((len(_A), *leaf.shape), leaf.dtype), y0)
+        rows = (jnp.arange(len(_A)), *(jnp.asarray(table) for table in (_A, _C, _TIME)))
+        (unknowns, result), _ = jax.lax.scan(stage, (none, diffrax.RESULTS.successful), rows)
+        y1 = _tree.add(y0, _combine(_SOLUTION, unknowns))
+        error = _tree.where(_fine(result), _combine(_ERROR, unknowns), jnp.inf)
         k0, k1 = (_combine(end, unknowns) for end in _ENDS)
         return y1, error, {"y0": y0, "y1": y1, "k0": k0, "k1": k1}, None, result
 
