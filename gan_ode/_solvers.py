@@ -13,6 +13,8 @@ from ._types import RealScalarLike
 # Root finding in float32 cannot see increments below its noise, and stalls there: the increments of a stiff stage are
 # differences of large numbers. With the error control around it, a hundredth is enough.
 _FLOAT32_ROOT_TOLERANCE = 1e-2
+# With inexact linear systems the last increment is not negligible: a tenth of that.
+_FLOAT32_INEXACT_TOLERANCE = 1e-3
 
 
 def check_for_ode(solver: Any) -> None:
@@ -91,6 +93,8 @@ def for_fixed_steps(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLi
             f"`rtol` and `atol` must be given for {type(solver).__name__} at a fixed step: without error control "
             "nothing else tells its root finder when to stop. For example `rtol=1e-8, atol=1e-8` (1e-5 in float32)."
         )
+    if _measures_in_tolerances(solver):
+        return _with_tolerances(solver, rtol, atol)
     return _with_root_finder(solver, optx.Newton(rtol, atol))  # pyright: ignore[reportArgumentType]
 
 
@@ -105,8 +109,10 @@ def for_adaptive_steps(solver: Any, dtype: DTypeLike) -> Any:
             f"`solver` must estimate its error, but {type(solver).__name__} does not: give `step_size=` for a fixed "
             "step, or take `diffrax.Tsit5()`."
         )
-    if jnp.dtype(dtype).itemsize > 4 or not _takes_tolerances(solver):
+    if jnp.dtype(dtype).itemsize > 4 or not _takes_tolerances(solver) or not _iterates(solver):
         return solver
+    if _measures_in_tolerances(solver):
+        return _with_tolerances(solver, _FLOAT32_INEXACT_TOLERANCE, _FLOAT32_INEXACT_TOLERANCE)
     root_finder = diffrax.VeryChord(rtol=_FLOAT32_ROOT_TOLERANCE, atol=_FLOAT32_ROOT_TOLERANCE)
     return _with_root_finder(solver, root_finder)
 
@@ -125,6 +131,25 @@ def is_implicit(solver: Any) -> bool:
 def _takes_tolerances(solver: Any) -> bool:
     """Whether the root finder waits for tolerances from a step size controller."""
     return is_implicit(solver) and not isinstance(solver.root_finder.rtol, ArrayLike)
+
+
+def _iterates(solver: Any) -> bool:
+    """Whether roots take several iterations. A linearly implicit step takes one: it has no increments to stall on."""
+    return solver.root_find_max_steps > 1
+
+
+def _measures_in_tolerances(solver: Any) -> bool:
+    """Whether the root finder's linear solver goes by its tolerances, as `simulate.matrix_free`'s does: keep both."""
+    return hasattr(solver.root_finder, "units")
+
+
+def _with_tolerances(solver: Any, rtol: RealScalarLike, atol: RealScalarLike) -> Any:
+    return eqx.tree_at(
+        lambda s: (s.root_finder.rtol, s.root_finder.atol, s.root_finder.norm),
+        solver,
+        (rtol, atol, optx.rms_norm),
+        is_leaf=lambda x: x is solver.root_finder.rtol,
+    )
 
 
 def _with_root_finder(solver: Any, root_finder: Any) -> Any:

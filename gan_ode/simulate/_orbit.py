@@ -27,8 +27,8 @@ class OUTCOMES(eqx.Enumeration):
     )
     nonfinite_field = "The field is not finite where the orbit is: `orbit.final_time` is when. Look at it there."
     root_find_failed = (
-        "The implicit step's equations could not be solved. Take smaller steps, looser root-finder tolerances, or "
-        "`root_finder=optimistix.Newton(...)`."
+        "The implicit step's equations could not be solved, or a stabilized step would need more stages than allowed. "
+        "Take smaller steps, looser root-finder tolerances, or `root_finder=optimistix.Newton(...)`."
     )
     interrupted = (
         "Ctrl-C: the orbit has what was computed until then; with a checkpoint the same call goes on from there."
