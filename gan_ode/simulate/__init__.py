@@ -1,7 +1,7 @@
 """Following a field: in continuous time (`flow`, `ensemble`; with noise: `paths`) or by a discrete rule (`iterate`)."""
 
-from ._checkpoint import Checkpoint as Checkpoint
 from ._chebyshev import RKC2 as RKC2
+from ._checkpoint import Checkpoint as Checkpoint
 from ._ensemble import ensemble as ensemble
 from ._flow import flow as flow
 from ._gmres import GMRES as GMRES

@@ -25,8 +25,8 @@ class RKC2(diffrax.AbstractAdaptiveSolver[Any]):
     five states, whatever the number of stages.
 
     Not for fields that turn faster than they damp: along the negative axis the region of stability is a strip, in units
-    of $1/h$ about $0.4 s$ to each side over most of its length, and down to about 1 near the origin. Where an eigenvalue
-    lies outside, the error estimate sees the growth, and shortens the step until it is stable: the result is right, and
+    of $1/h$ about $0.4 s$ to each side over most of its length, and down to about 1 near the origin. Where an
+    eigenvalue lies outside, the error estimate sees the growth, and shortens the step until it is stable: the result is right, and
     costs as many steps as an ordinary second-order method. The error estimate is the published one; dense output is of
     second order at least.
 
