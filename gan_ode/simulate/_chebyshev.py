@@ -26,9 +26,9 @@ class RKC2(diffrax.AbstractAdaptiveSolver[Any]):
 
     Not for fields that turn faster than they damp: along the negative axis the region of stability is a strip, in units
     of $1/h$ about $0.4 s$ to each side over most of its length, and down to about 1 near the origin. Where an
-    eigenvalue lies outside, the error estimate sees the growth, and shortens the step until it is stable: the result is right, and
-    costs as many steps as an ordinary second-order method. The error estimate is the published one; dense output is of
-    second order at least.
+    eigenvalue lies outside, the error estimate sees the growth, and shortens the step until it is stable: the result is
+    right, and costs as many steps as an ordinary second-order method. The error estimate is the published one; dense
+    output is of second order at least.
 
     Source: Sommeijer, Shampine and Verwer (1998), J. Comput. Appl. Math. 88, 315, equations 2.1 to 2.10, with the
     damping 2/13; the power iteration is on the exact derivative, instead of on differences.
