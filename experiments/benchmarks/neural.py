@@ -37,7 +37,7 @@ BATCH_SIZE = 512
 NUM_BATCHES = 8
 # Steps after which the roads are compared.
 STEPS_COMPARED = 20
-# Rounding in sums of 512 terms of float32, and for the steps Adam's division by a small gradient: measured 4e-7, 2e-5.
+# Rounding in sums of 512 terms of float32, and for the steps Adam's division by a small gradient: measured 5e-7, 8e-6.
 GRADIENT_AGREEMENT, STEP_AGREEMENT = 1e-5, 1e-3
 # Of the time of bare JAX, and of PyTorch eager on the ring networks.
 BARE_TARGET, EAGER_TARGETS = 1.1, {"plain": 0.8, "regularized": 0.5}
