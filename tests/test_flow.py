@@ -285,6 +285,32 @@ def test_fixed_euler_steps_are_the_recursion():
     assert orbit.outcome == OUTCOMES.ok
 
 
+def test_other_fixed_steps_of_about_as_many_do_not_compile_again():
+    traces = []
+
+    def counted(t, y, args):
+        traces.append(t)
+        return -y
+
+    for num in (16, 20, 31):
+        ts = jnp.array([0.0, 1.0])
+        orbit = flow(counted, jnp.asarray(1.0), ts, solver=diffrax.Euler(), step_size=1.0 / num)
+        np.testing.assert_allclose(orbit.ys[-1], (1 - 1 / num) ** num, rtol=1e-12)
+        assert orbit.stats["num_steps"] == num
+        if num == 16:
+            compiled = len(traces)
+    assert len(traces) == compiled
+
+
+def test_many_fixed_steps_divide_the_time_as_well_as_the_dtype_can_say():
+    # Over the rounded step, the time is 33602.9988 steps; and time as a sum of them is rounded too.
+    num = 33603
+    ts, step = jnp.array([0.0, 3.0], jnp.float32), jnp.float32(3.0 / num)
+    orbit = flow(decay, jnp.float32(1.0), ts, solver=diffrax.Euler(), step_size=step)
+    np.testing.assert_allclose(orbit.stats["num_steps"], num, rtol=2e-3)
+    np.testing.assert_allclose(orbit.ys[-1], np.exp(-3.0), rtol=1e-3)
+
+
 def test_a_fixed_step_blow_up_is_a_result():
     orbit = solve("square", 1e9, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1)
     assert orbit.outcome == OUTCOMES.blow_up

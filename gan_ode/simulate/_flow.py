@@ -177,15 +177,17 @@ def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps
     duration = float(ts[-1] - ts[0])
     steps = duration / float(step_size)
     whole = max(round(steps), 1)
-    if abs(steps - whole) > 1e-4:
+    rounding = float(jnp.finfo(ts.dtype).eps) * steps
+    if abs(steps - whole) > max(1e-4, 2 * rounding):
         raise ValueError(
             f"`step_size` must divide the time from first to last, {duration:g}, but {float(step_size):g} goes into it "
             f"{steps:.4g} times: take {duration / whole:.6g}. For the discrete rule itself use `iterate`."
         )
     if max_steps is not None and max_steps < whole:
         raise ValueError(f"`max_steps` must be at least the {whole} steps of `step_size`, but is {max_steps}.")
-    # One to spare: rounding may leave a last step of almost no length.
-    return jnp.asarray(duration / whole, ts.dtype), whole + 1
+    # Some to spare, since time is a rounded sum of steps. Powers of two, since each number compiles anew.
+    spare = int(rounding * whole)
+    return jnp.asarray(duration / whole, ts.dtype), 1 << (whole + spare).bit_length()
 
 
 def _check_memory(y0: State, ts: Array, how: Method) -> None:
