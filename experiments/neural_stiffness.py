@@ -290,8 +290,8 @@ def of_stiff_solvers(results: xr.Dataset) -> list[Claim]:
     return found
 
 
-COLORS = dict(zip(SOLVERS, (*plot.CYCLE[:4], "0.35", "0.6"), strict=True))
-MARKERS = dict(zip(SOLVERS, ("o", "s", "^", "D", "v", "<"), strict=True))
+COLORS: dict[str, str] = dict(zip(SOLVERS, (*plot.CYCLE[:4], "0.35", "0.6"), strict=True))
+MARKERS: dict[str, str] = dict(zip(SOLVERS, ("o", "s", "^", "D", "v", "<"), strict=True))
 
 
 def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
