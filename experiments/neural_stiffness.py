@@ -95,7 +95,6 @@ ADAPTIVE = {
     "Kvaerno3": diffrax.Kvaerno3(root_finder=simulate.matrix_free()),
 }
 FIXED = {"Euler": diffrax.Euler(), "Heun": diffrax.Heun()}
-STAGES = {"Euler": 1, "Heun": 2}
 # A product with the Jacobian is a derivative in one direction: about two evaluations.
 PRODUCT = 2
 REFERENCE = 1e-9
@@ -175,7 +174,7 @@ def measure_run(config: Config, problem: Problem, solver: str, rung: int) -> dic
     counted = dataclasses.replace(problem, field=CountedProducts(problem.field, TALLY))  # pyright: ignore
     orbit = solve(config, counted, solver, rung)
     return {
-        "error": error(orbit.final_state, problem.end),
+        "error": error(orbit.final_state, problem.end) if orbit.outcome == simulate.OUTCOMES.ok else np.inf,
         "steps": int(orbit.stats["num_steps"]),
         "evaluations": TALLY.evaluations,
         "products": TALLY.products,
