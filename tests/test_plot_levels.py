@@ -35,7 +35,7 @@ def test_filled_level_sets_have_a_color_bar_and_leave_out_what_is_not_finite(ax)
 
 
 def test_the_plane_is_the_one_of_the_given_states(ax):
-    unit = {"xlim": (0, 1), "ylim": (0, 1)}
+    unit = {"xlim": (0, 1), "ylim": (0, 0.4)}
     drawn = plot.level_sets(jnp.sum, ax=ax, **unit, state=lambda x, y: jnp.stack([x, 2 * y]), levels=[1.0])
     (path,) = [path for path in drawn.contours.get_paths() if len(path.vertices)]
     np.testing.assert_allclose(path.vertices @ [1.0, 2.0], 1.0, rtol=0, atol=1e-12)

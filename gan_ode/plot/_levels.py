@@ -92,7 +92,7 @@ def level_sets(
     panel = window(xlim, ylim)
     resolution = _checks.count("resolution", resolution, least=10)
     xs, ys = (np.linspace(*ends, resolution) for ends in panel)
-    values = np.ma.masked_invalid(_values(quantity, state, jnp.asarray(xs), jnp.asarray(ys)))
+    values = np.asarray(_values(quantity, state, jnp.asarray(xs), jnp.asarray(ys)))
     at: Any = levels
     if filled:
         contours = ax.contourf(xs, ys, values, levels=at, cmap=cmap, extend="both", zorder=0.5)
