@@ -57,7 +57,7 @@ def check_for_sde(solver: Any, additive: bool) -> None:
     if not additive and _tableau(solver) is not None and solver.tableau.is_additive_noise():  # pyright: ignore
         raise ValueError(
             f"`solver` must take noise that depends on the state, but {name} is for additive noise: freeze it by "
-            f"`noise.Frozen(diffusion, at=y)`, or {usual}"
+            f"`noise.Frozen(diffusion, y, args)`, or {usual}"
         )
 
 

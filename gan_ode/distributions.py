@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray, Real
 
 from . import _checks
 from ._types import RealScalarLike
@@ -30,7 +30,7 @@ class Quadrature(eqx.Module):
         weights: Their weights, which sum to 1.
     """
 
-    nodes: Float[Array, "num *event"]
+    nodes: Real[Array, "num *event"]
     weights: Float[Array, " num"]
 
     def mean(self, values: Float[Array, " num"]) -> Float[Array, ""]:
@@ -38,10 +38,11 @@ class Quadrature(eqx.Module):
         return jnp.dot(self.weights.astype(values.dtype), values)
 
 
-def equal_weights(points: Float[Array, "num *event"]) -> Quadrature:
+def equal_weights(points: Real[Array, "num *event"]) -> Quadrature:
     """The points as a `Quadrature`, each of the same weight: what a minibatch is."""
     num = points.shape[0]
-    return Quadrature(points, jnp.full((num,), 1 / num, points.dtype))
+    # Of integer points, as pixels are, a weight is none.
+    return Quadrature(points, jnp.full((num,), 1 / num, jnp.result_type(points, jnp.float32)))
 
 
 class AbstractDistribution(eqx.Module):

@@ -180,3 +180,9 @@ def test_a_user_writes_a_distribution_with_two_methods():
 
     assert set(np.unique(Coin().sample(KEY, 100))) == {-1.0, 1.0}
     assert Coin().quadrature(2).mean(jnp.array([0.0, 1.0])) == 0.5
+
+
+def test_points_that_are_whole_numbers_have_weights_too():
+    weights = equal_weights(jnp.arange(4)).weights
+    assert jnp.issubdtype(weights.dtype, jnp.floating)
+    np.testing.assert_allclose(weights, 0.25)
