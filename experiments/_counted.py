@@ -19,52 +19,30 @@ class Tally:
     jacobians: int = 0
     products: int = 0
 
-    def count(self, what: str, value: jax.Array) -> jax.Array:
-        """Adds one when the compiled program gets here. Its zero must be used, or the compiler drops the call."""
+    def zero(self, what: str, tree: Players) -> jax.Array:
+        """A zero that adds one when the compiled program has made the tree. Use it, or the compiler drops the call."""
+        leaf = jax.tree.leaves(tree)[0]
 
         def add(_: np.ndarray) -> np.ndarray:
             setattr(self, what, getattr(self, what) + 1)
-            return np.zeros(())
+            return np.zeros((), leaf.dtype)
 
-        return jax.pure_callback(add, jax.ShapeDtypeStruct((), jnp.result_type(float)), value)
-
-    def zero(self, what: str, like: jax.Array) -> jax.Array:
-        """Likewise, the zero in the dtype of an array."""
-        return self.count(what, jnp.ravel(like)[0]).astype(like.dtype)
+        return jax.pure_callback(add, jax.ShapeDtypeStruct((), leaf.dtype), jnp.ravel(leaf)[0])
 
 
 class Counted(eqx.Module):
-    """A field whose evaluations and linearizations are counted."""
+    """A field whose evaluations are counted, and its linearizations or the products with its Jacobian.
+
+    Args:
+        field: The field.
+        tally: Where to count.
+        each_product: Whether every product with the Jacobian counts, as for solvers that form no matrix; otherwise all
+            products with one Jacobian count as one linearization.
+    """
 
     field: fields.GameField
     tally: Tally = eqx.field(static=True)
-
-    def __call__(self, t, y: Players, args=None) -> Players:
-        arrays, rest = eqx.partition(self.field, eqx.is_array)
-
-        def velocity(arrays, y: Players) -> Players:
-            return eqx.combine(arrays, rest)(0.0, y, args)
-
-        def evaluated(arrays, y: Players) -> Players:
-            zero = self.tally.count("evaluations", y.discriminator)
-            return jax.tree.map(lambda leaf: leaf + zero, velocity(arrays, y))
-
-        def linearized(primals, tangents):
-            # On the tangent: the columns of a Jacobian use it, and share the factor, so that they count as one.
-            one = 1 + self.tally.count("jacobians", primals[1].discriminator)
-            value, tangent = jax.jvp(velocity, primals, tangents)
-            return value, jax.tree.map(lambda leaf: one * leaf, tangent)
-
-        counted = jax.custom_jvp(evaluated)
-        counted.defjvp(linearized)
-        return counted(arrays, y)
-
-
-class CountedProducts(eqx.Module):
-    """A field whose evaluations are counted, and the products with its Jacobian, for solvers that form no matrix."""
-
-    field: fields.GameField
-    tally: Tally = eqx.field(static=True)
+    each_product: bool = eqx.field(default=False, static=True)
 
     def __call__(self, t, y: Players, args=None) -> Players:
         arrays, rest = eqx.partition((self.field, args), eqx.is_array)
@@ -74,15 +52,15 @@ class CountedProducts(eqx.Module):
             return field(0.0, y, args)
 
         def evaluated(arrays, y: Players) -> Players:
-            zero = self.tally.zero("evaluations", jax.tree.leaves(y)[0])
+            zero = self.tally.zero("evaluations", y)
             return jax.tree.map(lambda leaf: leaf + zero, velocity(arrays, y))
 
         def linearized(primals, tangents):
             # Of the state alone, as solvers take it.
             value, tangent = jax.jvp(lambda y: velocity(primals[0], y), primals[1:], tangents[1:])
-            # On the tangent: in a loop of products this is done once for each.
-            one = 1 + self.tally.zero("products", jax.tree.leaves(tangent)[0])
-            return value, jax.tree.map(lambda leaf: one * leaf, tangent)
+            # In a loop of products what depends on the tangent is done for each, what does not, once.
+            zero = self.tally.zero("products", tangent) if self.each_product else self.tally.zero("jacobians", value)
+            return value, jax.tree.map(lambda leaf: (1 + zero) * leaf, tangent)
 
         counted = jax.custom_jvp(evaluated)
         counted.defjvp(linearized)

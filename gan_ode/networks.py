@@ -45,8 +45,9 @@ class SpectralNorm(eqx.Module):
     convolution that is the matrix of the kernel, as in the paper. It is computed exactly at every evaluation, where
     the paper, and `equinox.nn.SpectralNorm`, follow it by one step of a power iteration whose vectors are carried from
     call to call. So it is a function of the parameters alone, and the field has derivatives of every order wherever
-    the largest singular value is a simple one. A minibatch pays for one decomposition: in milliseconds for some
-    hundred rows.
+    the largest singular value is a simple one. Where it is not, the velocity is one of several that would do, and a
+    Jacobian is not a number: `orthogonal` weights, whose singular values are all equal, are no start for what needs
+    one. A minibatch pays for one decomposition: in milliseconds for some hundred rows.
 
     The layer does not change under $W \mapsto cW$, so at an equilibrium the Jacobian has a zero eigenvalue for each.
 
@@ -77,8 +78,43 @@ class SpectralNorm(eqx.Module):
 
 
 def spectral_norm(weight: Float[Array, "out *rest"]) -> Scalar:
-    """The largest singular value of a weight as a matrix, its first axis against all others."""
-    return jnp.linalg.svd(jnp.reshape(weight, (weight.shape[0], -1)), compute_uv=False)[0]
+    """The largest singular value of a weight as a matrix, its first axis against all others.
+
+    Differentiable to any order where it is a simple one, whatever the others are: the derivatives of
+    `jax.numpy.linalg.svd` beyond the first divide by all differences of singular values.
+    """
+    return _largest(jnp.reshape(weight, (weight.shape[0], -1)))
+
+
+@jax.custom_jvp
+def _largest(matrix: Float[Array, "rows columns"]) -> Scalar:
+    return jnp.linalg.svd(matrix, compute_uv=False)[0]
+
+
+@_largest.defjvp
+def _largest_moves(primals: tuple, tangents: tuple) -> tuple[Scalar, Scalar]:
+    size, left, right = _leading(*primals)
+    return size, left @ tangents[0] @ right
+
+
+@jax.custom_jvp
+def _leading(matrix: Float[Array, "rows columns"]) -> tuple[Scalar, Float[Array, " rows"], Float[Array, " columns"]]:
+    """The largest singular value with its vectors."""
+    left, sizes, right = jnp.linalg.svd(matrix, full_matrices=False)
+    return sizes[0], left[:, 0], right[0]
+
+
+@_leading.defjvp
+def _leading_moves(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+    r"""From $W v = \sigma u$ and $W^T u = \sigma v$, with vectors that move at right angles to themselves."""
+    (matrix,), (moved,) = primals, tangents
+    size, left, right = _leading(matrix)
+    rate = left @ moved @ right
+    of_left, of_right = moved @ right - rate * left, moved.T @ left - rate * right
+    # Without the last term it is singular along `left` itself, where nothing is asked of it.
+    gaps = size**2 * jnp.eye(len(left), dtype=matrix.dtype) - matrix @ matrix.T + size**2 * jnp.outer(left, left)
+    turned = jnp.linalg.solve(gaps, size * of_left + matrix @ of_right)
+    return (size, left, right), (rate, turned, (of_right + matrix.T @ turned) / size)
 
 
 def orthogonal(module: _Module, key: PRNGKeyArray, gain: RealScalarLike = 1.0) -> _Module:

@@ -147,7 +147,7 @@ class Diagonal(AbstractDiffusion):
         return jax.eval_shape(lambda: y)
 
     def __call__(self, t: RealScalarLike, y: State, args: Args) -> lx.AbstractLinearOperator:
-        return lx.DiagonalLinearOperator(jax.tree.map(jnp.sqrt, self.variances(t, y, args)))
+        return lx.DiagonalLinearOperator(jax.tree.map(_root, self.variances(t, y, args)))
 
     def variances(self, t: RealScalarLike, y: State, args: Args) -> State:
         """$\\sigma_k^2$, of the shape of `y`."""
@@ -335,6 +335,12 @@ def _weights(population: Args) -> tuple[Array, Array]:
 def _reweighted(population: Args, weights: Any) -> tuple[Quadrature, Quadrature]:
     data, latent = weighted(population)
     return Quadrature(data.nodes, weights[0]), Quadrature(latent.nodes, weights[1])
+
+
+def _root(variance: Array) -> Array:
+    """The square root, with the slope 0 at 0: there a variance, which is never negative, is at its least."""
+    positive = variance > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1)), 0)
 
 
 def _fluctuation(weights: Float[Array, " m"], increments: Float[Array, " m"], scale: Array) -> Float[Array, " m"]:

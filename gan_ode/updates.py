@@ -250,6 +250,9 @@ class UnrolledOptax(AbstractUpdate):
 class SolverStep(AbstractUpdate):
     """One joint step of a Diffrax solver: Runge-Kutta on both players at once, the minibatch held for all its stages.
 
+    A step whose implicit equations are not solved makes a state of NaN. `iterate` ends there, as where a state grows
+    without bound: if the states before it are moderate, raise the root finder's `max_steps` or take a smaller step.
+
     Args:
         solver: Any Diffrax solver for ordinary equations, for example `diffrax.Heun()`.
         step_size: $h > 0$.

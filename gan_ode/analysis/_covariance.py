@@ -12,6 +12,8 @@ _Matrix = Float[Array, "n n"]
 
 # Doublings: of the number of steps until nothing of the start is left, whatever the rate, and of a time interval.
 _MOST_DOUBLINGS = 64
+# Of a number of steps.
+_BITS = 31
 # A spectral abscissa, over the norm, that rounding leaves of zero; of a Jordan block it is the root of rounding.
 _ZERO = {4: 1e-4, 8: 1e-9}
 
@@ -69,7 +71,6 @@ def stationary_covariance_of_steps(step_jacobian: _Matrix, noise: _Matrix) -> _M
     return _summed(_refuse_unless(stable, message, step_jacobian), noise)
 
 
-@eqx.filter_jit
 def covariance_at(jacobian: _Matrix, noise: _Matrix, t: RealScalarLike) -> _Matrix:
     r"""The covariance of a linear stochastic differential equation after a time, from a start without spread.
 
@@ -86,13 +87,23 @@ def covariance_at(jacobian: _Matrix, noise: _Matrix, t: RealScalarLike) -> _Matr
 
     Returns:
         $S(t)$, shape `(n, n)`.
+
+    Raises:
+        ValueError: If `t` is negative or not finite. Under a transformation a RuntimeError, when it runs.
     """
-    t = jnp.asarray(t, jacobian.dtype)
+    t = _checks.not_negative("t", t, "The covariance is that after the start.")
+    return _covariance_at(jacobian, noise, t.astype(jacobian.dtype))
+
+
+@eqx.filter_jit
+def _covariance_at(jacobian: _Matrix, noise: _Matrix, t: Scalar) -> _Matrix:
     turns = jnp.linalg.norm(jax.lax.stop_gradient(jacobian)) * jax.lax.stop_gradient(t)
     doublings = jnp.clip(jnp.ceil(jnp.log2(jnp.maximum(turns, 1))), 0, _MOST_DOUBLINGS)
-    n = len(jacobian)
-    block = jnp.block([[-jacobian, noise], [jnp.zeros_like(jacobian), jacobian.T]])
-    exponential = jax.scipy.linalg.expm(block * (t / 2**doublings), max_squarings=16)
+    n, span = len(jacobian), t / 2**doublings
+    # The noise only scales the answer, but a large one in the block would take more squarings than there are.
+    unit = jnp.maximum(jnp.linalg.norm(jax.lax.stop_gradient(noise)) * jax.lax.stop_gradient(span), 1)
+    block = jnp.block([[-jacobian * span, noise * (span / unit)], [jnp.zeros_like(jacobian), jacobian.T * span]])
+    exponential = jax.scipy.linalg.expm(block, max_squarings=16)
     propagator = exponential[n:, n:].T
     start = propagator @ exponential[:n, n:], propagator
 
@@ -105,10 +116,9 @@ def covariance_at(jacobian: _Matrix, noise: _Matrix, t: RealScalarLike) -> _Matr
         ), None
 
     (covariance, _), _ = jax.lax.scan(double, start, jnp.arange(_MOST_DOUBLINGS, dtype=t.dtype))
-    return _symmetric(covariance)
+    return unit * _symmetric(covariance)
 
 
-@eqx.filter_jit
 def covariance_after_steps(step_jacobian: _Matrix, noise: _Matrix, num_steps: int | Int[Array, ""]) -> _Matrix:
     r"""The covariance of linear steps with noise after so many steps, from a start without spread.
 
@@ -117,18 +127,35 @@ def covariance_after_steps(step_jacobian: _Matrix, noise: _Matrix, num_steps: in
     Args:
         step_jacobian: $A$, as in `stationary_covariance_of_steps`, shape `(n, n)`.
         noise: $N$, likewise.
-        num_steps: How many steps, at least 0; for many numbers use `jax.vmap`.
+        num_steps: How many steps, at least 0 and below $2^{31}$; for many numbers use `jax.vmap`.
 
     Returns:
         $S_n$, shape `(n, n)`.
+
+    Raises:
+        ValueError: If `num_steps` is out of its bounds. Under a transformation a RuntimeError, when it runs.
     """
-    bits = jnp.arange(31)[::-1]
+    return _covariance_after_steps(step_jacobian, noise, _number_of_steps(num_steps))
+
+
+def _number_of_steps(num_steps: int | Int[Array, ""]) -> Int[Array, ""]:
+    message = f"`num_steps` must be at least 0 and below 2^{_BITS}"
+    if not _checks.is_traced(num_steps):
+        if not 0 <= int(num_steps) < 2**_BITS:
+            raise ValueError(f"{message}, but is {num_steps}: `stationary_covariance_of_steps` is what it settles to.")
+        return jnp.asarray(num_steps)
+    return eqx.error_if(num_steps, (num_steps < 0) | (num_steps >> _BITS > 0), f"{message}.")  # pyright: ignore
+
+
+@eqx.filter_jit
+def _covariance_after_steps(step_jacobian: _Matrix, noise: _Matrix, num_steps: Int[Array, ""]) -> _Matrix:
+    bits = jnp.arange(_BITS)[::-1]
     zero, identity = jnp.zeros_like(noise), jnp.eye(len(noise), dtype=noise.dtype)
 
     def double(carry: tuple[Array, Array], bit: Array) -> tuple[tuple[Array, Array], None]:
         covariance, power = carry
         covariance, power = covariance + power @ covariance @ power.T, power @ power
-        odd = (jnp.asarray(num_steps) >> bit) & 1 == 1
+        odd = (num_steps >> bit) & 1 == 1
         one_more = step_jacobian @ covariance @ step_jacobian.T + noise
         return (jnp.where(odd, one_more, covariance), jnp.where(odd, step_jacobian @ power, power)), None
 

@@ -5,7 +5,8 @@ near enough; `label_counts` counts the labels that a classifier gave. What is as
 `modes_covered`, `kl_divergence`. `mode_measures` does all of it for a mixture. The distances compare samples with
 samples, without modes.
 
-All are pure functions of arrays, of any floating dtype, under `jax.jit` and `jax.vmap` too.
+All are pure functions of arrays, of any floating dtype, under `jax.jit` and `jax.vmap` too; whole numbers are made into
+floats.
 """
 
 from typing import Protocol, runtime_checkable
@@ -14,14 +15,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray, Real
 
 from .. import _checks
 from .._types import RealScalarLike, Scalar
 from ..distributions import equal_weights, Quadrature
 from ._theory_measures import energy_distance as _energy_distance
 
-Points = Float[Array, "_ ..."] | Quadrature
+Points = Real[Array, "_ ..."] | Quadrature
 
 _SPREAD = "A mode without spread has no samples near it."
 
@@ -54,7 +55,7 @@ class ModeMeasures(eqx.Module):
 
 
 def mode_measures(
-    points: Float[Array, "num dim"], mixture: Mixture, *, within: RealScalarLike = 3.0, least: int = 1
+    points: Real[Array, "num dim"], mixture: Mixture, *, within: RealScalarLike = 3.0, least: int = 1
 ) -> ModeMeasures:
     """Modes covered, share of samples of high quality, and divergence of the modes' histogram.
 
@@ -69,13 +70,14 @@ def mode_measures(
         within: How near is near, in standard deviations.
         least: How many samples a covered mode has at least.
     """
+    points = _checks.as_float(points)
     counts = mode_counts(points, mixture, within=within)
     share = jnp.sum(counts).astype(points.dtype) / points.shape[0]
     return ModeMeasures(counts, modes_covered(counts, least=least), share, kl_divergence(counts))
 
 
 def mode_counts(
-    points: Float[Array, "num dim"], mixture: Mixture, *, within: RealScalarLike = 3.0
+    points: Real[Array, "num dim"], mixture: Mixture, *, within: RealScalarLike = 3.0
 ) -> Int[Array, " modes"]:
     """How many samples lie near each mode: nearest to its center, and at most so many standard deviations away.
 
@@ -87,6 +89,7 @@ def mode_counts(
     Raises:
         ValueError: If the dimensions differ, or `within` is not positive.
     """
+    points = _checks.as_float(points)
     centers = mixture.centers.astype(points.dtype)
     if points.shape[1:] != centers.shape[1:]:
         raise ValueError(
@@ -170,7 +173,7 @@ def directions(dim: int, num: int, key: PRNGKeyArray | None = None) -> Float[Arr
 
 
 def sliced_wasserstein(
-    left: Float[Array, "num dim"], right: Float[Array, "other dim"], along: Float[Array, "directions dim"]
+    left: Real[Array, "num dim"], right: Real[Array, "other dim"], along: Float[Array, "directions dim"]
 ) -> Scalar:
     r"""Mean over directions of the Wasserstein distance $W_1$ between the projections.
 
@@ -184,6 +187,7 @@ def sliced_wasserstein(
         right: Samples, as many or not.
         along: Unit vectors, for example `directions(2, 64)`.
     """
+    left, right = _checks.as_float(left), _checks.as_float(right)
     along = along.astype(left.dtype)
     return jnp.mean(jax.vmap(lambda direction: _on_a_line(left @ direction, right @ direction))(along))
 

@@ -62,6 +62,7 @@ def paths(
     _solvers.check_for_sde(solver, sde.diffusion.additive)
     step, max_steps = fixed_steps(step_size, ts, None)
     _check_times(ts, step)
+    _check_draws(ts, step)
     how = Method(
         solver, diffrax.ConstantStepSize(), step, None, max_steps, False, diffrax.ForwardMode(),
         diffrax.NoProgressMeter(),
@@ -89,6 +90,18 @@ def _solve_all(keys: Any, sde: SDE, y0: State, ts: Array, args: Args, how: Metho
         return solve_terms(sde.terms(path), y0, ts, args, how)[0]
 
     return eqx.filter_vmap(one)(keys)
+
+
+def _check_draws(ts: Float[Array, " times"], step_size: Array) -> None:
+    """Diffrax draws by the times of a step in 32 bits: where these do not tell steps apart, it draws the same again."""
+    if _checks.is_traced((ts, step_size)):
+        return
+    latest = float(np.max(np.abs(np.asarray(ts))))
+    if float(step_size) < np.spacing(np.float32(latest)):
+        raise ValueError(
+            f"`ts` must lie where single precision tells steps of {float(step_size):g} apart, but goes to {latest:g}, "
+            "and neighboring steps would get the same noise: let the times start at 0, or take longer steps."
+        )
 
 
 def _check_times(ts: Float[Array, " times"], step_size: Array) -> None:
