@@ -20,8 +20,13 @@ def is_traced(tree: object) -> bool:
 
 def as_float(value: RealScalarLike) -> jax.Array:
     """The value as a floating-point array: `1` is meant as `1.0`."""
-    value = _array(value)
-    return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
+    return floats(_array(value))
+
+
+def floats(values: Any, dtype: Any = float) -> jax.Array:
+    """The values as an array of floating-point numbers: whole ones are made into those of a dtype."""
+    values = jnp.asarray(values)
+    return values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(dtype)
 
 
 def positive(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
@@ -49,8 +54,7 @@ def count(name: str, value: int, *, least: int = 1) -> int:
 
 def axis(name: str, values: Any, *, above: float = -math.inf) -> jax.Array:
     """The values as one axis of floating-point numbers, refused unless they are finite and above a bound."""
-    values = jnp.asarray(values)
-    values = values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(float)
+    values = floats(values)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"`{name}` must be one axis of at least one number, but has shape {values.shape}.")
     if is_traced(values):

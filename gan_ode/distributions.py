@@ -30,7 +30,7 @@ class Quadrature(eqx.Module):
         weights: Their weights, which sum to 1.
     """
 
-    nodes: Real[Array, "num *event"]
+    nodes: Float[Array, "num *event"]
     weights: Float[Array, " num"]
 
     def mean(self, values: Float[Array, " num"]) -> Float[Array, ""]:
@@ -39,10 +39,12 @@ class Quadrature(eqx.Module):
 
 
 def equal_weights(points: Real[Array, "num *event"]) -> Quadrature:
-    """The points as a `Quadrature`, each of the same weight: what a minibatch is."""
-    num = points.shape[0]
-    # Of integer points, as pixels are, a weight is none.
-    return Quadrature(points, jnp.full((num,), 1 / num, jnp.result_type(points, jnp.float32)))
+    """The points as a `Quadrature`, each of the same weight: what a minibatch is.
+
+    Whole numbers, such as pixels, are made into floats of single precision, which all networks take.
+    """
+    points = _checks.floats(points, jnp.float32)
+    return Quadrature(points, jnp.full((len(points),), 1 / len(points), points.dtype))
 
 
 class AbstractDistribution(eqx.Module):

@@ -114,3 +114,29 @@ def test_the_stationary_covariance_has_a_derivative():
     # S = q / (2 d) of one damped number: dS/dd = -q / (2 d^2).
     slope = jax.grad(lambda d: analysis.stationary_covariance(-d[None, None], jnp.array([[0.7]]))[0, 0])(jnp.array(0.4))
     np.testing.assert_allclose(slope, -0.7 / (2 * 0.4**2), rtol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("rate", "noise", "t"), [(0.0, 1.0, 1e6), (-1e-7, 1.0, 1e7), (-1.0, 1e7, 1.0), (-1.0, 1e-9, 1.0)]
+)
+def test_slow_rates_and_large_noise_are_no_trouble(rate, noise, t):
+    found = analysis.covariance_at(jnp.array([[rate]]), jnp.array([[noise]]), t)
+    expected = noise * (t if rate == 0 else np.expm1(2 * rate * t) / (2 * rate))
+    np.testing.assert_allclose(found, [[expected]], rtol=1e-12)
+
+
+ONE = jnp.array([[-0.5]])
+
+
+@pytest.mark.parametrize("t", [-1.0, np.nan])
+def test_a_time_that_cannot_be_is_refused(t):
+    with pytest.raises(ValueError, match="`t` must be at least 0 and finite, but is"):
+        analysis.covariance_at(ONE, ONE, t)
+
+
+@pytest.mark.parametrize("num_steps", [-1, 2**31])
+def test_a_number_of_steps_that_cannot_be_is_refused(num_steps):
+    with pytest.raises(ValueError, match=f"`num_steps` must be at least 0 and below 2.31, but is {num_steps}"):
+        analysis.covariance_after_steps(ONE, ONE, num_steps)
+    with pytest.raises(RuntimeError, match="`num_steps` must be at least 0"):
+        jax.block_until_ready(jax.jit(lambda n: analysis.covariance_after_steps(ONE, ONE, n))(jnp.asarray(num_steps)))

@@ -182,7 +182,9 @@ def test_a_user_writes_a_distribution_with_two_methods():
     assert Coin().quadrature(2).mean(jnp.array([0.0, 1.0])) == 0.5
 
 
-def test_points_that_are_whole_numbers_have_weights_too():
-    weights = equal_weights(jnp.arange(4)).weights
-    assert jnp.issubdtype(weights.dtype, jnp.floating)
-    np.testing.assert_allclose(weights, 0.25)
+@pytest.mark.parametrize("dtype", ["uint8", "int32"])
+def test_points_that_are_whole_numbers_are_those_of_floats(dtype):
+    found, expected = (equal_weights(jnp.array([0, 100, 200, 250], each)) for each in (dtype, "float32"))
+    np.testing.assert_array_equal(found.nodes, expected.nodes)
+    np.testing.assert_array_equal(found.weights, [0.25] * 4)
+    assert found.mean(found.nodes**2) == expected.mean(expected.nodes**2) == 28125

@@ -73,3 +73,36 @@ def test_a_gain_of_zero_is_refused(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=r"`gain` must be above 0 and finite, but is 0\.0"):
         networks.orthogonal(eqx.nn.Linear(1, 1, key=jax.random.key(0)), jax.random.key(1), 0.0)
+
+
+MATRICES = {
+    "distinct": np.random.default_rng(1).normal(size=(3, 5)),
+    "tall": np.random.default_rng(2).normal(size=(5, 3)),
+    "others equal": np.diag([3.0, 1.0, 1.0]),
+    "of rank one": np.outer([1.0, 2.0, -1.0, 0.5], [1.0, 0.0, 2.0, 1.0, 1.0, -1.0]),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_the_spectral_norm_has_second_derivatives_where_the_largest_singular_value_is_simple(name):
+    matrix = jnp.asarray(MATRICES[name])
+    along, across = np.random.default_rng(3).normal(size=(2, *matrix.shape))
+    gradient = jax.grad(networks.spectral_norm)
+    value, turned = jax.jvp(gradient, (matrix,), (jnp.asarray(along),))
+    left, _, right = np.linalg.svd(matrix)
+    np.testing.assert_allclose(value, np.outer(left[:, 0], right[0]), rtol=0, atol=1e-12)
+    step = 1e-5
+    difference = (gradient(matrix + step * along) - gradient(matrix - step * along)) / (2 * step)
+    # Differences have errors of step^2, over cubes of gaps near 1.
+    np.testing.assert_allclose(turned, difference, rtol=0, atol=1e-7)
+    # And the reverse of the forward is the reverse of the reverse.
+    pulled = jax.grad(lambda w: jnp.vdot(gradient(w), across))(matrix)
+    np.testing.assert_allclose(jnp.vdot(pulled, along), jnp.vdot(turned, across), rtol=1e-9)
+
+
+def test_a_player_with_spectral_norms_of_matrices_of_low_rank_has_a_jacobian():
+    weight = jnp.asarray(np.outer(np.arange(1.0, 5.0), [1.0, -2.0]))
+    layer = eqx.tree_at(lambda found: found.weight, eqx.nn.Linear(2, 4, key=jax.random.key(0)), weight)
+    hessian = jax.hessian(lambda w: jnp.sum(eqx.tree_at(lambda n: n.layer.weight, networks.SpectralNorm(layer), w)(
+        jnp.array([0.3, -0.4])) ** 2))(weight)  # fmt: skip
+    assert np.all(np.isfinite(hessian))

@@ -213,3 +213,20 @@ def test_the_second_order_drift_is_the_modified_field():
     found = noise.of_minibatches(field, 0.2, 8, order=2).drift(0.0, HERE, FEW)
     expected = backward_error.modified_field(Simultaneous, field, 0.2)(0.0, HERE, FEW)
     assert (found.discriminator, found.generator) == (expected.discriminator, expected.generator)
+
+
+def test_where_a_variance_vanishes_the_diagonal_has_derivatives():
+    # At the equilibrium w = 0 the generator's velocity is 0 for every example.
+    field = fields.GameField(JS)
+    diffusion = noise.Diagonal(field, 0.1, 64)
+    assert diffusion.variances(0.0, JS.equilibrium, FEW).generator == 0
+    corrected = noise.stratonovich_drift(noise.SDE(field, diffusion))(0.0, JS.equilibrium, FEW)
+
+    def correction(w, a):
+        # Half of sigma times its derivative is a quarter of that of the variance.
+        variances = jax.jacfwd(lambda y: diffusion.variances(0.0, y, FEW))(players(w, a))
+        return variances.discriminator.discriminator / 4, variances.generator.generator / 4
+
+    drift = field(0.0, JS.equilibrium, FEW)
+    expected = [part - change for part, change in zip(jax.tree.leaves(drift), correction(0.0, 1.0), strict=True)]
+    np.testing.assert_allclose(jax.tree.leaves(corrected), expected, rtol=0, atol=1e-15)

@@ -190,3 +190,12 @@ def test_a_solver_that_cannot_is_refused(solver, words):
 def test_times_between_steps_are_refused():
     with pytest.raises(ValueError, match=r"`ts` must lie on the steps, but 1 is 2.5 steps of 0.4"):
         geometric_paths(DECAY, step_size=0.4)
+
+
+def test_times_so_late_that_steps_would_get_the_same_noise_are_refused():
+    late = jnp.array([1e5, 1e5 + 0.1])
+    with pytest.raises(ValueError, match=r"`ts` must lie where single precision tells steps of 0\.001 apart.* at 0"):
+        simulate.paths(
+            noise.of_minibatches(fields.GameField(WGAN), 0.1, 64), WGAN.equilibrium, late, key=jax.random.key(0),
+            num_paths=1, step_size=1e-3, args=FEW,
+        )  # fmt: skip

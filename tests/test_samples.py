@@ -194,3 +194,19 @@ def test_what_cannot_work_is_refused(call, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_whole_numbers_are_measured_as_floats_are():
+    whole = jnp.array([[2, 0], [0, 2], [250, 200], [-2, 0]], "int16")
+    floats = whole.astype(float)
+    ring = distributions.Ring(modes=3, std=0.7)
+    found, expected = (samples.mode_measures(each, ring) for each in (whole, floats))
+    assert found.counts.tolist() == expected.counts.tolist() == [1, 1, 1]
+    assert found.quality == expected.quality == 0.75
+    along = samples.directions(2, 8)
+    assert samples.sliced_wasserstein(whole, whole + 50, along) == samples.sliced_wasserstein(
+        floats, floats + 50, along
+    )
+    np.testing.assert_allclose(
+        samples.energy_distance(whole, whole + 50), samples.energy_distance(floats, floats + 50), rtol=1e-6
+    )

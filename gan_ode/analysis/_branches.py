@@ -64,13 +64,13 @@ def eigenvalue_branches(
 
 def checked_values(values: Any) -> Float[Array, " values"]:
     """The values as an array of floating-point numbers, at least two of them."""
-    values = jnp.asarray(values)
+    values = _checks.floats(values)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(
             f"`values` must be at least 2 in one row, but has shape {values.shape}: for example "
             "`jnp.linspace(0.0, 2.0, 101)`."
         )
-    return values if jnp.issubdtype(values.dtype, jnp.inexact) else values.astype(float)
+    return values
 
 
 def rising_values(values: Any) -> Float[Array, " values"]:

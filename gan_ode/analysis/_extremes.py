@@ -70,13 +70,8 @@ def extremes(
         ValueError: If the corners are not states of the same shape, the lower one below the upper one, or the grid has
             more than four million points.
     """
-    low, high = (jax.tree.map(_floating, corner) for corner in (low, high))
+    low, high = (jax.tree.map(_checks.floats, corner) for corner in (low, high))
     return _extremes(function, low, high, points_per_axis(low, high, resolution))
-
-
-def _floating(leaf: Any) -> Array:
-    leaf = jnp.asarray(leaf)
-    return leaf if jnp.issubdtype(leaf.dtype, jnp.inexact) else leaf.astype(float)
 
 
 def points_per_axis(low: State, high: State, resolution: int | None) -> int:

@@ -70,7 +70,7 @@ def mode_measures(
         within: How near is near, in standard deviations.
         least: How many samples a covered mode has at least.
     """
-    points = _checks.as_float(points)
+    points = _checks.floats(points)
     counts = mode_counts(points, mixture, within=within)
     share = jnp.sum(counts).astype(points.dtype) / points.shape[0]
     return ModeMeasures(counts, modes_covered(counts, least=least), share, kl_divergence(counts))
@@ -89,7 +89,7 @@ def mode_counts(
     Raises:
         ValueError: If the dimensions differ, or `within` is not positive.
     """
-    points = _checks.as_float(points)
+    points = _checks.floats(points)
     centers = mixture.centers.astype(points.dtype)
     if points.shape[1:] != centers.shape[1:]:
         raise ValueError(
@@ -187,7 +187,7 @@ def sliced_wasserstein(
         right: Samples, as many or not.
         along: Unit vectors, for example `directions(2, 64)`.
     """
-    left, right = _checks.as_float(left), _checks.as_float(right)
+    left, right = _checks.floats(left), _checks.floats(right)
     along = along.astype(left.dtype)
     return jnp.mean(jax.vmap(lambda direction: _on_a_line(left @ direction, right @ direction))(along))
 
