@@ -203,6 +203,8 @@ def test_whole_numbers_are_measured_as_floats_are():
     found, expected = (samples.mode_measures(each, ring) for each in (whole, floats))
     assert found.counts.tolist() == expected.counts.tolist() == [1, 1, 1]
     assert found.quality == expected.quality == 0.75
+    # Nearer to the center than its whole part is.
+    assert samples.mode_counts(whole, ring, within=1.5).tolist() == [1, 1, 0]
     along = samples.directions(2, 8)
     assert samples.sliced_wasserstein(whole, whole + 50, along) == samples.sliced_wasserstein(
         floats, floats + 50, along
