@@ -251,4 +251,4 @@ def curves(ax, data: xr.Dataset) -> None:
     ax.set_xticks([0.1, 1], ["0.1", "1"])
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("step size $h$")
-    ax.legend(loc="lower left")
+    ax.legend(loc="lower left", fontsize=6, handlelength=1.5, borderaxespad=0.2)

@@ -250,6 +250,8 @@ def draw_errors(panel, results: xr.Dataset) -> None:
         results.adaptive_evaluations, results.adaptive_error, "D:", color="black", markersize=3, label="Tsit5, adaptive"
     )
     panel.set(xscale="log", yscale="log", xlabel="field evaluations", ylabel="largest error")
+    ticks = (20, 50, 100, 200, 500)
+    panel.set_xticks(ticks, map(str, ticks))
     panel.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
     panel.legend(fontsize=6)
 
