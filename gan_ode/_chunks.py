@@ -1,6 +1,7 @@
 """A batch in chunks: the processors share them, a chunk whose members are done stops, and Ctrl-C comes in between."""
 
 import concurrent.futures
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-# Of an integer that orders the members.
-_BITS = 60
+# Of an integer that orders the members: integers so short are sorted in linear time.
+_BITS = 16
+# Of JAX's arrays, in bytes.
+_ALIGNMENT = 64
 
 
 def over(solve: Callable[[Any], Any], members: Any, size: int, *, starts: Any) -> Any:
@@ -27,28 +30,38 @@ def over(solve: Callable[[Any], Any], members: Any, size: int, *, starts: Any) -
     num = jax.tree.leaves(members)[0].shape[0]
     if num <= size:
         return solve(members)
-    order = _by_neighborhood(starts)
-    filled = np.resize(order, -(-num // size) * size)
-    chunks = [rows(members, part) for part in filled.reshape(-1, size)]
+    places = np.resize(by_neighborhood(starts), (-(-num // size), size))
+    chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)
     wide = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def solve_one(chunk: Any) -> Any:
+    def solve_one(i: int) -> Any:
         # `with jax.enable_x64()` holds for the thread that it is said in.
         with jax.enable_x64(wide):
-            return jax.block_until_ready(solve(chunk))
+            return jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks)))
 
     # The first one alone, since it compiles.
-    first = solve_one(chunks[0])
+    first = solve_one(0)
+    whole = jax.tree.map(
+        lambda leaf: _room((num, *leaf.shape[1:]), leaf.dtype) if isinstance(leaf, Array) else leaf, first
+    )
+
+    def put(i: int, part: Any) -> None:
+        # What is no array, such as the most steps that were allowed, is the same for all.
+        jax.tree.map(
+            lambda rows, leaf: rows.__setitem__(places[i], leaf) if isinstance(leaf, Array) else None, whole, part
+        )
+
+    put(0, first)
     pool = concurrent.futures.ThreadPoolExecutor(_processors())
     try:
-        parts = [first, *pool.map(solve_one, chunks[1:])]
+        for done in [pool.submit(lambda i: put(i, solve_one(i)), i) for i in range(1, len(places))]:
+            done.result()
     finally:
         # After Ctrl-C only the chunks that are under way are waited for.
         pool.shutdown(cancel_futures=True)
-    back = np.argsort(order)
-    # What is no array, such as the most steps that were allowed, is the same for all.
+    # Nothing else writes there any more, so that it need not be copied.
     return jax.tree.map(
-        lambda *leaves: jnp.concatenate(leaves)[back] if isinstance(leaves[0], Array) else leaves[0], *parts
+        lambda leaf: jax.device_put(leaf, may_alias=True) if isinstance(leaf, np.ndarray) else leaf, whole
     )
 
 
@@ -57,18 +70,37 @@ def rows(tree: Any, chosen: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[chosen], tree)
 
 
-def _by_neighborhood(starts: Any) -> np.ndarray:
+def by_neighborhood(starts: Any) -> np.ndarray:
     """A permutation that puts near starts near each other, along Morton's curve."""
-    points = np.concatenate([np.asarray(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(starts)], axis=1)
-    points = points[:, :_BITS]
-    bits = max(_BITS // points.shape[1], 1)
-    extent = np.maximum(np.ptp(points, axis=0), np.finfo(points.dtype).tiny)
-    cells = ((points - points.min(axis=0)) / extent * (2**bits - 1)).astype(np.int64)
-    key = np.zeros(len(points), np.int64)
+    points = [np.asarray(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(starts)]
+    columns = [column for block in points for column in block.T][:_BITS]
+    bits = _BITS // len(columns)
+    cells = [_cells(column, 2**bits) for column in columns]
+    key = np.zeros(len(points[0]), np.uint16)
     for bit in reversed(range(bits)):
-        for column in cells.T:
-            key = (key << 1) | ((column >> bit) & 1)
+        for cell in cells:
+            key = (key << np.uint16(1)) | ((cell >> np.uint16(bit)) & np.uint16(1))
     return np.argsort(key, kind="stable")
+
+
+def _cells(column: np.ndarray, num: int) -> np.ndarray:
+    """In which of `num` equal intervals each value lies."""
+    least, most = column.min(), column.max()
+    place = (column - least) / (most - least if most > least else 1)
+    return (place * (num - 1)).astype(np.uint16)
+
+
+def _room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An empty array that JAX can take as it is."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def _on_host(leaf: Array) -> Any:
+    # Random keys stay arrays of JAX.
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
 
 def _processors() -> int:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from .. import _tree
 from .._types import Args, RealScalarLike, State
@@ -13,7 +15,27 @@ from .._types import Args, RealScalarLike, State
 
 def unrolled(solver: Any) -> Any:
     """The solver with its stages unrolled, if it is an explicit Runge-Kutta method; else the solver as it is."""
-    return Unrolled(solver) if isinstance(solver, diffrax.AbstractERK) else solver
+    if not isinstance(solver, diffrax.AbstractERK):
+        return solver
+    return Unrolled(solver, jnp.ones((), jnp.float32) if jax.default_backend() == "cpu" else None)
+
+
+class Stages(eqx.Module):
+    """A step that was tried.
+
+    Attributes:
+        y0: The state at its start.
+        y1: The state at its end.
+        k: The stages' velocities, times the step's length.
+    """
+
+    y0: State
+    y1: State
+    k: list[State]
+
+    def dense(self) -> dict[str, State]:
+        """What Diffrax's interpolations take."""
+        return {"y0": self.y0, "y1": self.y1, "k": jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.k)}
 
 
 class Unrolled(diffrax.AbstractWrappedSolver[Any]):
@@ -23,11 +45,16 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
     is traced, without the tableau's zeros: under `jax.vmap` that is several times faster, for small states, and tracing
     the field once for each stage takes longer to compile.
 
+    On processors each stage is divided by a one that the compiler does not know. It takes a division for too dear to
+    repeat, and so does not compute all earlier stages anew for each component of the next, which takes twice as long.
+
     Args:
         solver: The solver, for example `diffrax.Tsit5()`.
+        one: The one, as an argument of whatever is compiled; None for no such division.
     """
 
     solver: Any
+    one: Float[Array, ""] | None = None
 
     @property
     def term_structure(self) -> Any:
@@ -65,28 +92,36 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, solver_state: Any, made_jump: Any
     ) -> tuple[State, State, dict[str, State], Any, diffrax.RESULTS]:
-        tableau, control = self.tableau, terms.contr(t0, t1)
         first = solver_state
-        if not tableau.fsal or made_jump is not False:
+        if self.tableau.fsal and made_jump is not False:
             # A jump that is not known when this is traced costs an evaluation at every step under `vmap`.
-            fresh = terms.vf(t0, y0, args)
-            first = fresh if not tableau.fsal else _tree.where(jnp.asarray(made_jump), fresh, solver_state)
-        velocity, y = first, y0
-        stages = [terms.prod(first, control)]
+            first = _tree.where(jnp.asarray(made_jump), terms.vf(t0, y0, args), solver_state)
+        stages, error, memory = self.stages(terms, t0, t1, y0, args, first)
+        return stages.y1, error, stages.dense(), memory, diffrax.RESULTS.successful
+
+    def stages(
+        self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None
+    ) -> tuple[Stages, State, State | None]:
+        """The step, its error, and the first stage of the next step, where that is this one's last."""
+        tableau, control = self.tableau, terms.contr(t0, t1)
+        velocity, y = terms.vf(t0, y0, args) if first is None else first, y0
+        k = [terms.prod(velocity, control)]
         for row, c in zip(tableau.a_lower, tableau.c, strict=True):
-            y = _tree.add(y0, _combine(row, stages))
+            y = _tree.add(y0, combine(row, k))
             # Without a rounding error at the end of the step.
             t = t1 if c == 1 else t0 + jnp.asarray(c, jnp.result_type(t0)) * (t1 - t0)
             velocity = terms.vf(t, y, args)
-            stages.append(terms.prod(velocity, control))
-        y1 = y if tableau.ssal else _tree.add(y0, _combine(tableau.b_sol, stages))
-        error = _combine(tableau.b_error, stages)
-        k = jax.tree.map(lambda *leaves: jnp.stack(leaves), *stages)
-        memory = velocity if tableau.fsal else None
-        return y1, error, {"y0": y0, "y1": y1, "k": k}, memory, diffrax.RESULTS.successful
+            k.append(self.kept(terms.prod(velocity, control)))
+        y1 = y if tableau.ssal else _tree.add(y0, combine(tableau.b_sol, k))
+        return Stages(y0, y1, k), combine(tableau.b_error, k), velocity if tableau.fsal else None
+
+    def kept(self, tree: State) -> State:
+        """The same values, which the compiler computes once and for all."""
+        one = self.one
+        return tree if one is None else jax.tree.map(lambda leaf: leaf / one.astype(leaf.dtype), tree)
 
 
-def _combine(weights: np.ndarray, stages: list[State]) -> State:
+def combine(weights: np.ndarray, stages: list[State]) -> State:
     """The weighted sum of the stages, without the weights that are zero."""
     used = [(weight, stage) for weight, stage in zip(weights, stages, strict=True) if weight != 0]
     total = _tree.scale(*used[0]) if used else _tree.zeros_like(stages[0])

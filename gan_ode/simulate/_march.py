@@ -1,0 +1,261 @@
+"""Adaptive explicit Runge-Kutta steps of one member, in a loop that stays fast under `jax.vmap`."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+from jaxtyping import Array, Bool, Int
+
+from .. import _tree
+from .._types import Args, Field, Scalar, State
+from . import _dense, _inputs
+from ._controller import Guarded, Trial
+from ._flow import Method
+from ._orbit import Orbit
+from ._outcome import outcome
+from ._scalars import join, split
+from ._unrolled import combine, Stages, Unrolled
+
+# Save times that each step looks at: more would cost it more, fewer would leave more members waiting for others.
+_GROUP, _WINDOW = 4, 8
+
+
+def can_march(how: Method) -> bool:
+    """Whether this loop does what `diffeqsolve` would: explicit steps, PI control, nothing but save times."""
+    return (
+        isinstance(how.solver, Unrolled)
+        and isinstance(how.controller, Guarded)
+        and _is_plain(how.controller.controller)
+        and isinstance(how.adjoint, diffrax.ForwardMode)
+        and how.event is None
+        and not how.dense
+        and isinstance(how.meter, diffrax.NoProgressMeter)
+    )
+
+
+def _is_plain(controller: Any) -> bool:
+    return (
+        type(controller) is diffrax.PIDController
+        and controller.norm is optx.rms_norm
+        and controller.dtmin is None
+        and controller.dtmax is None
+    )
+
+
+def march(field: Field, y0: State, ts: Array, args: Args, how: Method, axis: str) -> Orbit:
+    """What `flow(..., throw=False)` gives, of the methods that `can_march`.
+
+    The steps are Diffrax's, with the same tableau, control and dense output, in another arrangement: the state as
+    scalars, so that a batch is a structure of arrays; powers as exponentials of logarithms; and some save times at a
+    time, so that a batch need not ask at every step whether some member has something to save.
+    """
+    _inputs.same_structure(field, ts[0], y0, args)
+    between = ts.shape[0] - 2
+    steps = _Steps(field, args, y0, how, ts[-1], axis, _dense.weights(how.solver) if between else None)
+    now, inner = steps.start(ts[0], _WINDOW if between else 0), None
+    if between:
+        now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))
+        saved = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *saved)
+        inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join(y, y0))(saved))
+        now = eqx.tree_at(lambda now: now.saved, now, ())
+    now, _ = steps.through(now, ts[-1:])
+    return steps.close(now, ts, inner)
+
+
+def _windows(ts: Array) -> Array:
+    """The times between first and last, `_GROUP` new ones to a row, and beside them those of the next rows."""
+    between = ts.shape[0] - 2
+    rows = -(-between // _GROUP)
+    padded = jnp.concatenate([ts[1:-1], jnp.repeat(ts[-1:], rows * _GROUP + _WINDOW - _GROUP - between)])
+    return padded[_GROUP * np.arange(rows)[:, None] + np.arange(_WINDOW)]
+
+
+class _Standing(eqx.Module):
+    """Where a member stands between two steps.
+
+    Attributes:
+        t: The time.
+        t_next: End of the step to try next; as `t` where time can no longer advance.
+        y: The state there, in scalars.
+        velocity: The field there, where a step's last stage is the next one's first; else None.
+        errors: Logarithms of the squared scaled errors of the last two steps that were accepted.
+        num_steps: Steps tried.
+        num_accepted: Steps accepted.
+        longest: Length of the longest step that was accepted.
+        nonfinite: Whether the state at the end of the last step tried was not finite.
+        saved: The states at some save times; infinite where they were not reached.
+    """
+
+    t: Scalar
+    t_next: Scalar
+    y: State
+    velocity: State | None
+    errors: tuple[Scalar, Scalar]
+    num_steps: Int[Array, ""]
+    num_accepted: Int[Array, ""]
+    longest: Scalar
+    nonfinite: Bool[Array, ""]
+    saved: tuple[State, ...]
+
+
+class _Steps(eqx.Module):
+    """The steps of one member: the problem, and how it is solved.
+
+    Attributes:
+        field: The field.
+        args: Handed to it.
+        y0: The start.
+        how: The method.
+        end: The last time.
+        dense: Coefficients of the dense output in the stages; None where nothing is saved on the way.
+    """
+
+    field: Field
+    args: Args
+    y0: State
+    how: Method
+    end: Scalar
+    axis: str = eqx.field(static=True)
+    dense: np.ndarray | None
+
+    @property
+    def terms(self) -> Any:
+        def velocity(t: Scalar, y: State, args: Args) -> State:
+            return split(self.field(t, join(y, self.y0), args))
+
+        return diffrax.ODETerm(velocity)  # pyright: ignore[reportArgumentType]
+
+    def start(self, t0: Scalar, num_saved: int) -> _Standing:
+        y, terms, solver = split(self.y0), self.terms, self.how.solver
+        t_next, _ = self.how.controller.init(
+            terms, t0, self.end, y, self.how.dt0, self.args, solver.func, solver.error_order(terms)
+        )
+        t_next = jnp.minimum(t_next, self.end)
+        velocity = solver.init(terms, t0, t_next, y, self.args)
+        nothing = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), y)
+        zero, none, no = jnp.zeros_like(t0), jnp.zeros((), jnp.int32), jnp.asarray(False)
+        return _Standing(t0, t_next, y, velocity, (zero, zero), none, none, zero, no, (nothing,) * num_saved)
+
+    def through(self, now: _Standing, times: Array) -> tuple[_Standing, tuple[State, ...]]:
+        """Past the first times of a window, with the states there. Members that are, go on to the last ones."""
+        goal = times[_GROUP - 1] if times.shape[0] > 1 else times[0]
+
+        def unfinished(now: _Standing) -> Array:
+            return (now.t < goal) & self.can_step(now)
+
+        now = jax.lax.while_loop(
+            lambda now: jax.lax.pmax(unfinished(now).astype(jnp.int32), self.axis) > 0,
+            lambda now: self.step(now, times),
+            now,
+        )
+        done, kept = now.saved[:_GROUP], now.saved[_GROUP:]
+        nothing = tuple(jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), y) for y in done)
+        return eqx.tree_at(lambda now: now.saved, now, kept + nothing), done
+
+    def can_step(self, now: _Standing) -> Array:
+        return (now.t_next > now.t) & (now.num_steps < self.how.max_steps)
+
+    def step(self, now: _Standing, times: Array) -> _Standing:
+        """One step, accepted or not. Source: Diffrax's `diffeqsolve` and `PIDController`."""
+        pid, solver, size = self.how.controller.controller, self.how.solver, now.t_next - now.t
+        stages, error, velocity = solver.stages(self.terms, now.t, now.t_next, now.y, self.args, now.velocity)
+        finite = _tree.all_finite(stages.y1)
+        square = self._squared_error(stages, error)
+        square = solver.kept(jnp.where(finite & ~jnp.isnan(square), square, jnp.inf))
+        going = (now.t < times[-1]) & self.can_step(now)
+        keep = going & (square < 1)
+        logarithm, (before, before_that) = jnp.log(square), now.errors
+        factor = pid.safety * jnp.exp(self._exponent(logarithm, before, before_that))
+        least, most = jnp.where(keep, 1.0, pid.factormin), jnp.where(keep, pid.factormax, pid.safety)
+        t = jnp.where(keep, now.t_next, now.t)
+        t_next = t + size * jnp.clip(factor, least, most).astype(size.dtype)
+        stuck = t_next - t <= jnp.where(keep, 0, 4 * jnp.finfo(t.dtype).eps * jnp.abs(t))
+        # An error of zero or infinity says nothing about the next step's.
+        logarithm = jnp.where(jnp.isinf(logarithm), 0, logarithm)
+        return _Standing(
+            t=t,
+            t_next=jnp.where(going, jnp.where(stuck, t, self._clipped(t, t_next, keep)), now.t_next),
+            y=_tree.where(keep, stages.y1, now.y),
+            velocity=None if velocity is None else _tree.where(keep, velocity, now.velocity),
+            errors=(jnp.where(keep, logarithm, before), jnp.where(keep, before, before_that)),
+            num_steps=now.num_steps + going,
+            num_accepted=now.num_accepted + keep,
+            longest=jnp.where(keep, jnp.maximum(now.longest, size), now.longest),
+            nonfinite=jnp.where(going, ~finite, now.nonfinite),
+            saved=self._saved(now, stages, keep, times),
+        )
+
+    def _squared_error(self, stages: Stages, error: State) -> Array:
+        """The mean square of the errors in units of the tolerance; step sizes do not depend on it for derivatives."""
+        pid = self.how.controller.controller
+
+        def sum_of_squares(y0: Array, y1: Array, error: Array) -> Array:
+            scale = pid.atol + pid.rtol * jnp.maximum(jnp.abs(y0), jnp.abs(y1))
+            return jnp.sum(jnp.square(error / scale.astype(error.dtype)))
+
+        sums = jax.tree.leaves(jax.tree.map(sum_of_squares, stages.y0, stages.y1, error))
+        return jax.lax.stop_gradient(jnp.asarray(sum(sums)) / sum(leaf.size for leaf in jax.tree.leaves(error)))
+
+    def _exponent(self, last: Array, before: Array, before_that: Array) -> Array:
+        """Of the factor to the step's length, from the logarithms of the squared errors."""
+        pid = self.how.controller.controller
+        order = self.how.solver.error_order(self.terms) if pid.error_order is None else pid.error_order
+        terms = [
+            (pid.pcoeff + pid.icoeff + pid.dcoeff, last),
+            (-(pid.pcoeff + 2 * pid.dcoeff), before),
+            (pid.dcoeff, before_that),
+        ]
+        # Zero times an infinite logarithm would be no number.
+        used = [weight * each for weight, each in terms if not (isinstance(weight, int | float) and weight == 0)]
+        return -sum(used, start=jnp.zeros_like(last)) / (2 * order)
+
+    def _clipped(self, t: Scalar, t_next: Scalar, keep: Array) -> Scalar:
+        """No step past the end, and none that leaves less than 100 roundings to it."""
+        near = self.end - 100 * jnp.finfo(t.dtype).eps * jnp.abs(self.end)
+        return jnp.where(t_next > near, jnp.where(keep, self.end, t + 0.5 * (self.end - t)), t_next)
+
+    def _saved(self, now: _Standing, stages: Stages, keep: Array, times: Array) -> tuple[State, ...]:
+        """With the states at those of the times that the step went past."""
+        if self.dense is None or not now.saved:
+            return now.saved
+        parts = [stages.y0, stages.y1, *stages.k]
+        coefficients = [self.how.solver.kept(combine(row, parts)) for row in self.dense]
+        middle, scale = (now.t + now.t_next) / 2, 2 / (now.t_next - now.t)
+
+        def at(t: Array, before: State) -> State:
+            s, y = (t - middle) * scale, coefficients[-1]
+            for coefficient in reversed(coefficients[:-1]):
+                y = _tree.step(coefficient, s, y)
+            return _tree.where(keep & (now.t < t) & (t <= now.t_next), y, before)
+
+        return tuple(at(t, before) for t, before in zip(times, now.saved, strict=True))
+
+    def close(self, now: _Standing, ts: Array, inner: State | None) -> Orbit:
+        """The orbit; `inner` are the states at all times but the first and the last."""
+        y, reached = join(now.y, self.y0), now.t >= self.end
+        stuck = ~reached & (now.t_next <= now.t)
+        result = diffrax.RESULTS.where(stuck, diffrax.RESULTS.dt_min_reached, diffrax.RESULTS.max_steps_reached)
+        result = diffrax.RESULTS.where(reached, diffrax.RESULTS.successful, result)
+        trial = Trial(now.t, now.t_next - now.t, now.longest, now.nonfinite, jnp.asarray(False), stuck)
+
+        def rows(first: Array, last: Array, *inner: Array) -> Array:
+            return jnp.concatenate([first[None], *inner, jnp.where(reached, last, jnp.inf)[None]])
+
+        return Orbit(
+            ts=jnp.where(ts <= now.t, ts, jnp.inf),
+            ys=jax.tree.map(rows, self.y0, y, *() if inner is None else (inner,)),
+            stats={
+                "max_steps": self.how.max_steps,
+                "num_accepted_steps": now.num_accepted,
+                "num_rejected_steps": now.num_steps - now.num_accepted,
+                "num_steps": now.num_steps,
+            },
+            result=result,
+            outcome=outcome(result, trial, False, self.y0, y, ts, now.t, self.how.max_steps),
+            final_time=now.t,
+            final_state=y,
+        )
