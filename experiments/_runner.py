@@ -36,6 +36,7 @@ from typing import Any, NoReturn, TypeVar
 
 from experiments import _commandline, _folder, _record
 from experiments._claims import Claim as Claim, table
+from experiments._compilations import Compilations
 from experiments._interrupts import ignore_signals, Interrupted, interruptible
 from experiments._jax_setup import prepare_jax
 
@@ -54,6 +55,7 @@ class Run:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
     errors: dict[str, str] = dataclasses.field(default_factory=dict)
+    compilations: Compilations = dataclasses.field(default_factory=Compilations)
 
     @property
     def status(self) -> int:
@@ -116,11 +118,12 @@ def _prepare_folder(dotted: str, name: str, out: Path) -> None:
 
 def _run(dotted: str, name: str) -> int:
     seconds: dict[str, float] = {}
+    compilations = Compilations()
     with stage("import", seconds):
-        experiment = _import(dotted)
+        experiment = _import(dotted, compilations)
     # Once more, with the classes of the imported module: those of `__main__` are others of the same names.
     arguments = _commandline.parse(dotted, experiment.__doc__, experiment.Config, experiment.QUICK, sys.argv[1:])
-    run = Run(name, experiment, arguments, seconds=seconds)
+    run = Run(name, experiment, arguments, seconds=seconds, compilations=compilations)
     compute(run)
     try:
         _folder.save(arguments.out, name, run.files, on_commit=ignore_signals)
@@ -131,9 +134,10 @@ def _run(dotted: str, name: str) -> int:
     return run.status
 
 
-def _import(dotted: str) -> ModuleType:
+def _import(dotted: str, compilations: Compilations) -> ModuleType:
     os.environ["MPLBACKEND"] = "agg"  # needs no screen
     prepare_jax()
+    compilations.watch()
     return importlib.import_module(dotted)
 
 
@@ -185,6 +189,7 @@ def describe(run: Run) -> dict[str, Any]:
         "argv": sys.argv[1:],
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": run.seconds,
+        "compilations": run.compilations,
         **_record.surroundings(),
         "files": _record.checksums(run.name, run.files),
     }

@@ -1,68 +1,131 @@
 """A batch in chunks: the processors share them, a chunk whose members are done stops, and Ctrl-C comes in between."""
 
 import concurrent.futures
+import contextlib
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.multihost_utils import process_allgather
 from jaxtyping import Array
 
 # Of an integer that orders the members: integers so short are sorted in linear time.
 _BITS = 16
 # Of JAX's arrays, in bytes.
 _ALIGNMENT = 64
+_FEW = 4
 
 
-def over(solve: Callable[[Any], Any], members: Any, size: int, *, starts: Any) -> Any:
+def over(
+    solve: Callable[[Any], Any], members: Any, size: int, *, starts: Any, mesh: jax.sharding.Mesh | None = None
+) -> Any:
     """`solve(members)`, chunk by chunk along the leading axis.
 
     Args:
         solve: Takes and returns trees with a leading axis of members. It is called from several threads.
         members: The tree.
-        size: Members to a chunk. The last chunk is filled up, so that all have one shape and compile once.
+        size: Members to a chunk, on each device. The last chunk is filled up, so that all have one shape and compile
+            once.
         starts: A tree of arrays, likewise: members whose starts are near each other come into one chunk. They take
             about as many steps, so that few wait for the slowest.
+        mesh: Devices among which the members of each chunk are divided.
     """
-    num = jax.tree.leaves(members)[0].shape[0]
-    if num <= size:
+    num, devices = jax.tree.leaves(members)[0].shape[0], 1 if mesh is None else mesh.size
+    if num <= size and mesh is None:
         return solve(members)
-    places = np.resize(by_neighborhood(starts), (-(-num // size), size))
+    rounds = -(-num // (devices * size))
+    if rounds <= _FEW:
+        # Filling up a whole chunk would count; many chunks have one size, whatever the number of members.
+        size = -(-num // (devices * rounds))
+    places = np.resize(by_neighborhood(starts), (rounds, devices * size))
     chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)
+    whole = _Whole(num, places)
+    solved = _by_threads(solve, chunks) if mesh is None else _by_devices(solve, chunks, mesh)
+    with contextlib.closing(solved):
+        for i, part in solved:
+            whole.put(i, part)
+    return whole.tree()
+
+
+def _by_threads(solve: Callable[[Any], Any], chunks: Any) -> Generator[tuple[int, Any], None, None]:
+    """The chunks in any order, as many at a time as there are processors."""
+    num = jax.tree.leaves(chunks)[0].shape[0]
     wide = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def solve_one(i: int) -> Any:
+    def solve_one(i: int) -> tuple[int, Any]:
         # `with jax.enable_x64()` holds for the thread that it is said in.
         with jax.enable_x64(wide):
-            return jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks)))
+            return i, jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks)))
 
     # The first one alone, since it compiles.
-    first = solve_one(0)
-    whole = jax.tree.map(
-        lambda leaf: _room((num, *leaf.shape[1:]), leaf.dtype) if isinstance(leaf, Array) else leaf, first
-    )
-
-    def put(i: int, part: Any) -> None:
-        # What is no array, such as the most steps that were allowed, is the same for all.
-        jax.tree.map(
-            lambda rows, leaf: rows.__setitem__(places[i], leaf) if isinstance(leaf, Array) else None, whole, part
-        )
-
-    put(0, first)
+    yield solve_one(0)
     pool = concurrent.futures.ThreadPoolExecutor(_processors())
     try:
-        for done in [pool.submit(lambda i: put(i, solve_one(i)), i) for i in range(1, len(places))]:
-            done.result()
+        under_way = [pool.submit(solve_one, i) for i in range(1, num)]
+        for done in concurrent.futures.as_completed(under_way):
+            yield done.result()
     finally:
         # After Ctrl-C only the chunks that are under way are waited for.
         pool.shutdown(cancel_futures=True)
-    # Nothing else writes there any more, so that it need not be copied.
-    return jax.tree.map(
-        lambda leaf: jax.device_put(leaf, may_alias=True) if isinstance(leaf, np.ndarray) else leaf, whole
-    )
+
+
+def _by_devices(
+    solve: Callable[[Any], Any], chunks: Any, mesh: jax.sharding.Mesh
+) -> Generator[tuple[int, Any], None, None]:
+    """The chunks in order, each spread over the devices; the next one starts before the last one is handed over."""
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(mesh.axis_names))
+    num = jax.tree.leaves(chunks)[0].shape[0]
+
+    def spread(leaf: Any) -> Array:
+        if isinstance(leaf, Array):  # random keys
+            return jax.device_put(leaf, sharding)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda part: leaf[part])
+
+    last = None
+    for i in range(num):
+        now = solve(jax.tree.map(lambda leaf, i=i: spread(leaf[i]), chunks))
+        if last is not None:
+            yield i - 1, _gathered(last)
+        last = now
+    yield num - 1, _gathered(last)
+
+
+def _gathered(tree: Any) -> Any:
+    """On this process, what may be on several."""
+    if all(leaf.is_fully_addressable for leaf in jax.tree.leaves(tree) if isinstance(leaf, Array)):
+        return tree
+    return jax.tree.map(lambda leaf: process_allgather(leaf, tiled=True) if isinstance(leaf, Array) else leaf, tree)
+
+
+class _Whole:
+    """What the chunks are put together in."""
+
+    def __init__(self, num: int, places: np.ndarray):
+        self._num, self._places, self._shelves = num, places, None
+
+    def put(self, i: int, part: Any) -> None:
+        leaves, structure = jax.tree.flatten(part)
+        if self._shelves is None:
+            self._structure, self._shelves = structure, [self._shelf(leaf) for leaf in leaves]
+        for shelf, leaf in zip(self._shelves, leaves, strict=True):
+            if isinstance(shelf, np.ndarray):
+                shelf[self._places[i]] = leaf
+
+    def tree(self) -> Any:
+        # Nothing else writes there any more, so that it need not be copied.
+        leaves = [
+            jax.device_put(shelf, may_alias=True) if isinstance(shelf, np.ndarray) else shelf
+            for shelf in self._shelves or []
+        ]
+        return jax.tree.unflatten(self._structure, leaves)
+
+    def _shelf(self, leaf: Any) -> Any:
+        """Room for all members; what is no array, such as the most steps that were allowed, is the same for all."""
+        return _room((self._num, *leaf.shape[1:]), leaf.dtype) if isinstance(leaf, Array | np.ndarray) else leaf
 
 
 def rows(tree: Any, chosen: np.ndarray) -> Any:

@@ -1,4 +1,5 @@
-"""Following a field: in continuous time (`flow`, `ensemble`; with noise: `paths`) or by a discrete rule (`iterate`)."""
+"""Following a field: in continuous time (`flow`, `ensemble`; with noise: `paths`) or by a discrete rule
+(`iterate`, `iterate_ensemble`)."""
 
 from ._chebyshev import RKC2 as RKC2
 from ._checkpoint import Checkpoint as Checkpoint
@@ -6,6 +7,7 @@ from ._ensemble import ensemble as ensemble
 from ._flow import flow as flow
 from ._gmres import GMRES as GMRES
 from ._iterate import iterate as iterate
+from ._iterate_ensemble import iterate_ensemble as iterate_ensemble
 from ._matrix_free import InexactChord as InexactChord, matrix_free as matrix_free
 from ._orbit import Orbit as Orbit, OUTCOMES as OUTCOMES, SolveFailed as SolveFailed
 from ._paths import paths as paths

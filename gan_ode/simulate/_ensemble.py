@@ -3,13 +3,13 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from .. import _checks, _chunks, _tree
+from .. import _checks, _tree
 from .._types import Args, RealScalarLike, State
-from . import _inputs
+from . import _inputs, _members
 from ._flow import Method, method, solve
 from ._march import can_march, march
 from ._orbit import Orbit
@@ -18,7 +18,6 @@ from ._unrolled import unrolled
 # Members to a chunk: so many that the loop's own cost does not count, so few that they stay in a processor's cache and
 # wait for few others.
 _CHUNK_SIZE = {"ends": 2000, "saves": 1000}
-_AXIS = "members"
 
 
 def ensemble(
@@ -40,6 +39,7 @@ def ensemble(
     batched_field: Any = False,
     batched_args: Any = False,
     chunk_size: int | None = None,
+    mesh: Mesh | None = None,
 ) -> Orbit:
     """Follows many starts at once: `flow` over a leading axis.
 
@@ -69,7 +69,10 @@ def ensemble(
         batched_field: Which leaves of `field` have a leading axis of members: True for every array, or an Equinox
             filter specification. A batch of fields comes from `equinox.filter_vmap(make_field)(parameters)`.
         batched_args: Likewise for `args`.
-        chunk_size: Members to a chunk; by default 2,000, or 1,000 with times to save at on the way.
+        chunk_size: Members to a chunk; by default 2,000, or 1,000 with times to save at on the way;
+            fewer of large states.
+        mesh: The devices to share the members; all of this process by default. With devices of several processes
+            (`jax.distributed`), each process calls with the same arguments and gets the whole orbit.
 
     Returns:
         One `Orbit` with a leading axis of members on every leaf, `ts` included.
@@ -77,8 +80,8 @@ def ensemble(
     Raises:
         ValueError: If an argument cannot work; the text names it, and the remedy.
     """
-    y0s = _inputs.state(y0s)
-    num = _num_members(y0s)
+    y0s = _inputs.state(y0s, "y0s")
+    num = _members.number(y0s)
     ts = _inputs.times(ts, _tree.dtype(y0s))
     how = method(
         ts, solver, rtol=rtol, atol=atol, step_size=step_size, stepsize_controller=stepsize_controller, dt0=dt0,
@@ -87,47 +90,33 @@ def ensemble(
     )  # fmt: skip
     how = eqx.tree_at(lambda m: m.solver, how, unrolled(how.solver))
     _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
-    own_field, field = _batched("batched_field", field, batched_field, num)
-    own_args, args = _batched("batched_args", args, batched_args, num)
-    usual = _CHUNK_SIZE["ends" if ts.shape[0] == 2 else "saves"]
+    own_field, field = _members.batched("batched_field", field, batched_field, num)
+    own_args, args = _members.batched("batched_args", args, batched_args, num)
+    usual = _members.chunk_size(y0s, _CHUNK_SIZE["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
-    ones = jnp.ones(num, ts.dtype)
-    members = (own_field, y0s, own_args, ones)
-    if _checks.is_traced((members, field, ts, args, how)):
-        size = num
-    return _chunks.over(lambda chunk: _solve_all(chunk, field, ts, args, how), members, size, starts=y0s)
+    members = (y0s, own_field, own_args, jnp.ones(num, ts.dtype))
+
+    def solve_chunk(members: Any, mesh: Mesh | None) -> Orbit:
+        return _solve_all(members, field, ts, args, how, mesh)
+
+    return _members.over(solve_chunk, members, size, mesh, (field, ts, args, how))
 
 
 @eqx.filter_jit
-def _solve_all(members: tuple[Any, State, Any, Array], field: Any, ts: Array, args: Args, how: Method) -> Orbit:
-    def solve_one(member: tuple[Any, State, Any, Array]) -> Orbit:
-        own_field, y0, own_args, one = member
-        own_field, own_args = eqx.combine(own_field, field), eqx.combine(own_args, args)
-        if can_march(how):
-            return march(own_field, y0, ts, own_args, eqx.tree_at(lambda m: m.solver.one, how, one), _AXIS)
-        return solve(own_field, y0, ts, own_args, how)[0]
+def _solve_all(
+    members: tuple[State, Any, Any, Array], field: Any, ts: Array, args: Args, how: Method, mesh: Mesh | None
+) -> Orbit:
+    def by_own_loop(member: tuple[State, Any, Any, Array]) -> Orbit:
+        y0, own_field, own_args, one = member
+        ready = eqx.tree_at(lambda m: m.solver.one, how, one)
+        return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), ready, _members.AXIS)
 
-    return eqx.filter_vmap(solve_one, axis_name=_AXIS)(members)
+    def by_diffrax(member: tuple[State, Any, Any, Array]) -> Orbit:
+        y0, own_field, own_args, _ = member
+        return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
 
-
-def _num_members(y0s: State) -> int:
-    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(y0s)}
-    if len(lengths) > 1 or () in lengths or (0,) in lengths:
-        found = ", ".join(sorted(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(y0s)))
-        raise ValueError(
-            f"`y0s` must have one leading axis of members on every leaf, but has shapes {found}: for one start use "
-            "`flow`, or add an axis by `leaf[None]`."
-        )
-    return lengths.pop()[0]
-
-
-def _batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
-    """What differs from member to member, and what all share."""
-    own, shared = eqx.partition(tree, eqx.is_array if spec is True else spec)
-    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(own)}
-    if lengths - {(num,)}:
-        raise ValueError(
-            f"`{name}` must select leaves with a leading axis of the {num} members, but selects some of length "
-            f"{', '.join(str(length[0]) if length else 'none' for length in sorted(lengths - {(num,)}))}."
-        )
-    return own, shared
+    if not can_march(how):
+        return _members.vectorized(by_diffrax, members)
+    if mesh is None:
+        return _members.vectorized(by_own_loop, members)
+    return _members.vectorized_apart(by_own_loop, members, mesh)

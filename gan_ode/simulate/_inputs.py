@@ -13,7 +13,7 @@ from .. import _checks, _tree
 from .._types import Args, Field, State
 
 
-def state(y0: Any) -> State:
+def state(y0: Any, name: str = "y0") -> State:
     """The initial state as arrays of one floating dtype.
 
     Raises:
@@ -21,16 +21,16 @@ def state(y0: Any) -> State:
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(y0)
     if not leaves:
-        raise ValueError("`y0` must hold at least one array, but has no leaves.")
-    arrays = [_parameter(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+        raise ValueError(f"`{name}` must hold at least one array, but has no leaves.")
+    arrays = [_parameter(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
     dtypes = sorted({str(array.dtype) for array in arrays})
     if len(dtypes) > 1:
-        raise ValueError(f"`y0` must have one dtype, but has {' and '.join(dtypes)}: cast one part by `.astype`.")
+        raise ValueError(f"`{name}` must have one dtype, but has {' and '.join(dtypes)}: cast one part by `.astype`.")
     return jax.tree.unflatten(structure, arrays)
 
 
 def _parameter(path: str, leaf: Any) -> Array:
-    name = f"`y0{path}`"
+    name = f"`{path}`"
     if not eqx.is_array_like(leaf):
         raise ValueError(
             f"{name} must be a floating-point array, but is {leaf!r}: keep what is not a parameter out of the state by "

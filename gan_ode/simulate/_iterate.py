@@ -66,11 +66,23 @@ def iterate(
         ValueError: If an argument cannot work, or the checkpoint is of another run; the text names it, and the remedy.
         OSError: If a checkpoint cannot be written; the one before it stays.
     """
+    y0 = _inputs.state(y0)
+    training, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
+    check_memory(training, y0, num_steps // save_every + 1)
+    if not progress and checkpoint is None:
+        return scan(training, y0, num_steps, save_every)
+    saved, standing, done = _pieces.run(training, y0, num_steps, save_every, progress, checkpoint)
+    return _close(update.step_size, saved, standing, jnp.asarray(done), save_every)
+
+
+def prepared(
+    update: Any, field: Field, num_steps: Any, args: Args, batches: Any, save_every: Any, record: Any
+) -> tuple[Training, int, int]:
+    """What is to be done, how many steps, and after how many to save; or a `ValueError`."""
     if not isinstance(update, AbstractUpdate):
         raise ValueError(
             f"`update` must be a rule from `gan_ode.updates`, but is {update!r}: for example `Simultaneous(0.1)`."
         )
-    y0 = _inputs.state(y0)
     num_steps = _checks.count("num_steps", num_steps)
     save_every = _checks.count("save_every", save_every)
     if num_steps % save_every:
@@ -78,19 +90,17 @@ def iterate(
             f"`save_every` must divide `num_steps`, but {save_every} does not divide {num_steps}: take "
             f"{num_steps - num_steps % save_every or save_every} steps."
         )
-    if batches is not None:
-        if args is not None:
-            raise ValueError("`args` and `batches` must not both be given: a batch takes the place of `args`.")
-        _check_batches(batches, num_steps)
+    if batches is not None and args is not None:
+        raise ValueError("`args` and `batches` must not both be given: a batch takes the place of `args`.")
+    _check_batches(batches, num_steps)
     if record is not None and not callable(record):
         raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
-    training = Training(update, field, args, batches, record)
-    copies = num_steps // save_every + 1
+    return Training(update, field, args, batches, record), num_steps, save_every
+
+
+def check_memory(training: Training, y0: State, copies: int) -> None:
+    """Refuses more saves than fit in memory."""
     _inputs.fits_in_memory("num_steps", copies * _bytes_saved(training, y0), "save fewer states by `save_every`.")
-    if not progress and checkpoint is None:
-        return _scan(training, y0, num_steps, save_every)
-    saved, standing, done = _pieces.run(training, y0, num_steps, save_every, progress, checkpoint)
-    return _close(update.step_size, saved, standing, jnp.asarray(done), save_every)
 
 
 def _bytes_saved(training: Training, y0: State) -> int:
@@ -101,7 +111,7 @@ def _bytes_saved(training: Training, y0: State) -> int:
 
 
 def _check_batches(batches: Any, num_steps: int) -> None:
-    if callable(batches):
+    if batches is None or callable(batches):
         return
     lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(batches)}
     if lengths != {(num_steps,)}:
@@ -113,7 +123,9 @@ def _check_batches(batches: Any, num_steps: int) -> None:
 
 
 @eqx.filter_jit
-def _scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbit:
+def scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbit:
+    """The orbit, by one compiled scan."""
+
     def one(standing: Standing, n: Array) -> tuple[Standing, None]:
         return training.step(n, standing), None
 

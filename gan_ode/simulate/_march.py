@@ -20,7 +20,8 @@ from ._outcome import outcome
 from ._scalars import join, split
 from ._unrolled import combine, Stages, Unrolled
 
-# Save times that each step looks at: more would cost it more, fewer would leave more members waiting for others.
+# A window of save times that each step looks at, and how far it moves when all members are past its first ones: with
+# more each step would cost more, with fewer more members would wait for others.
 _GROUP, _WINDOW = 4, 8
 
 
@@ -61,8 +62,7 @@ def march(field: Field, y0: State, ts: Array, args: Args, how: Method, axis: str
         now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))
         saved = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *saved)
         inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join(y, y0))(saved))
-        now = eqx.tree_at(lambda now: now.saved, now, ())
-    now, _ = steps.through(now, ts[-1:])
+    now, _ = steps.through(eqx.tree_at(lambda now: (now.saved, now.last), now, ((), None)), ts[-1:])
     return steps.close(now, ts, inner)
 
 
@@ -87,7 +87,8 @@ class _Standing(eqx.Module):
         num_accepted: Steps accepted.
         longest: Length of the longest step that was accepted.
         nonfinite: Whether the state at the end of the last step tried was not finite.
-        saved: The states at some save times; infinite where they were not reached.
+        saved: The states at the save times of a window; infinite where they were not reached.
+        last: The last step that was accepted, to save from; None where nothing is saved on the way.
     """
 
     t: Scalar
@@ -100,6 +101,33 @@ class _Standing(eqx.Module):
     longest: Scalar
     nonfinite: Bool[Array, ""]
     saved: tuple[State, ...]
+    last: "_Polynomial | None"
+
+
+class _Polynomial(eqx.Module):
+    """A step's dense output.
+
+    Attributes:
+        start: When the step starts.
+        end: When it ends.
+        coefficients: States, by the powers of what goes from -1 to 1 along the step.
+    """
+
+    start: Scalar
+    end: Scalar
+    coefficients: list[State]
+
+    def fill(self, times: Array, saved: tuple[State, ...], where: Any = True) -> tuple[State, ...]:
+        """The saved states, with those at times within the step."""
+        middle, scale = (self.start + self.end) / 2, 2 / (self.end - self.start)
+
+        def at(t: Array, before: State) -> State:
+            s, y = (t - middle) * scale, self.coefficients[-1]
+            for coefficient in reversed(self.coefficients[:-1]):
+                y = _tree.step(coefficient, s, y)
+            return _tree.where(where & (self.start < t) & (t <= self.end), y, before)
+
+        return tuple(at(t, before) for t, before in zip(times, saved, strict=True))
 
 
 class _Steps(eqx.Module):
@@ -138,11 +166,15 @@ class _Steps(eqx.Module):
         velocity = solver.init(terms, t0, t_next, y, self.args)
         nothing = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), y)
         zero, none, no = jnp.zeros_like(t0), jnp.zeros((), jnp.int32), jnp.asarray(False)
-        return _Standing(t0, t_next, y, velocity, (zero, zero), none, none, zero, no, (nothing,) * num_saved)
+        last = None if self.dense is None else _Polynomial(t0, t0, [_tree.zeros_like(y)] * len(self.dense))
+        return _Standing(t0, t_next, y, velocity, (zero, zero), none, none, zero, no, (nothing,) * num_saved, last)
 
     def through(self, now: _Standing, times: Array) -> tuple[_Standing, tuple[State, ...]]:
         """Past the first times of a window, with the states there. Members that are, go on to the last ones."""
-        goal = times[_GROUP - 1] if times.shape[0] > 1 else times[0]
+        goal = times[_GROUP - 1] if now.saved else times[-1]
+        if now.last is not None:
+            # Those that have just come into the window may lie in a step that was made.
+            now = eqx.tree_at(lambda now: now.saved, now, now.last.fill(times, now.saved))
 
         def unfinished(now: _Standing) -> Array:
             return (now.t < goal) & self.can_step(now)
@@ -176,6 +208,7 @@ class _Steps(eqx.Module):
         stuck = t_next - t <= jnp.where(keep, 0, 4 * jnp.finfo(t.dtype).eps * jnp.abs(t))
         # An error of zero or infinity says nothing about the next step's.
         logarithm = jnp.where(jnp.isinf(logarithm), 0, logarithm)
+        last = self._polynomial(now, stages)
         return _Standing(
             t=t,
             t_next=jnp.where(going, jnp.where(stuck, t, self._clipped(t, t_next, keep)), now.t_next),
@@ -186,8 +219,16 @@ class _Steps(eqx.Module):
             num_accepted=now.num_accepted + keep,
             longest=jnp.where(keep, jnp.maximum(now.longest, size), now.longest),
             nonfinite=jnp.where(going, ~finite, now.nonfinite),
-            saved=self._saved(now, stages, keep, times),
+            saved=now.saved if last is None else last.fill(times, now.saved, keep),
+            last=None if last is None else _tree.where(keep, last, now.last),
         )
+
+    def _polynomial(self, now: _Standing, stages: Stages) -> _Polynomial | None:
+        if now.last is None or self.dense is None:
+            return None
+        parts = [stages.y0, stages.y1, *stages.k]
+        coefficients = [self.how.solver.kept(combine(row, parts)) for row in self.dense]
+        return _Polynomial(now.t, now.t_next, coefficients)
 
     def _squared_error(self, stages: Stages, error: State) -> Array:
         """The mean square of the errors in units of the tolerance; step sizes do not depend on it for derivatives."""
@@ -217,22 +258,6 @@ class _Steps(eqx.Module):
         """No step past the end, and none that leaves less than 100 roundings to it."""
         near = self.end - 100 * jnp.finfo(t.dtype).eps * jnp.abs(self.end)
         return jnp.where(t_next > near, jnp.where(keep, self.end, t + 0.5 * (self.end - t)), t_next)
-
-    def _saved(self, now: _Standing, stages: Stages, keep: Array, times: Array) -> tuple[State, ...]:
-        """With the states at those of the times that the step went past."""
-        if self.dense is None or not now.saved:
-            return now.saved
-        parts = [stages.y0, stages.y1, *stages.k]
-        coefficients = [self.how.solver.kept(combine(row, parts)) for row in self.dense]
-        middle, scale = (now.t + now.t_next) / 2, 2 / (now.t_next - now.t)
-
-        def at(t: Array, before: State) -> State:
-            s, y = (t - middle) * scale, coefficients[-1]
-            for coefficient in reversed(coefficients[:-1]):
-                y = _tree.step(coefficient, s, y)
-            return _tree.where(keep & (now.t < t) & (t <= now.t_next), y, before)
-
-        return tuple(at(t, before) for t, before in zip(times, now.saved, strict=True))
 
     def close(self, now: _Standing, ts: Array, inner: State | None) -> Orbit:
         """The orbit; `inner` are the states at all times but the first and the last."""

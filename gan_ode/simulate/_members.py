@@ -1,0 +1,100 @@
+"""Many members solved at once: what differs between them, and how they share the processors and devices."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from .. import _checks, _chunks, _tree
+from .._types import State
+
+# Of the members under `jax.vmap`.
+AXIS = "members"
+# A state that counts as small, in bytes.
+_SMALL = 64
+
+
+def number(y0s: State) -> int:
+    """How many members there are.
+
+    Raises:
+        ValueError: If the leaves have no leading axis of one length.
+    """
+    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(y0s)}
+    if len(lengths) > 1 or () in lengths or (0,) in lengths:
+        found = ", ".join(sorted(str(jnp.shape(leaf)) for leaf in jax.tree.leaves(y0s)))
+        raise ValueError(
+            f"`y0s` must have one leading axis of members on every leaf, but has shapes {found}: for one start use "
+            "`flow` or `iterate`, or add an axis by `leaf[None]`."
+        )
+    return lengths.pop()[0]
+
+
+def chunk_size(y0s: State, most: int) -> int:
+    """Members to a chunk: `most` of small states, fewer of large ones, so that a chunk stays in a processor's cache."""
+    return max(min(most, most * _SMALL * number(y0s) // _tree.num_bytes(y0s)), 1)
+
+
+def batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
+    """What differs from member to member, and what all share.
+
+    Raises:
+        ValueError: If what is selected has no leading axis of the members.
+    """
+    own, shared = eqx.partition(tree, eqx.is_array if spec is True else spec)
+    lengths = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(own)}
+    if lengths - {(num,)}:
+        raise ValueError(
+            f"`{name}` must select leaves with a leading axis of the {num} members, but selects some of length "
+            f"{', '.join(str(length[0]) if length else 'none' for length in sorted(lengths - {(num,)}))}."
+        )
+    return own, shared
+
+
+def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh: Mesh | None, shared: Any) -> Any:
+    """`solve(members, mesh)`, chunk by chunk; on a mesh the members come divided among its devices.
+
+    Args:
+        solve: Compiled; takes and returns trees with a leading axis of members, by `vectorized`.
+        members: The tree; its first entry are the starts.
+        size: Members to a chunk, on each device.
+        mesh: The devices; None for all of this process.
+        shared: What all members share. Where something is traced, all is one chunk.
+    """
+    if _checks.is_traced((members, shared)):
+        if mesh is not None and number(members) % mesh.size:
+            raise ValueError(
+                f"`y0s` must have a number of members that the {mesh.size} devices of `mesh` divide, under `jax.jit` "
+                f"and other transformations, but has {number(members)}: add some, or call it outside."
+            )
+        return solve(members, mesh)
+    if mesh is None and jax.local_device_count() > 1:
+        mesh = Mesh(jax.local_devices(), (AXIS,))
+    return _chunks.over(lambda chunk: solve(chunk, mesh), members, size, starts=members[0], mesh=mesh)
+
+
+def vectorized(one: Callable[[Any], Any], members: Any) -> Any:
+    """`one` of every member. On several devices the compiler divides them; loops end on all devices at once."""
+    return eqx.filter_vmap(one, axis_name=AXIS)(members)
+
+
+def vectorized_apart(one: Callable[[Any], Any], members: Any, mesh: Mesh) -> Any:
+    """`one` of every member. Each device of the mesh has its part of them, and waits for no other.
+
+    Lineax 0.1 does not work in there: it takes the same array inside and outside of a linear solve for two kinds.
+    """
+    arrays, rest = eqx.partition(members, eqx.is_array)
+    found = []
+
+    def part(arrays: Any) -> Any:
+        out, static = eqx.partition(vectorized(one, eqx.combine(arrays, rest)), eqx.is_array)
+        found.append(static)
+        return out
+
+    spec = PartitionSpec(mesh.axis_names)
+    # Members know nothing of each other, so that what is equal on all devices need not be tracked.
+    out = jax.shard_map(part, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False)(arrays)
+    return eqx.combine(out, found[0])

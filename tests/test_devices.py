@@ -1,0 +1,91 @@
+"""Ensembles on several devices and in several processes: the same results, whoever computes them."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+# A compiler may arrange a sum in another way for another number of members: measured 6e-17, mostly 0.
+ROUNDING = 1e-14
+
+# In processes of their own: how many devices there are is fixed when JAX starts.
+PROGRAM = """
+import sys
+
+import jax
+
+jax.config.update("jax_enable_x64", True)
+if len(sys.argv) > 2:
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    jax.distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from gan_ode import fields, games, losses, simulate, updates
+
+field = fields.GameField(games.LinearQuadratic(losses.Wasserstein()))
+y0s = games.Players(jnp.linspace(-1.0, 1.0, 101), jnp.linspace(0.5, 1.5, 101))
+mesh = jax.sharding.Mesh(jax.devices(), ("members",)) if len(sys.argv) > 2 else None
+ts = jnp.linspace(0.0, 10.0, 6)
+orbit = simulate.ensemble(field, y0s, ts, rtol=1e-6, chunk_size=10, mesh=mesh)
+implicit = simulate.ensemble(field, y0s, ts[:2], solver=__import__("diffrax").Kvaerno3(), rtol=1e-4, mesh=mesh)
+update = eqx.filter_vmap(updates.Simultaneous)(jnp.linspace(0.01, 0.2, 101))
+steps = simulate.iterate_ensemble(update, field, y0s, 20, batched_update=True, chunk_size=10, mesh=mesh)
+assert orbit.ys.generator.shape == (101, 6) and steps.ys.generator.shape == (101, 21)
+np.savez(
+    sys.argv[1], devices=jax.device_count(), steps=orbit.stats["num_steps"], orbit=orbit.ys.generator,
+    implicit=implicit.ys.discriminator, updates=steps.ys.discriminator, ok=orbit.outcome == simulate.OUTCOMES.ok,
+)
+"""
+
+
+def start(path, *arguments, devices=1):
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(path), *arguments], env=os.environ | {"XLA_FLAGS": flags},
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def results(process, path):
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return dict(np.load(path))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    path = tmp_path_factory.mktemp("alone") / "results.npz"
+    return results(start(path), path)
+
+
+def check_same(found, expected):
+    assert np.all(found["ok"])
+    np.testing.assert_array_equal(found["steps"], expected["steps"])
+    for name in ("orbit", "implicit", "updates"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 8])
+def test_several_devices_give_the_results_of_one(devices, alone, tmp_path):
+    found = results(start(tmp_path / "results.npz", devices=devices), tmp_path / "results.npz")
+    assert found["devices"] == devices and alone["devices"] == 1
+    check_same(found, alone)
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_results_of_one_and_both_have_all(alone, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    paths = [tmp_path / f"{i}.npz" for i in range(2)]
+    processes = [start(path, address, str(i)) for i, path in enumerate(paths)]
+    for process, path in zip(processes, paths, strict=True):
+        found = results(process, path)
+        assert found["devices"] == 2
+        check_same(found, alone)
