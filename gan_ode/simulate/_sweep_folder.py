@@ -1,5 +1,6 @@
 """The folder of a sweep: which sweep it is of, which shards are done, and all of it as one dataset."""
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -29,6 +30,8 @@ class Folder:
 
     def __init__(self, path: Path, grid: Grid, sweep: str):
         self.path, self.grid, self.sweep = path, grid, sweep
+        # Opening a file takes longer than all that is done with what is in it.
+        self._read: dict[int, xarray.Dataset] = {}
 
     @classmethod
     def claim(cls, path: Path, grid: Grid, config: Any, notes: Any) -> "Folder":
@@ -78,10 +81,11 @@ class Folder:
     def read_all(self) -> dict[int, "xarray.Dataset"]:
         """The shards that are done, by number."""
         done = [shard for shard in range(self.grid.num_shards) if self.shard(shard).exists()]
-        shards = {shard: _shards.read(self.shard(shard), self.sweep, shard) for shard in done}
-        for dataset in shards.values():
-            _shards.check_alike(shards[done[0]], dataset)
-        return shards
+        for shard in done:
+            if shard not in self._read:
+                self._read[shard] = _shards.read(self.shard(shard), self.sweep, shard)
+                _shards.check_alike(self._read[done[0]], self._read[shard])
+        return {shard: self._read[shard] for shard in done}
 
     def save(self, shard: int, dataset: "xarray.Dataset") -> None:
         content = _shards.encode(dataset, self.sweep, shard, {"versions": json.dumps(versions())})
@@ -125,6 +129,7 @@ class Folder:
         return _shards.require_xarray().Dataset(variables, coordinates)
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
