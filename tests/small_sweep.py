@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import h5netcdf  # noqa: F401  (that the children have it at once, as they have xarray)
+import jax
 import numpy as np
 import xarray  # noqa: F401
 
@@ -110,6 +111,7 @@ def kill_at_steps(folder, log):
 
 
 if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)  # as in the tests
     how, *where = sys.argv[1:]
     if how == "random":
         kill_at_random(*where, num_kills=10)

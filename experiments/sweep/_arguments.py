@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import itertools
+import re
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -65,6 +66,9 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
             axes.append(word.removeprefix(f"{OVER}="))
         else:
             rest.append(word)
+    for axis in axes:
+        if not re.fullmatch(r"[^-=][^=]*=[^,]+(,[^,]+)*", axis):
+            raise _commandline.BadUsage(f"`{OVER} {axis}` must be of the form FIELD=VALUE,VALUE,...")
     if not axes and not {"-h", "--help"} & set(rest):
         raise _commandline.BadUsage(f"`{OVER} FIELD=VALUE,VALUE,...` must be given: it says what to sweep.")
     return axes, rest
@@ -73,10 +77,8 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 def _named(config: Any, axes: list[str], rest: list[str]) -> Iterator[tuple[str, list[str]]]:
     known, seen = [field.name for field in dataclasses.fields(config)], set()
     for axis in axes:
-        given, equals, values = axis.partition("=")
+        given, _, values = axis.partition("=")
         name = given.replace("-", "_")
-        if not equals or not values or "" in values.split(","):
-            raise _commandline.BadUsage(f"`{OVER} {axis}` must be of the form FIELD=VALUE,VALUE,...")
         if name not in known:
             near = hint(name, known, f"there are {', '.join(known)}.")
             raise _commandline.BadUsage(f"`{OVER} {axis}`: there is no field `{given}`: {near}")

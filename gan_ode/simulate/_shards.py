@@ -43,8 +43,8 @@ def tabulate(results: Any, grid: Grid, shard: int) -> "xarray.Dataset":
     xr = require_xarray()
     given, kept, shared = _as_dataset(results), {}, {}
     for name, variable in given.variables.items():
-        if variable.dims == (POINT,) and (name == POINT or name in grid.axes):
-            continue  # The user's own labels of the points, which the grid knows.
+        if name == POINT or _is_label(name, variable, grid, shard):
+            continue  # The grid knows it.
         _check_name(name, grid)
         values = _plain(name, np.asarray(variable.data))
         if POINT not in variable.dims and name in given.coords:
@@ -64,6 +64,10 @@ def tabulate(results: Any, grid: Grid, shard: int) -> "xarray.Dataset":
     if not kept:
         raise ValueError("`compute` must return at least one quantity, but returned none.")
     return xr.Dataset(kept, shared)
+
+
+def _is_label(name: Any, variable: Any, grid: Grid, shard: int) -> bool:
+    return name in grid.axes and np.array_equal(variable.values, grid.points(shard)[name])
 
 
 def _as_dataset(results: Any) -> Any:
