@@ -16,8 +16,9 @@ import xarray  # noqa: F401
 from gan_ode import simulate
 
 OVER = {"eta": [0.0, 0.1, 0.5, 2.0, 8.0], "seed": range(7), "rule": ["one", "other"]}
-SHARD_SIZE = 3
-NUM_SHARDS = 24  # of 70 points
+SHARD_SIZE = 10
+NUM_SHARDS = 7  # of 70 points
+SMALL = 3  # for 24 shards
 
 
 def compute(points):
@@ -46,15 +47,15 @@ def logged(log, seconds=0.0):
     return noting
 
 
-def run(folder, log, seconds=0.0, **options):
-    return simulate.sweep(logged(log, seconds), OVER, folder, shard_size=SHARD_SIZE, **options)
+def run(folder, log, seconds=0.0, shard_size=SHARD_SIZE, **options):
+    return simulate.sweep(logged(log, seconds), OVER, folder, shard_size=shard_size, **options)
 
 
-def computed(log):
+def computed(log, shard_size=SHARD_SIZE):
     """The shards that were asked for, by number."""
     lines = Path(log).read_text().splitlines() if Path(log).exists() else []
     points = [(eta, seed, rule) for eta in OVER["eta"] for seed in OVER["seed"] for rule in OVER["rule"]]
-    return [points.index(tuple(json.loads(line))) // SHARD_SIZE for line in lines]
+    return [points.index(tuple(json.loads(line))) // shard_size for line in lines]
 
 
 def on_disk(folder):
@@ -70,15 +71,15 @@ def kill_at_random(folder, log, num_kills):
     for _ in range(num_kills):
         child = os.fork()
         if child == 0:
-            run(folder, log, seconds=0.002)
+            run(folder, log, seconds=0.002, shard_size=SMALL)
             os._exit(0)
-        before = len(computed(log))
-        while len(computed(log)) == before:
+        before, waited = len(computed(log, SMALL)), time.monotonic()
+        while len(computed(log, SMALL)) == before and time.monotonic() < waited + 10:
             time.sleep(0.001)
-        time.sleep(draw.uniform(0.0, 0.15))
+        time.sleep(draw.uniform(0.0, 0.1))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
-        print(json.dumps([os.WIFSIGNALED(status), on_disk(folder), computed(log)]), flush=True)
+        print(json.dumps([os.WIFSIGNALED(status), on_disk(folder), computed(log, SMALL)]), flush=True)
 
 
 def kill_at_step(step, folder):
@@ -118,4 +119,4 @@ if __name__ == "__main__":
     elif how == "steps":
         kill_at_steps(*where)
     else:
-        run(*where, seconds=0.05, progress=lambda n, total: print(n, flush=True))
+        run(*where, seconds=0.2, progress=lambda n, total: print(n, flush=True))
