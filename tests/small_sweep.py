@@ -1,5 +1,6 @@
 """A sweep for the tests, and a way to kill it: run as a module, it sweeps in children that it forks and kills."""
 
+import builtins
 import json
 import os
 import random
@@ -83,15 +84,33 @@ def kill_at_random(folder, log, num_kills):
 
 
 def kill_at_step(step, folder):
-    steps = 0
+    """Kills this process before a step on the disk; that a file is half written is one, too."""
+    steps, open_ = 0, builtins.open
+
+    def take():
+        nonlocal steps
+        steps += 1
+        if steps > step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def count(event, args):
-        nonlocal steps
         if event in ("open", "os.rename", "os.remove", "os.mkdir") and str(folder) in str(args):
-            steps += 1
-            if steps > step:
-                os.kill(os.getpid(), signal.SIGKILL)
+            take()
 
+    def open_to_write_halves(path, mode="r", **options):
+        file = open_(path, mode, **options)
+        if mode == "wb":
+
+            def write(content):
+                type(file).write(file, content[: len(content) // 2])
+                file.flush()
+                take()
+                type(file).write(file, content[len(content) // 2 :])
+
+            file.write = write
+        return file
+
+    builtins.open = open_to_write_halves
     sys.addaudithook(count)
 
 

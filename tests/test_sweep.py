@@ -273,7 +273,8 @@ def test_ctrl_c_inside_a_run_that_would_end_early_leaves_no_shard_of_it(tmp_path
 
 
 def test_what_a_kill_left_is_removed_and_what_is_foreign_is_left_alone(copy, tmp_path, whole):
-    (copy / ".shard-000000.nc.part").write_bytes(b"half")
+    for name in (".shard-000000.nc.part", ".shard-000001.nc.part", ".shard-000001.failure.json.part"):
+        (copy / name).write_bytes(b"half")
     (copy / ".sweep.json.part").write_bytes(b"{")
     foreign = ["notes.txt", ".shard-of-mine.part", "shard-000000.nc.bak", "shard-7.nc", ".other"]
     for name in foreign:
