@@ -39,15 +39,16 @@ def _rounds(word: str) -> int:
     return int(word)
 
 
-def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int, warm: bool = False) -> dict[str, list[float]]:
     """Seconds of every task in every round, the tasks in turn; the order is reversed from round to round.
 
     Args:
         tasks: What to time, each to return only when it is done.
         rounds: How many rounds. One more comes first, to compile, and does not count.
+        warm: Whether that one has been.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for task in tasks.values():
+    for task in () if warm else tasks.values():
         task()
     for i in range(rounds):
         for name in list(tasks) if i % 2 == 0 else reversed(list(tasks)):
