@@ -1,6 +1,7 @@
 """What a part has found so far, in a file from the first row on: an interruption loses nothing."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,19 @@ class Results:
         rounds: Interleaved rounds to time.
         quick: Whether a smoke run is wanted.
         facts: What else is written: machine, versions.
+        show: Is handed what is added, as it comes.
     """
 
-    def __init__(self, path: Path | None = None, *, rounds: int = 5, quick: bool = False, facts: Any = None):
-        self.path, self.rounds, self.quick = path, rounds, quick
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        rounds: int = 5,
+        quick: bool = False,
+        facts: Any = None,
+        show: Callable[[list[Row], list[Verdict]], None] | None = None,
+    ):
+        self.path, self.rounds, self.quick, self.show = path, rounds, quick, show
         self.facts = dict(facts or {})
         self.rows: list[Row] = []
         self.verdicts: list[Verdict] = []
@@ -28,6 +38,8 @@ class Results:
         self.rows += rows
         self.verdicts += verdicts or []
         self.write()
+        if self.show is not None:
+            self.show(rows, verdicts or [])
 
     def write(self, **facts: Any) -> None:
         self.facts |= facts

@@ -24,16 +24,20 @@ class Ratio:
     target: float | None = None
 
 
+# Seconds of every task in every round, and what they are wanted for.
+Measured = tuple[dict[str, list[float]], list[Ratio]]
+
+
 def arguments(description: str | None, rounds: int, quick: str | None = None) -> argparse.Namespace:
     """The command line of a benchmark: how many rounds and, where it says what that is, whether quickly."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=_rounds, default=rounds, help=f"interleaved rounds, {rounds} by default")
+    parser.add_argument("--rounds", type=rounds_from, default=rounds, help=f"interleaved rounds, {rounds} by default")
     if quick is not None:
         parser.add_argument("--quick", action="store_true", help=quick)
     return parser.parse_args()
 
 
-def _rounds(word: str) -> int:
+def rounds_from(word: str) -> int:
     if not word.isdecimal() or int(word) < LEAST_ROUNDS:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least {LEAST_ROUNDS}, but is {word!r}.")
     return int(word)
