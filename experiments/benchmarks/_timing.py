@@ -24,30 +24,35 @@ class Ratio:
     target: float | None = None
 
 
+# Seconds of every task in every round, and what they are wanted for.
+Measured = tuple[dict[str, list[float]], list[Ratio]]
+
+
 def arguments(description: str | None, rounds: int, quick: str | None = None) -> argparse.Namespace:
     """The command line of a benchmark: how many rounds and, where it says what that is, whether quickly."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=_rounds, default=rounds, help=f"interleaved rounds, {rounds} by default")
+    parser.add_argument("--rounds", type=rounds_from, default=rounds, help=f"interleaved rounds, {rounds} by default")
     if quick is not None:
         parser.add_argument("--quick", action="store_true", help=quick)
     return parser.parse_args()
 
 
-def _rounds(word: str) -> int:
+def rounds_from(word: str) -> int:
     if not word.isdecimal() or int(word) < LEAST_ROUNDS:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least {LEAST_ROUNDS}, but is {word!r}.")
     return int(word)
 
 
-def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int, warm: bool = False) -> dict[str, list[float]]:
     """Seconds of every task in every round, the tasks in turn; the order is reversed from round to round.
 
     Args:
         tasks: What to time, each to return only when it is done.
         rounds: How many rounds. One more comes first, to compile, and does not count.
+        warm: Whether that one has been.
     """
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
-    for task in tasks.values():
+    for task in () if warm else tasks.values():
         task()
     for i in range(rounds):
         for name in list(tasks) if i % 2 == 0 else reversed(list(tasks)):

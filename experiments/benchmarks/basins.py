@@ -42,7 +42,7 @@ def scipy_field(num_nodes: int):
     return field
 
 
-def main(rounds: int) -> int:
+def measure(rounds: int) -> _timing.Measured:
     prepare_jax()
     game = games.LinearQuadratic(losses.Minimax())
     field, by_hand = fields.GameField(game), scipy_field(game.num_nodes)
@@ -77,8 +77,8 @@ def main(rounds: int) -> int:
         seconds[f"SciPy {method}, scaled"] = [len(points) / PART * each for each in seconds.pop(method)]
     ratios = [_timing.Ratio("basin", f"SciPy {method}, scaled", TARGET) for method in METHODS]
     ratios += [_timing.Ratio("ensemble", f"SciPy {method}, scaled") for method in METHODS]
-    return _timing.report(seconds, ratios)
+    return seconds, ratios
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(_timing.arguments(__doc__, rounds=5).rounds))
+    raise SystemExit(_timing.report(*measure(_timing.arguments(__doc__, rounds=5).rounds)))

@@ -50,7 +50,7 @@ def spent(program: str) -> tuple[float, float]:
     return elapsed, used
 
 
-def main(rounds: int) -> int:
+def measure(rounds: int) -> _timing.Measured:
     seconds: dict[str, list[float]] = {}
     for i in range(rounds + 1):
         for name in list(PROGRAMS) if i % 2 == 0 else reversed(list(PROGRAMS)):
@@ -63,8 +63,8 @@ def main(rounds: int) -> int:
         _timing.Ratio("gan_ode", "bare Diffrax", 1.3),
         _timing.Ratio("gan_ode, processors", "bare Diffrax, processors"),
     ]
-    return _timing.report(seconds, ratios)
+    return seconds, ratios
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(_timing.arguments(__doc__, rounds=5).rounds))
+    raise SystemExit(_timing.report(*measure(_timing.arguments(__doc__, rounds=5).rounds)))

@@ -95,7 +95,7 @@ PAIRS = {
 }
 
 
-def main(rounds: int) -> int:
+def measure(rounds: int) -> _timing.Measured:
     tasks: dict[str, Callable[[], object]] = {}
     scales: dict[str, int] = {}
     for name, (update, radius) in PAIRS.items():
@@ -123,6 +123,11 @@ def main(rounds: int) -> int:
     pairs.append(("map, simultaneous", "loop, simultaneous by hand"))
     # Of optimistic steps LAPACK takes the eigenvalues of 4 x 4 matrices, one after the other: reported only.
     ratios = [_timing.Ratio(fast, slow, None if "optimistic" in fast else 1 / FASTER) for fast, slow in pairs]
+    return seconds, ratios
+
+
+def main(rounds: int) -> int:
+    seconds, ratios = measure(rounds)
     status = _timing.report(seconds, ratios)
     for ratio in ratios:
         print(f"{ratio.measured} is {1 / _timing.median_ratio(seconds, ratio):.0f} times faster than {ratio.baseline}")

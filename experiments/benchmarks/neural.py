@@ -36,6 +36,7 @@ BATCH_SIZE = 512
 # Minibatches drawn before, and taken in turn.
 NUM_BATCHES = 8
 # Steps after which the roads are compared.
+NUM_STEPS = 1000
 STEPS_COMPARED = 20
 # Rounding in sums of 512 terms of float32, and for the steps Adam's division by a small gradient: measured 5e-7, 8e-6.
 GRADIENT_AGREEMENT, STEP_AGREEMENT = 1e-5, 1e-3
@@ -229,7 +230,7 @@ def target(nets: Nets, kind: str, rival: str, game: str) -> float | None:
     return EAGER_TARGETS[game] if kind == "training" and rival == "PyTorch eager" and nets is RING else None
 
 
-def main(rounds: int, num_steps: int) -> int:
+def measure(rounds: int, num_steps: int = NUM_STEPS) -> _timing.Measured:
     tasks: dict[str, Callable[[], object]] = {}
     ratios: list[_timing.Ratio] = []
     for nets in (RING, SMALL):
@@ -254,9 +255,9 @@ def main(rounds: int, num_steps: int) -> int:
     }
     mine, bare = drawn
     ratios.append(_timing.Ratio(mine, bare, BARE_TARGET))
-    return _timing.report(_timing.interleaved(tasks | drawn, rounds), ratios)
+    return _timing.interleaved(tasks | drawn, rounds), ratios
 
 
 if __name__ == "__main__":
     asked = _timing.arguments(__doc__, rounds=5, quick="100 steps in the place of 1,000")
-    raise SystemExit(main(asked.rounds, 100 if asked.quick else 1000))
+    raise SystemExit(_timing.report(*measure(asked.rounds, 100 if asked.quick else NUM_STEPS)))

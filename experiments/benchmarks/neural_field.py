@@ -36,7 +36,7 @@ def bare_scan(field, y0, batch):
     return jax.lax.scan(one, y0, length=NUM_STEPS)[0]
 
 
-def main(rounds: int) -> int:
+def measure(rounds: int) -> _timing.Measured:
     gan = ring_toy()
     y0, batch = gan.players, gan.sample(jax.random.key(1), 512)
     plain = fields.GameField(gan)
@@ -70,7 +70,7 @@ def main(rounds: int) -> int:
     for name in ("plain", "regularized"):
         ratios += [_timing.Ratio(f"{road}, {name}", f"bare scan, {name}", 1.3) for road in ("flow", "iterate")]
     print(f"{NUM_EVALUATIONS} evaluations, {NUM_STEPS} Euler steps, {count(y0):,} parameters, {dtype_of(y0)}")
-    return _timing.report(_timing.interleaved(tasks, rounds), ratios)
+    return _timing.interleaved(tasks, rounds), ratios
 
 
 def count(y0) -> int:
@@ -82,4 +82,4 @@ def dtype_of(y0) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(_timing.arguments(__doc__, rounds=9).rounds))
+    raise SystemExit(_timing.report(*measure(_timing.arguments(__doc__, rounds=9).rounds)))

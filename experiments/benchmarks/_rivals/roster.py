@@ -1,0 +1,49 @@
+"""Who meets whom."""
+
+import diffrax
+
+from experiments.benchmarks._rivals import (
+    bare_jax,
+    heyoka_batch,
+    numba_tsit5,
+    numbalsoda,
+    package,
+    plain_diffrax,
+    scipy_loop,
+    sundials_loop,
+    torchdiffeq,
+    torchode,
+)
+from experiments.benchmarks._rivals._rival import Rival
+
+PACKAGE, OWN_FIELD, PLAIN = "gan_ode", "gan_ode, GameField", "Diffrax, jit(vmap)"
+BARE = ("bare JAX, whole", "bare JAX, chunks")
+SCIPY = tuple(f"SciPy {method}, loop" for method in ("RK45", "DOP853", "LSODA"))
+NUMBA, HEYOKA = "numba, Tsit5 by hand", "heyoka, batches"
+
+
+def in_jax() -> list[Rival]:
+    return [
+        package.rival(PACKAGE),
+        package.rival(OWN_FIELD, by_hand=False),
+        plain_diffrax.rival(PLAIN, diffrax.Tsit5()),
+        bare_jax.whole(BARE[0]),
+        bare_jax.chunked(BARE[1]),
+    ]
+
+
+def compiled() -> list[Rival]:
+    return [numba_tsit5.rival(), numbalsoda.rival(), heyoka_batch.rival()]
+
+
+def interpreted() -> list[Rival]:
+    return [
+        torchdiffeq.rival(),
+        torchode.rival(),
+        *(scipy_loop.rival(method) for method in ("RK45", "DOP853", "LSODA")),
+        sundials_loop.rival("Adams"),
+    ]
+
+
+def all_of_them() -> list[Rival]:
+    return [*in_jax(), *compiled(), *interpreted()]
