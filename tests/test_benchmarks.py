@@ -229,6 +229,15 @@ def test_rendering_writes_tables_record_and_figure_and_tells_of_missed_targets(t
     assert all((tmp_path / f"benchmarks{suffix}").stat().st_size > 0 for suffix in (".png", ".svg"))
 
 
+def test_a_page_keeps_what_is_outside_of_its_marks():
+    page = f"# Speed\n\n{_table.BEGIN}\nold\n{_table.END}\n\nThe end.\n"
+    once = _table.between_marks(page, "| new |\n")
+    assert once.startswith("# Speed") and once.endswith("The end.\n") and "old" not in once and "| new |" in once
+    assert _table.between_marks(once, "| new |\n") == once
+    with pytest.raises(ValueError, match="must have the lines"):
+        _table.between_marks("# Speed\n", "")
+
+
 def test_a_part_that_dies_keeps_its_rows_and_is_no_success(tmp_path):
     filled(tmp_path, status="running")
     file = tmp_path / "parts" / "ensembles.json"
