@@ -1,1 +1,1 @@
-"""Benchmarks: what the package costs over the same by hand. `python -m experiments.benchmarks.NAME` prints a table."""
+"""Benchmarks: what the package costs beside others and beside the same by hand. `python -m experiments.benchmarks`."""

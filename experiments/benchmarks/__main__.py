@@ -3,7 +3,8 @@
     python -m experiments.benchmarks                        all of them, into results/benchmarks
     python -m experiments.benchmarks ensembles sizes        some of them
     python -m experiments.benchmarks --quick                a smoke run
-    python -m experiments.benchmarks --render --markdown F  nothing is run: tables and figure from what is there
+    python -m experiments.benchmarks --render --markdown docs/speed.md
+                                                            nothing is run: tables and figure from what is there
 
 Written are DIR/benchmarks.json (every row with the seconds of every round, ratios, tolerances, errors, versions,
 machine), DIR/benchmarks.png and .svg, and while they run DIR/parts/NAME.json, from the first row on. Parts that were
@@ -14,6 +15,7 @@ bad usage; 130 after Ctrl-C.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,9 +43,9 @@ def main(argv: list[str]) -> int:
     _results.replace(asked.out / "benchmarks.json", _record.to_json(record))
     parts = record["parts"] if asked.render else {n: p for n, p in record["parts"].items() if n in names}
     print(f"\n{_table.summary(parts)}")
-    if asked.markdown is not None:
-        _results.replace(asked.markdown, _table.markdown(record))
     draw(record, asked.out)
+    if asked.markdown is not None:
+        publish(record, asked.out, asked.markdown)
     return 130 if interrupted else int(any(is_bad(part) for part in parts.values()))
 
 
@@ -56,7 +58,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a smoke run: small ensembles, few rivals")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks"), help="folder of the results")
     parser.add_argument("--render", action="store_true", help="run nothing")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables as Markdown, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put tables and figure into this page")
     asked = parser.parse_args(argv)
     unknown = [name for name in asked.names if name not in PARTS]
     if unknown:
@@ -126,6 +128,15 @@ def draw(record: dict[str, Any], folder: Path) -> None:
         figure = _figure.draw(record["parts"])
         for suffix in (".png", ".svg"):
             figure.savefig(folder / f"benchmarks{suffix}")
+
+
+def publish(record: dict[str, Any], folder: Path, page: Path) -> None:
+    """Puts figure and tables between a page's marks, or makes a page of them; the figure lies beside the page."""
+    figures = page.parent / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / "benchmarks.png", figures / "benchmarks.png")
+    old = page.read_text(encoding="utf-8") if page.exists() else f"{_table.BEGIN}\n{_table.END}\n"
+    _results.replace(page, _table.between_marks(old, _table.markdown(record)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from experiments.benchmarks._rows import Row
 from experiments.benchmarks._verified import Measure, Refused, Tuned
 
 # Seconds of a run. Of what takes longer a tenth of the members is timed, or a hundredth, and scaled.
-LONGEST = 10.0
+LONGEST = 5.0
+# Of what is expected to take this much longer, the whole is not even tried.
+HOPELESS = 3.0
 
 
 def tune_all(rivals: list[Rival], problem: Problem, asked: float, measure: Measure) -> dict[str, Tuned | str]:
@@ -43,14 +45,17 @@ def attempt(work: Callable[[], Any]) -> Any:
 
 def hold(
     case: str, rivals: list[Rival], problem: Problem, asked: float, tunings: dict[str, Tuned | str], measure: Measure,
-    rounds: int,
+    rounds: int, expected: Mapping[str, float] | None = None,
 ) -> list[Row]:  # fmt: skip
-    """The rows of a case."""
+    """The rows of a case; `expected` are seconds that some will take."""
     tasks: dict[str, Callable[[], object]] = {}
     rows: dict[str, Row] = {}
     for rival in rivals:
         tuning = tunings[rival.name]
-        entry = tuning if isinstance(tuning, str) else attempt(lambda r=rival, t=tuning: enter(r, problem, t, measure))
+        part = problem.part(first_size(rival, problem, (expected or {}).get(rival.name, 0.0)))
+        entry = (
+            tuning if isinstance(tuning, str) else attempt(lambda r=rival, p=part, t=tuning: enter(r, p, t, measure))
+        )
         common = {"case": case, "name": rival.name, "size": problem.size, "asked": asked, "allowed": measure.allowed}
         if isinstance(entry, str):
             rows[rival.name] = Row(**common, why_not=entry)
@@ -68,12 +73,20 @@ def _timed(row: Row, seconds: list[float]) -> Row:
     return dataclasses.replace(row, seconds=tuple(scale * each for each in seconds))
 
 
+def first_size(rival: Rival, problem: Problem, expected: float) -> int:
+    """How many members to begin with."""
+    size = min(problem.size, rival.most or problem.size)
+    while rival.most is None and size >= 1000 and expected > HOPELESS * LONGEST:
+        size, expected = size // 10, expected / 10
+    return size
+
+
 def enter(rival: Rival, problem: Problem, tuning: Tuned, measure: Measure) -> tuple[Callable, int, Tuned]:
     """A warm and checked run, of how many members, at which tolerance.
 
     The check is repeated on the ensemble itself: where all members share a step size, errors depend on the company.
     """
-    size = min(problem.size, rival.most or problem.size)
+    size = problem.size
     task, error = checked(rival, problem.part(size), tuning.tolerance, measure.reference)
     if not error <= measure.allowed:
         used = _verified.tightened(

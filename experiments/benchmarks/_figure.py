@@ -26,7 +26,7 @@ COLORS = {
     "SUNDIALS": GRAY,
 }
 # And several of one library by dashes and markers.
-STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+STYLES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"), ((0, (5, 1, 1, 1, 1, 1)), "v"))
 CASES = {"W, end": "o", "W, 200 saves": "s", "JS, end": "^", "JS, 200 saves": "D"}
 
 

@@ -7,6 +7,9 @@ from experiments.benchmarks import _rows
 from experiments.benchmarks._rows import Row, Verdict
 
 ENSEMBLES = {"ensembles": "One device", "two_devices": "Two devices"}
+# What a page has around its measured part.
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+FIGURE = "![Times of everybody over the package's; time against error; time against size](figures/benchmarks.png)"
 
 
 def text(rows: list[Row], verdicts: list[Verdict]) -> str:
@@ -88,12 +91,21 @@ def summary(parts: Mapping[str, Any]) -> str:
 def markdown(record: Mapping[str, Any]) -> str:
     """The tables of the documentation."""
     parts = record["parts"]
-    blocks = [_surroundings(parts)]
+    blocks = [FIGURE, _surroundings(parts)]
     for name, title in ENSEMBLES.items():
         if name in parts:
             blocks += [f"### {title}", *_settings([_rows.row_from(row) for row in parts[name]["rows"]])]
     blocks += ["### Targets", _verdicts(parts)]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def between_marks(page: str, tables: str) -> str:
+    """The page with its measured part replaced."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the page must have the lines {BEGIN} and {END}: the tables go between them.")
+    return f"{before}{BEGIN}\n\n{tables}\n{END}{after}"
 
 
 def _surroundings(parts: Mapping[str, Any]) -> str:

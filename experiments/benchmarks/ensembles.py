@@ -7,13 +7,15 @@ the tolerance at which it is about as precise as the package. Loops over the sta
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from experiments._jax_setup import prepare_jax
 from experiments.benchmarks import _contest, _reference, _rows
-from experiments.benchmarks._problem import USUAL, WASSERSTEIN, Problem, System, starts
+from experiments.benchmarks._problem import Problem, starts, System, USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results
+from experiments.benchmarks._rivals._rival import Rival
 from experiments.benchmarks._rows import Row, Verdict
 from experiments.benchmarks._verified import Measure, measured
 
@@ -60,18 +62,27 @@ def measure(results: Results) -> None:
         follow(results, setting, QUICK_SIZES if results.quick else SIZES, rivals, targets)
 
 
-def follow(results: Results, setting: Setting, sizes, rivals, judge) -> None:
+def follow(
+    results: Results,
+    setting: Setting,
+    sizes: tuple[int, ...],
+    rivals: list[Rival],
+    judge: Callable[[list[Row], Setting, int], list[Verdict]],
+) -> None:
     """One setting at all sizes."""
     few = setting.problem(CHECKED)
     reference = _reference.solve(few)
     held = Measure(reference, measured(rivals[0], few, setting.tolerance, reference))
     tunings = _contest.tune_all(rivals, few, setting.tolerance, held)
+    expected: dict[str, float] = {}
     for size in sizes:
         case = f"{setting.name}, {size:,} starts"
         rows = _contest.hold(
-            case, rivals, setting.problem(size), setting.tolerance, tunings, held, results.rounds
+            case, rivals, setting.problem(size), setting.tolerance, tunings, held, results.rounds, expected
         )
         results.add(rows, judge(rows, setting, size))
+        # A few members cost as much as one: only from many on does the time grow with their number.
+        expected = {row.name: row.median * HUGE / size for row in rows if row.median and size >= LARGE}
 
 
 def targets(rows: list[Row], setting: Setting, size: int) -> list[Verdict]:

@@ -6,12 +6,14 @@ at any time.
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from experiments._jax_setup import prepare_jax
 from experiments.benchmarks import _timing
-from experiments.benchmarks._problem import WASSERSTEIN, Problem, starts
+from experiments.benchmarks._problem import Problem, starts, WASSERSTEIN
 from experiments.benchmarks._results import Results
 from experiments.benchmarks._rows import PACKAGE, Row, Verdict
 
@@ -37,7 +39,7 @@ def measure(results: Results) -> None:
     results.add([], [memory(sizes[-1])])
 
 
-def task(size: int):
+def task(size: int) -> Callable[[], Any]:
     prepare_jax()
     from experiments.benchmarks._rivals import package
 

@@ -26,7 +26,8 @@ def measure(results: Results) -> None:
     results.write(devices=jax.local_device_count())
     for setting in list(TARGETS)[: 1 if results.quick else None]:
         sizes = (1000,) if results.quick else (ensembles.LARGE,)
-        ensembles.follow(results, setting, sizes, [*roster.in_jax(), *roster.compiled()], targets)
+        rivals = roster.in_jax() if results.quick else [*roster.in_jax(), *roster.compiled()]
+        ensembles.follow(results, setting, sizes, rivals, targets)
 
 
 def targets(rows: list[Row], setting: Setting, size: int) -> list[Verdict]:

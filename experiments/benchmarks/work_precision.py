@@ -1,16 +1,18 @@
 """What does precision cost: error against time, where the field is smooth and where it is stiff?
 
-Smooth: 10,000 starts of the two-parameter GAN with the usual loss, end state at t = 50. Stiff: 100 starts of the same with
-data on [-10, 10], about the equilibrium, end state at t = 100, where rates lie a factor of 90,000 apart. The error is
-the largest of those starts that a reference near rounding was computed for. The tolerance is swept, the same for all.
+Smooth: 10,000 starts of the two-parameter GAN with the usual loss, end state at t = 50. Stiff: 100 starts of the same
+with data on [-10, 10], about the equilibrium, end state at t = 100, where rates lie a factor of 90,000 apart. The error
+is the largest of those starts that a reference near rounding was computed for. The tolerance is swept, the same for
+all.
 """
 
 import numpy as np
 
 from experiments._jax_setup import prepare_jax
 from experiments.benchmarks import _contest, _reference, _rows
-from experiments.benchmarks._problem import STIFF, USUAL, Problem, near_equilibrium, starts
+from experiments.benchmarks._problem import near_equilibrium, Problem, starts, STIFF, USUAL
 from experiments.benchmarks._results import Results
+from experiments.benchmarks._rivals._rival import Rival
 from experiments.benchmarks._rows import Row, Verdict
 from experiments.benchmarks._verified import Measure, Tuned
 
@@ -40,19 +42,19 @@ def stiff_problem(quick: bool) -> Problem:
     return Problem(STIFF, near_equilibrium(size, STIFF.half_width), np.array([0.0, 100.0]))
 
 
-def smooth_rivals(quick: bool):
+def smooth_rivals(quick: bool) -> list[Rival]:
     import diffrax
 
     from experiments.benchmarks._rivals import (
         heyoka_batch,
         numba_tsit5,
-        numbalsoda,
+        numbalsoda_loop,
         package,
         plain_diffrax,
         scipy_loop,
         sundials_loop,
-        torchdiffeq,
-        torchode,
+        torchdiffeq_batch,
+        torchode_batch,
     )
 
     few = [package.rival("gan_ode, Tsit5"), heyoka_batch.rival(), scipy_loop.rival("DOP853", SMOOTH_CHECKED)]
@@ -63,15 +65,15 @@ def smooth_rivals(quick: bool):
         package.rival("gan_ode, Dopri8", solver=diffrax.Dopri8()),
         plain_diffrax.rival("Diffrax, Tsit5", diffrax.Tsit5()),
         numba_tsit5.rival(),
-        numbalsoda.rival(),
-        torchdiffeq.rival(),
-        torchode.rival(),
+        numbalsoda_loop.rival(),
+        torchdiffeq_batch.rival(),
+        torchode_batch.rival(),
         scipy_loop.rival("LSODA", SMOOTH_CHECKED),
         sundials_loop.rival("Adams", SMOOTH_CHECKED),
     ]
 
 
-def stiff_rivals(quick: bool):
+def stiff_rivals(quick: bool) -> list[Rival]:
     import diffrax
 
     from experiments.benchmarks._rivals import package, plain_diffrax, scipy_loop, sundials_loop
@@ -89,7 +91,7 @@ def stiff_rivals(quick: bool):
     ]
 
 
-def sweep(results: Results, case: str, rivals, problem: Problem, num_checked: int) -> None:
+def sweep(results: Results, case: str, rivals: list[Rival], problem: Problem, num_checked: int) -> None:
     # Radau is implicit, and at these tolerances as exact as any.
     reference = _reference.solve(problem.part(num_checked), "Radau" if case == "stiff" else "DOP853")
     held = Measure(reference, WORST / 2)

@@ -44,7 +44,7 @@ def whole(name: str) -> Rival:
 def chunked(name: str) -> Rival:
     def prepare(problem: Problem, tolerance: float) -> Task:
         inner, size = follow(problem, tolerance), CHUNK if problem.ends_only else CHUNK_WITH_SAVES
-        solve = jax.jit(lambda w, a, one: jax.lax.map(lambda pair: inner(*pair, one), (w, a)))
+        solve = jax.jit(lambda w, a, one: jax.lax.map(lambda pair: inner(pair[0], pair[1], one), (w, a)))
         threads = os.cpu_count() or 1
         size = min(size, problem.size)
         filled = -(-problem.size // (threads * size)) * size
@@ -67,7 +67,7 @@ def chunked(name: str) -> Rival:
     return Rival(name, prepare, distributions=("jax",))
 
 
-def follow(problem: Problem, tolerance: float) -> Callable[[Any, Any], Any]:
+def follow(problem: Problem, tolerance: float) -> Callable[[Any, Any, Any], Any]:
     """From starts w and a, shape (members,), and the one to states of shape (times, 2, members)."""
     field = _jax_field.scalars(problem.system)
     start, times, last = float(problem.ts[0]), jnp.asarray(problem.ts[1:]), float(problem.ts[-1])
@@ -85,7 +85,9 @@ def follow(problem: Problem, tolerance: float) -> Callable[[Any, Any], Any]:
     def run(w: jax.Array, a: jax.Array, one: jax.Array) -> jax.Array:
         zero = jnp.zeros_like(w)
         curve = (zero + start, zero + 1, (w, a), ((zero,) * 4,) * 2)
-        carry = _Carry(zero + start, zero + _tsit5.FIRST_STEP, (w, a), field(w, a), None if problem.ends_only else curve)
+        carry = _Carry(
+            zero + start, zero + _tsit5.FIRST_STEP, (w, a), field(w, a), None if problem.ends_only else curve
+        )
         if problem.ends_only:
             return jnp.stack(until(carry, last, one).y)[None]
         return jax.lax.scan(lambda now, t: save(now, t, one), carry, times)[1]

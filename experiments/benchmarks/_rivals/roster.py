@@ -6,13 +6,13 @@ from experiments.benchmarks._rivals import (
     bare_jax,
     heyoka_batch,
     numba_tsit5,
-    numbalsoda,
+    numbalsoda_loop,
     package,
     plain_diffrax,
     scipy_loop,
     sundials_loop,
-    torchdiffeq,
-    torchode,
+    torchdiffeq_batch,
+    torchode_batch,
 )
 from experiments.benchmarks._rivals._rival import Rival
 
@@ -33,13 +33,13 @@ def in_jax() -> list[Rival]:
 
 
 def compiled() -> list[Rival]:
-    return [numba_tsit5.rival(), numbalsoda.rival(), heyoka_batch.rival()]
+    return [numba_tsit5.rival(), numbalsoda_loop.rival(), heyoka_batch.rival()]
 
 
 def interpreted() -> list[Rival]:
     return [
-        torchdiffeq.rival(),
-        torchode.rival(),
+        torchdiffeq_batch.rival(),
+        torchode_batch.rival(),
         *(scipy_loop.rival(method) for method in ("RK45", "DOP853", "LSODA")),
         sundials_loop.rival("Adams"),
     ]

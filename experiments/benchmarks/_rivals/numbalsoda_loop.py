@@ -1,5 +1,6 @@
 """DOP853 of numbalsoda in numba's parallel loop."""
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,8 @@ def rival() -> Rival:
 
 
 def compiled(usual: bool) -> Any:
-    import numba  # pyright: ignore[reportMissingImports]
-    import numbalsoda  # pyright: ignore[reportMissingImports]
-
+    numba: Any = importlib.import_module("numba")
+    numbalsoda: Any = importlib.import_module("numbalsoda")
     f = numba_tsit5.field(usual)
 
     @numba.cfunc(numbalsoda.lsoda_sig)

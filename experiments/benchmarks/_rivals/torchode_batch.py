@@ -1,5 +1,6 @@
 """torchode: a batch with a step size for each member."""
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from experiments.benchmarks._rivals._rival import Rival, Task
 def rival() -> Rival:
     def prepare(problem: Problem, tolerance: float) -> Task:
         import torch  # pyright: ignore[reportMissingImports]
-        import torchode  # pyright: ignore[reportMissingImports]
 
+        torchode: Any = importlib.import_module("torchode")
         y0s, ts = torch.tensor(problem.starts), torch.tensor(problem.ts)
         term = torchode.ODETerm(_torch_field.make(problem.system))
         control = torchode.IntegralController(atol=tolerance, rtol=tolerance, term=term)
