@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     width = max(map(len, questions), default=0)
     for name, question in questions.items():
         print(f"{name:<{width}}  {question}")
-    print(f"\n{USAGE}")
+    print(f"\n{USAGE}\nSweep one over its configuration: python -m experiments.sweep NAME --over FIELD=VALUE,VALUE,...")
     return 0
 
 

@@ -30,7 +30,12 @@ class BadUsage(Exception):
 
 
 def parse(
-    module: str, description: str | None, config_type: type[ConfigT], quick: ConfigT, argv: Sequence[str]
+    module: str,
+    description: str | None,
+    config_type: type[ConfigT],
+    quick: ConfigT,
+    argv: Sequence[str],
+    out: Path | None = None,
 ) -> Arguments[ConfigT]:
     """Reads the arguments; prints and exits on `--help` (0) and on bad usage (2).
 
@@ -40,10 +45,11 @@ def parse(
         config_type: Frozen dataclass with a field `seed`; its `__post_init__` raises `ValueError` on bad values.
         quick: The defaults under `--quick`.
         argv: Arguments, without the program.
+        out: Where results go if the arguments do not say; by default, a folder of the experiment's name.
     """
     _check_config_type(config_type)
     config = quick if "--quick" in argv else config_type()
-    defaults = Arguments(config, quick=False, out=Path("results") / module.removeprefix("experiments."))
+    defaults = Arguments(config, quick=False, out=out or Path("results") / module.removeprefix("experiments."))
     try:
         with _objections_as_bad_usage(config_type):
             arguments = tyro.cli(

@@ -145,7 +145,7 @@ def compute(run: Run) -> None:
     """Fills a run with its claims and the content of its files."""
     with stage("run", run.seconds):
         results = run.experiment.run(run.arguments.config)
-    run.claims = run.attempt("claims", lambda: _checked(run.experiment.claims(results)), [])
+    run.claims = run.attempt("claims", lambda: checked(run.experiment.claims(results)), [])
     run.files |= run.attempt("draw", lambda: render(run.experiment.draw, results, salt=run.name), {})
     run.files |= run.attempt("data", lambda: {".nc": encode(results, _attributes(run))}, {})
     run.files[".json"] = _record.to_json(describe(run)).encode()
@@ -204,7 +204,7 @@ def report(run: Run) -> None:
     print(f"Results are in {run.arguments.out}", flush=True)
 
 
-def _checked(claims: list[Claim]) -> list[Claim]:
+def checked(claims: list[Claim]) -> list[Claim]:
     names = [claim.name for claim in claims]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"an experiment must make a claim, and name each differently, but names {names}.")

@@ -117,7 +117,8 @@ def test_a_member_that_fails_fails_as_in_its_flow(field, starts, options, outcom
         assert (orbit.outcome == alone.outcome)[i]
         assert np.array_equal(orbit.reached[i], alone.reached)
         np.testing.assert_allclose(orbit.final_time[i], alone.final_time, rtol=1e-4)
-        np.testing.assert_allclose(orbit.ys[i], alone.ys, rtol=1e-6)
+        # Along the surface the states are of the size of the tolerance, and as good as random.
+        np.testing.assert_allclose(orbit.ys[i], alone.ys, rtol=1e-6, atol=1e-5)
 
 
 def test_an_infinite_time_resolution_is_told():

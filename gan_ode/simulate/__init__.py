@@ -1,5 +1,6 @@
-"""Following a field: in continuous time (`flow`, `ensemble`; with noise: `paths`) or by a discrete rule
-(`iterate`, `iterate_ensemble`)."""
+"""Following a field: in continuous time (`flow`, `ensemble`; with noise: `paths`) or by a discrete rule (`iterate`,
+`iterate_ensemble`); and `sweep`, which does so, or anything else, over a grid of parameters.
+"""
 
 from ._chebyshev import RKC2 as RKC2
 from ._checkpoint import Checkpoint as Checkpoint
@@ -13,3 +14,4 @@ from ._orbit import Orbit as Orbit, OUTCOMES as OUTCOMES, SolveFailed as SolveFa
 from ._paths import paths as paths
 from ._rk4 import RK4 as RK4
 from ._rosenbrock import Rodas3 as Rodas3
+from ._sweep import open_sweep as open_sweep, sweep as sweep

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import _checks
+from .. import _checks, _files
 from .._types import State
 from ._training import Saved, Standing, Training
 
@@ -67,7 +67,7 @@ class Files:
         if (self.folder / _STATE).exists():
             _refuse_another(self.folder, config)
         else:
-            _replace(self.folder / _CONFIGURATION, (json.dumps(config, indent=2) + "\n").encode())
+            _files.replace(self.folder / _CONFIGURATION, (json.dumps(config, indent=2) + "\n").encode())
 
     def next(self, n: int) -> int:
         """The number of steps at which the next checkpoint is due."""
@@ -79,7 +79,7 @@ class Files:
         eqx.tree_serialise_leaves(content, _plain((standing, _rows(saved, n // save_every + 1))))
         body = content.getvalue()
         header = {"config": _digest(self.config), "step": n, "sha256": hashlib.sha256(body).hexdigest()}
-        _replace(self.folder / _STATE, json.dumps(header).encode() + b"\n" + body)
+        _files.replace(self.folder / _STATE, json.dumps(header).encode() + b"\n" + body)
         self.step = n
 
     def load(self, standing: Standing, saved: Saved, num_steps: int, save_every: int) -> tuple[int, Standing]:
@@ -223,20 +223,3 @@ def _header(text: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return header if isinstance(header, dict) else {}
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Puts a file in the place of another: whole, or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    with open(part, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    if os.name == "posix":
-        # Else the name may be lost with the power.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)

@@ -17,14 +17,13 @@ from jaxtyping import Array
 from .. import _checks, _tree
 from .._types import State
 from ._checkpoint import Checkpoint, configuration, Files
+from ._progress import meter, Progress
 from ._training import Saved, Standing, Training
 
 # Of a piece: Ctrl-C waits so long, and what is done between two pieces, some 100 microseconds, does not count.
 _SECONDS = 0.5
 # A piece hands over what it saved in one buffer, which the steps write into.
 _BUFFER_BYTES = 2**22
-
-Progress = bool | Callable[[int, int], object]
 
 
 def run(
@@ -43,7 +42,7 @@ def run(
     room = max(_BUFFER_BYTES // _tree.num_bytes(first), 1)
     buffer = jax.tree.map(lambda leaf: np.zeros((room, *leaf.shape), leaf.dtype), first)
     pace = _Pace()
-    with _interrupts() as asked, _meter(progress, n, num_steps) as show:
+    with _interrupts() as asked, meter(progress, n, num_steps, "step") as show:
         while n < num_steps and standing.finite and not asked():
             stop = min(n + pace.steps, num_steps, (n // save_every + room) * save_every)
             if files is not None:
@@ -150,27 +149,3 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@contextlib.contextmanager
-def _meter(progress: Progress, n: int, num_steps: int) -> Iterator[Callable[[int], object]]:
-    """What is told how many steps are done."""
-    if callable(progress):
-        yield lambda n: progress(n, num_steps)
-    elif progress:
-        with _bar(n, num_steps) as bar:
-            yield lambda n: bar.update(n - bar.n)
-    else:
-        yield lambda n: None
-
-
-def _bar(n: int, num_steps: int) -> Any:
-    try:
-        import tqdm
-    except ImportError as error:
-        raise ValueError(
-            "`progress` must be a function `(steps done, num_steps)` where tqdm is not installed: give one, or "
-            "`pip install tqdm`."
-        ) from error
-    # None: only where stderr is a terminal.
-    return tqdm.tqdm(total=num_steps, initial=n, unit="step", disable=None)

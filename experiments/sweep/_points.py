@@ -1,0 +1,119 @@
+"""The points of a sweep: an experiment run at each, what is kept of it, and what is told of all."""
+
+import dataclasses
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import xarray
+
+from experiments import _record, _runner
+from experiments._claims import Claim
+from experiments.sweep._arguments import Asked
+from gan_ode import _files, simulate
+
+# Names that the joined dataset has for itself.
+TAKEN = {"point", "done", "failure", "claim", "claim_holds", "claim_measured"}
+
+
+def compute(name: str, experiment: ModuleType, asked: Asked) -> xarray.Dataset:
+    """Everything over the grid, in the folder and in one file."""
+
+    def run(points: dict[str, np.ndarray]) -> xarray.Dataset:
+        point = {field: values[0].item() for field, values in points.items()}
+        try:
+            return measure(experiment, asked, point).expand_dims("point")
+        except Exception:
+            print(f"At {_text(point)}:", file=sys.stderr)
+            traceback.print_exc()
+            raise
+
+    fixed = {
+        field.name: getattr(asked.config, field.name)
+        for field in dataclasses.fields(asked.config)
+        if field.name not in asked.over
+    }
+    dataset = simulate.sweep(
+        run,
+        asked.over,
+        asked.out,
+        config=_record.plain({"experiment": name, "configuration": fixed}),
+        notes=_record.plain({"argv": sys.argv[1:], **_record.surroundings()}),
+        shard_size=1,
+        progress=_teller(),
+        keep_going=True,
+    )
+    _files.replace(asked.out / f"{name}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
+    return dataset
+
+
+def measure(experiment: ModuleType, asked: Asked, point: dict[str, Any]) -> xarray.Dataset:
+    """The data of one run, and its claims."""
+    results = experiment.run(asked.at(point))
+    claims = _runner.checked(experiment.claims(results))
+    dataset = results if isinstance(results, xarray.Dataset) else results.dataset
+    single = {key: value for key, value in dataset.attrs.items() if np.ndim(value) == 0 and key not in asked.over}
+    dataset = dataset.drop_attrs(deep=False).assign({key: single[key] for key in single if key not in dataset})
+    # What is called as a swept field is another thing than the field.
+    names = {str(name) for name in (*dataset.variables, *dataset.dims)}
+    dataset = dataset.rename({name: f"{name}_of_run" for name in names & (TAKEN | set(asked.over))})
+    return dataset.assign_coords(claim=[claim.name for claim in claims]).assign(
+        claim_holds=("claim", [claim.holds for claim in claims]),
+        claim_measured=("claim", [_number(claim) for claim in claims]),
+    )
+
+
+def how_far(out: Path) -> str:
+    if not (out / "sweep.json").exists():
+        return "nothing was computed"
+    done = simulate.open_sweep(out)["done"].values
+    return f"{done.sum()} of {done.size} points are done"
+
+
+def report(dataset: xarray.Dataset, asked: Asked) -> int:
+    """Prints at how many points each claim holds, what failed, and where the results are; returns the exit status."""
+    done = int(dataset["done"].sum())
+    if done:
+        holds = dataset["claim_holds"].where(dataset["done"], 0).sum(list(asked.over))
+        width = max(map(len, map(str, dataset["claim"].values)))
+        for claim, count in zip(dataset["claim"].values, holds.values, strict=True):
+            print(f"{claim:<{width}}  holds at {int(count)} of {done} points")
+    failed = _failures(dataset, asked)
+    for where, why in failed.items():
+        print(f"Failed at {where}: {why}", file=sys.stderr)
+    print(f"Results are in {asked.out}", flush=True)
+    return 1 if failed else 0
+
+
+def _failures(dataset: xarray.Dataset, asked: Asked) -> dict[str, str]:
+    """What went wrong, by the point's text."""
+    if "failure" not in dataset:
+        return {}
+    cells = (dataset["failure"][tuple(index)] for index in np.argwhere(dataset["failure"].values != ""))
+    return {_text({name: cell[name].item() for name in asked.over}): cell.item() for cell in cells}
+
+
+def _number(claim: Claim) -> float:
+    return np.nan if isinstance(claim.measured, str) else float(claim.measured)
+
+
+def _text(point: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in point.items())
+
+
+def _teller() -> Callable[[int, int], None]:
+    """Tells on stderr how many points are done, and how long the others will take at this pace."""
+    start, told = time.perf_counter(), 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        told += 1
+        left = (time.perf_counter() - start) / told * (total - done)
+        print(f"{done} of {total} points, {left:.0f} s left", file=sys.stderr, flush=True)
+
+    return tell

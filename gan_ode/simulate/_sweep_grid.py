@@ -1,0 +1,114 @@
+"""The points of a sweep, and how they are dealt out into shards of one size."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import _checks
+
+# Names that the dataset has for itself.
+RESERVED = ("point", "done", "failure")
+_REMEDY = "Give at least one value, each once, all of them numbers or all of them strings."
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The product of some axes, in the order in which they are given: the last one runs fastest."""
+
+    axes: dict[str, np.ndarray]
+    shard_size: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(values) for values in self.axes.values())
+
+    @property
+    def num_points(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def num_shards(self) -> int:
+        return -(-self.num_points // self.shard_size)
+
+    def rows(self, shard: int) -> slice:
+        """Where the points of a shard stand among all."""
+        return slice(shard * self.shard_size, min((shard + 1) * self.shard_size, self.num_points))
+
+    def points(self, shard: int) -> dict[str, np.ndarray]:
+        """The points of a shard, the last one repeated until it is full."""
+        rows = self.rows(shard)
+        flat = np.minimum(np.arange(rows.start, rows.start + self.shard_size), self.num_points - 1)
+        indices = np.unravel_index(flat, self.shape)
+        return {name: values[i] for (name, values), i in zip(self.axes.items(), indices, strict=True)}
+
+    def describe(self) -> dict[str, Any]:
+        axes = [
+            {"name": name, "dtype": values.dtype.str, "values": values.tolist()} for name, values in self.axes.items()
+        ]
+        return {"over": axes, "shard_size": self.shard_size}
+
+    @classmethod
+    def read(cls, described: Mapping[str, Any]) -> "Grid":
+        """The inverse of `describe`."""
+        axes = {axis["name"]: np.asarray(axis["values"], axis["dtype"]) for axis in described["over"]}
+        return cls(axes, described["shard_size"])
+
+
+def grid(over: Mapping[str, Any], shard_size: int) -> Grid:
+    """The grid that a user asks for.
+
+    Raises:
+        ValueError: If it makes no sense; the text says what to change.
+    """
+    if not isinstance(over, Mapping) or not over:
+        raise ValueError(f"`over` must map at least one name to its values, but is {over!r}.")
+    axes = {_name(name): _axis(name, values) for name, values in over.items()}
+    whole = Grid(axes, _checks.count("shard_size", shard_size))
+    return dataclasses.replace(whole, shard_size=min(whole.shard_size, whole.num_points))
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
+        raise ValueError(
+            f"`over` must name its axes as variables in Python are named, and not {', '.join(RESERVED)}, but names one "
+            f"{name!r}."
+        )
+    return name
+
+
+def _axis(name: str, given: Any) -> np.ndarray:
+    if isinstance(given, str):
+        raise ValueError(f"`over[{name!r}]` must be a sequence, but is {given!r}: for one value write [{given!r}].")
+    values = np.asarray(given)
+    refuse = functools.partial(_refuse, name)
+    if values.ndim != 1:
+        refuse(f"one axis, but has shape {values.shape}")
+    if values.size == 0:
+        refuse("of at least one value, but is empty")
+    if values.dtype.kind == "U":
+        _check_strings(name, given, values)
+    elif values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
+        refuse(f"numbers or strings, but holds {values.dtype}")
+    elif not np.all(np.isfinite(values)):
+        refuse(f"finite, but holds {values[~np.isfinite(values)][0]}")
+    found, counts = np.unique(values, return_counts=True)
+    if len(found) < len(values):
+        refuse(f"values that differ, but holds {found[counts > 1][0]} {counts.max()} times")
+    return values
+
+
+def _check_strings(name: str, given: Sequence[Any], values: np.ndarray) -> None:
+    # NumPy makes strings of the numbers beside a string, and drops zeros at the end of one.
+    for value, word in zip(given, values.tolist(), strict=True):
+        if not isinstance(value, str):
+            _refuse(name, f"all numbers or all strings, but holds {value!r} beside strings")
+        if value != word or "\0" in word:
+            _refuse(name, f"of strings without null characters, but holds {value!r}")
+
+
+def _refuse(name: str, what: str) -> None:
+    raise ValueError(f"`over[{name!r}]` must be {what}. {_REMEDY}")
