@@ -15,6 +15,7 @@ from .._types import State
 AXIS = "members"
 # A state that counts as small, in bytes.
 _SMALL = 64
+_LEAST = 128
 
 
 def number(y0s: State) -> int:
@@ -34,8 +35,8 @@ def number(y0s: State) -> int:
 
 
 def chunk_size(y0s: State, most: int) -> int:
-    """Members to a chunk: `most` of small states, fewer of large ones, so that a chunk stays in a processor's cache."""
-    return max(min(most, most * _SMALL * number(y0s) // _tree.num_bytes(y0s)), 1)
+    """Members to a chunk: `most` of small states; fewer of large ones, but still enough to multiply matrices at once."""
+    return max(min(most, most * _SMALL * number(y0s) // _tree.num_bytes(y0s)), _LEAST)
 
 
 def batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
