@@ -35,7 +35,7 @@ def number(y0s: State) -> int:
 
 
 def chunk_size(y0s: State, most: int) -> int:
-    """Members to a chunk: `most` of small states; fewer of large ones, but still enough to multiply matrices at once."""
+    """Members to a chunk: `most` of small states; fewer of large ones, but enough to multiply matrices at once."""
     return max(min(most, most * _SMALL * number(y0s) // _tree.num_bytes(y0s)), _LEAST)
 
 
