@@ -17,6 +17,7 @@ from jaxtyping import Array
 _BITS = 16
 # Of JAX's arrays, in bytes.
 _ALIGNMENT = 64
+# So few chunks are made of equal size instead of filling up the last one.
 _FEW = 4
 
 
@@ -39,7 +40,7 @@ def over(
         return solve(members)
     rounds = -(-num // (devices * size))
     if rounds <= _FEW:
-        # Filling up a whole chunk would count; many chunks have one size, whatever the number of members.
+        # The price is to compile for each number of members.
         size = -(-num // (devices * rounds))
     places = np.resize(by_neighborhood(starts), (rounds, devices * size))
     chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)

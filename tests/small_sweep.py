@@ -131,6 +131,8 @@ def kill_at_steps(folder, log):
 
 
 if __name__ == "__main__":
+    # A shell that starts the tests in the background has them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     jax.config.update("jax_enable_x64", True)  # as in the tests
     how, *where = sys.argv[1:]
     if how == "random":

@@ -33,6 +33,15 @@ mesh = jax.sharding.Mesh(jax.devices(), ("members",)) if len(sys.argv) > 2 else 
 ts = jnp.linspace(0.0, 10.0, 6)
 orbit = simulate.ensemble(field, y0s, ts, rtol=1e-6, chunk_size=10, mesh=mesh)
 implicit = simulate.ensemble(field, y0s, ts[:2], solver=__import__("diffrax").Kvaerno3(), rtol=1e-4, mesh=mesh)
+if mesh is None:
+    # Under a transformation the mesh is given, and divides the members.
+    here = jax.sharding.Mesh(jax.devices()[: 1 if jax.device_count() == 1 else 2], ("members",))
+    run = lambda y0s, **options: simulate.ensemble(field, y0s, ts, rtol=1e-6, mesh=here, **options)
+    even = jax.tree.map(lambda leaf: leaf[:100], y0s)
+    fast, slow = jax.jit(run)(even), jax.jit(lambda y0s: run(y0s, exact_times=True))(even)
+    for traced in (fast, slow):
+        assert len(traced.final_state.generator.sharding.device_set) == here.size
+    assert jnp.allclose(fast.ys.generator, orbit.ys.generator[:100], rtol=0, atol=1e-14)
 update = eqx.filter_vmap(updates.Simultaneous)(jnp.linspace(0.01, 0.2, 101))
 steps = simulate.iterate_ensemble(update, field, y0s, 20, batched_update=True, chunk_size=10, mesh=mesh)
 assert orbit.ys.generator.shape == (101, 6) and steps.ys.generator.shape == (101, 21)

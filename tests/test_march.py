@@ -170,6 +170,23 @@ def test_dense_output_is_a_polynomial_in_the_stages(solver):
         assert powers @ table @ np.array([y0, y1, *k]) == pytest.approx(float(step.evaluate(t)), abs=POLYNOMIAL)
 
 
+def test_a_solver_without_polynomial_dense_output_is_left_to_diffrax():
+    class Wave(diffrax.Tsit5):
+        class interpolation_cls(diffrax.Tsit5.interpolation_cls):
+            def evaluate(self, t0, t1=None, left=True):
+                return jnp.sin(9 * t0) * self.y0
+
+    y0s, ts = jnp.array([1.0, 2.0]), jnp.array([0.0, 0.5, 1.0])
+    orbit = ensemble(lambda t, y, args: jnp.zeros_like(y), y0s, ts, solver=Wave())
+    np.testing.assert_allclose(orbit.ys[:, 1], np.sin(4.5) * np.asarray(y0s), rtol=ROUNDING)
+
+
+def test_other_backends_need_no_kept_stages(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert unrolled(diffrax.Tsit5()).one is None
+    compare(ensemble(PLAIN, STARTS, TS, rtol=1e-6), PLAIN, STARTS, TS, rtol=1e-6)
+
+
 def test_what_is_no_polynomial_is_not_taken_for_one():
     class Wave:
         tableau = diffrax.Tsit5().tableau

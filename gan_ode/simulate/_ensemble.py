@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from .. import _checks, _tree
 from .._types import Args, RealScalarLike, State
-from . import _inputs, _members
+from . import _dense, _inputs, _members
 from ._flow import Method, method, solve
 from ._march import can_march, march
 from ._orbit import Orbit
@@ -108,14 +108,16 @@ def _solve_all(
 ) -> Orbit:
     def by_own_loop(member: tuple[State, Any, Any, Array]) -> Orbit:
         y0, own_field, own_args, one = member
-        ready = eqx.tree_at(lambda m: m.solver.one, how, one)
-        return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), ready, _members.AXIS)
+        ready = how if how.solver.one is None else eqx.tree_at(lambda m: m.solver.one, how, one)
+        return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), ready, dense, _members.AXIS)
 
     def by_diffrax(member: tuple[State, Any, Any, Array]) -> Orbit:
         y0, own_field, own_args, _ = member
         return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
 
-    if not can_march(how):
+    ends_only, own_loop = ts.shape[0] == 2, can_march(how)
+    dense = None if ends_only or not own_loop else _dense.weights(how.solver)
+    if not own_loop or (dense is None and not ends_only):
         return _members.vectorized(by_diffrax, members)
     if mesh is None:
         return _members.vectorized(by_own_loop, members)

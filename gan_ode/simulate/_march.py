@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Int
 
 from .. import _tree
 from .._types import Args, Field, Scalar, State
-from . import _dense, _inputs
+from . import _inputs
 from ._controller import Guarded, Trial
 from ._flow import Method
 from ._orbit import Orbit
@@ -47,16 +47,25 @@ def _is_plain(controller: Any) -> bool:
     )
 
 
-def march(field: Field, y0: State, ts: Array, args: Args, how: Method, axis: str) -> Orbit:
+def march(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np.ndarray | None, axis: str) -> Orbit:
     """What `flow(..., throw=False)` gives, of the methods that `can_march`.
 
     The steps are Diffrax's, with the same tableau, control and dense output, in another arrangement: the state as
     scalars, so that a batch is a structure of arrays; powers as exponentials of logarithms; and some save times at a
     time, so that a batch need not ask at every step whether some member has something to save.
+
+    Args:
+        field: The field.
+        y0: State at `ts[0]`.
+        ts: Times to save at.
+        args: Handed to the field.
+        how: The method.
+        dense: Coefficients of the solver's dense output, by `_dense.weights`; None where only the ends are wanted.
+        axis: Of the members, for `jax.lax.pmax`.
     """
     _inputs.same_structure(field, ts[0], y0, args)
     between = ts.shape[0] - 2
-    steps = _Steps(field, args, y0, how, ts[-1], axis, _dense.weights(how.solver) if between else None)
+    steps = _Steps(field, args, y0, how, ts[-1], axis, dense)
     now, inner = steps.start(ts[0], _WINDOW if between else 0), None
     if between:
         now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))

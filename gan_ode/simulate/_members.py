@@ -6,16 +6,15 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .. import _checks, _chunks, _tree
 from .._types import State
 
 # Of the members under `jax.vmap`.
 AXIS = "members"
-# A state that counts as small, in bytes.
-_SMALL = 64
-_LEAST = 128
+# A state that counts as small, in bytes, and how many large ones still make one product with a shared matrix.
+_SMALL, _LEAST = 64, 128
 
 
 def number(y0s: State) -> int:
@@ -71,10 +70,17 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
                 f"`y0s` must have a number of members that the {mesh.size} devices of `mesh` divide, under `jax.jit` "
                 f"and other transformations, but has {number(members)}: add some, or call it outside."
             )
-        return solve(members, mesh)
+        return solve(members if mesh is None else _divided(members, mesh), mesh)
     if mesh is None and jax.local_device_count() > 1:
         mesh = Mesh(jax.local_devices(), (AXIS,))
     return _chunks.over(lambda chunk: solve(chunk, mesh), members, size, starts=members[0], mesh=mesh)
+
+
+def _divided(members: Any, mesh: Mesh) -> Any:
+    """The members, each device with its part, where something is traced."""
+    sharding = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    arrays, rest = eqx.partition(members, eqx.is_array)
+    return eqx.combine(jax.lax.with_sharding_constraint(arrays, sharding), rest)
 
 
 def vectorized(one: Callable[[Any], Any], members: Any) -> Any:
