@@ -40,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _drop_programs():
+    """Drops the compiled programs of a file: Linux maps at most 65,530 regions into a process, and each takes several."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def _close_figures():
     """Closes the figures that a test leaves open."""

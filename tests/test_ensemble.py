@@ -6,6 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optimistix as optx
 import pytest
@@ -152,6 +153,12 @@ def test_what_cannot_work_is_refused():
         ensemble(Decay(jnp.ones(3)), jnp.ones(5), TS, args=1.0, batched_field=True)
     with pytest.raises(ValueError, match=r"`chunk_size` must be at least 1"):
         ensemble(PLAIN, STARTS, TS, chunk_size=0)
+
+
+def test_a_mesh_is_a_mesh(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"`mesh` must be a `jax\.sharding\.Mesh`, but is 2"):
+        ensemble(PLAIN, STARTS, TS, mesh=2)
 
 
 def test_chunks_know_the_precision_that_their_caller_has_asked_for():

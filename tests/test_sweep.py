@@ -217,9 +217,7 @@ def test_a_kill_before_any_step_on_the_disk_leaves_whole_shards(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_sweep_stopped_by_a_signal_goes_on(number, tmp_path, whole):
     process = start("run", tmp_path / "s", tmp_path / "log")
-    assert process.stdout is not None
-    while process.stdout.readline() != f"{2 * SHARD_SIZE}\n":
-        pass
+    assert process.stdout is not None and f"{2 * SHARD_SIZE}\n" in process.stdout
     process.send_signal(number)
     process.communicate(timeout=100)
     assert process.returncode == -number
@@ -764,9 +762,7 @@ def test_a_sweep_of_an_experiment_is_stopped_and_goes_on(number, pendulum, tmp_p
         [sys.executable, "-c", SWEEP, tmp_path / "more", *line.split()],
         cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert process.stderr is not None
-    while not process.stderr.readline().startswith("2 of 6 points"):
-        pass
+    assert process.stderr is not None and any(line.startswith("2 of 6 points") for line in process.stderr)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=100)
     assert process.returncode == 128 + number

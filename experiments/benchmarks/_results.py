@@ -1,12 +1,12 @@
 """What a part has found so far, in a file from the first row on: an interruption loses nothing."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from experiments import _record
 from experiments.benchmarks._rows import Row, Verdict
+from gan_ode import _files
 
 
 class Results:
@@ -51,6 +51,4 @@ class Results:
 def replace(path: Path, text: str) -> None:
     """Writes a file so that a reader finds the old one or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    _files.replace(path, text.encode())

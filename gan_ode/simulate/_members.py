@@ -63,7 +63,15 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
         size: Members to a chunk, on each device.
         mesh: The devices; None for all of this process.
         shared: What all members share. Where something is traced, all is one chunk.
+
+    Raises:
+        ValueError: If `mesh` is none, or does not divide members that are traced.
     """
+    if not (mesh is None or isinstance(mesh, Mesh)):
+        raise ValueError(
+            f"`mesh` must be a `jax.sharding.Mesh`, but is {mesh!r}: for example "
+            "`jax.sharding.Mesh(jax.devices(), ('members',))`, or leave it out for all devices of this process."
+        )
     if _checks.is_traced((members, shared)):
         if mesh is not None and number(members) % mesh.size:
             raise ValueError(
