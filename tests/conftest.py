@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _drop_programs():
-    """Drops the compiled programs of a file: Linux maps at most 65,530 regions into a process, and each takes several."""
+    """Drops a file's compiled programs: Linux allows a process 65,530 memory maps, and each program takes several."""
     yield
     jax.clear_caches()
 
