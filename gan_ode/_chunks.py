@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,12 +18,22 @@ from jaxtyping import Array
 _BITS = 16
 # Of JAX's arrays, in bytes.
 _ALIGNMENT = 64
-# So few chunks are made of equal size instead of filling up the last one.
-_FEW = 4
+# So few chunks for each processor are made of equal size instead of filling up the last one.
+_FEW = 8
+# Fewer members than this to a processor are not worth a thread.
+_LEAST = 512
+# Programs that were compiled, by their hashes.
+_compiled: set[int] = set()
 
 
 def over(
-    solve: Callable[[Any], Any], members: Any, size: int, *, starts: Any, mesh: jax.sharding.Mesh | None = None
+    solve: Callable[[Any], Any],
+    members: Any,
+    size: int,
+    *,
+    starts: Any,
+    mesh: jax.sharding.Mesh | None = None,
+    shared: Any = None,
 ) -> Any:
     """`solve(members)`, chunk by chunk along the leading axis.
 
@@ -34,25 +45,28 @@ def over(
         starts: A tree of arrays, likewise: members whose starts are near each other come into one chunk. They take
             about as many steps, so that few wait for the slowest.
         mesh: Devices among which the members of each chunk are divided.
+        shared: What all chunks share. With the same as before all threads start at once: it is known to be compiled.
     """
     num, devices = jax.tree.leaves(members)[0].shape[0], 1 if mesh is None else mesh.size
-    if num <= size and mesh is None:
-        return solve(members)
+    threads = min(_processors(), -(-num // _LEAST)) if mesh is None else 1
     rounds = -(-num // (devices * size))
-    if rounds <= _FEW:
+    if rounds <= _FEW * threads:
         # The price is to compile for each number of members.
+        rounds = -(-rounds // threads) * threads
         size = -(-num // (devices * rounds))
+    if rounds == 1 and mesh is None:
+        return solve(members)
     places = np.resize(by_neighborhood(starts), (rounds, devices * size))
     chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)
     whole = _Whole(num, places)
-    solved = _by_threads(solve, chunks) if mesh is None else _by_devices(solve, chunks, mesh)
+    solved = _by_threads(solve, chunks, shared) if mesh is None else _by_devices(solve, chunks, mesh)
     with contextlib.closing(solved):
         for i, part in solved:
             whole.put(i, part)
     return whole.tree()
 
 
-def _by_threads(solve: Callable[[Any], Any], chunks: Any) -> Generator[tuple[int, Any], None, None]:
+def _by_threads(solve: Callable[[Any], Any], chunks: Any, shared: Any) -> Generator[tuple[int, Any], None, None]:
     """The chunks in any order, as many at a time as there are processors."""
     num = jax.tree.leaves(chunks)[0].shape[0]
     wide = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
@@ -62,16 +76,31 @@ def _by_threads(solve: Callable[[Any], Any], chunks: Any) -> Generator[tuple[int
         with jax.enable_x64(wide):
             return i, jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks)))
 
-    # The first one alone, since it compiles.
-    yield solve_one(0)
+    first, program = 0, _program(chunks, shared)
+    if program not in _compiled:
+        # The first one alone, since it compiles.
+        yield solve_one(0)
+        first = 1
+        if program is not None:
+            _compiled.add(program)
     pool = concurrent.futures.ThreadPoolExecutor(_processors())
     try:
-        under_way = [pool.submit(solve_one, i) for i in range(1, num)]
+        under_way = [pool.submit(solve_one, i) for i in range(first, num)]
         for done in concurrent.futures.as_completed(under_way):
             yield done.result()
     finally:
         # After Ctrl-C only the chunks that are under way are waited for.
         pool.shutdown(cancel_futures=True)
+
+
+def _program(chunks: Any, shared: Any) -> int | None:
+    """A hash of what a program depends on; None if something of it has none, or if `shared` is not given."""
+    leaves, structure = jax.tree.flatten((chunks, shared))
+    parts = [(leaf.shape, leaf.dtype) if isinstance(leaf, Array | np.ndarray) else leaf for leaf in leaves]
+    try:
+        return None if shared is None else hash((structure, *parts))
+    except TypeError:
+        return None
 
 
 def _by_devices(
@@ -118,11 +147,9 @@ class _Whole:
 
     def tree(self) -> Any:
         # Nothing else writes there any more, so that it need not be copied.
-        leaves = [
-            jax.device_put(shelf, may_alias=True) if isinstance(shelf, np.ndarray) else shelf
-            for shelf in self._shelves or []
-        ]
-        return jax.tree.unflatten(self._structure, leaves)
+        leaves = jax.tree.unflatten(self._structure, self._shelves or [])
+        arrays, rest = eqx.partition(leaves, lambda leaf: isinstance(leaf, np.ndarray))
+        return eqx.combine(jax.device_put(arrays, may_alias=True), rest)
 
     def _shelf(self, leaf: Any) -> Any:
         """Room for all members; what is no array, such as the most steps that were allowed, is the same for all."""

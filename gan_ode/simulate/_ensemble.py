@@ -3,21 +3,23 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
-import jax.numpy as jnp
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from .. import _checks, _tree
 from .._types import Args, RealScalarLike, State
-from . import _dense, _inputs, _members
+from . import _dense, _inputs, _members, _processor
 from ._flow import Method, method, solve
 from ._march import can_march, march
 from ._orbit import Orbit
+from ._processor import compiled
+from ._scalars import is_small
 from ._unrolled import unrolled
 
-# Members to a chunk: so many that the loop's own cost does not count, so few that they stay in a processor's cache and
-# wait for few others.
-_CHUNK_SIZE = {"ends": 2000, "saves": 1000}
+# Members to a chunk: so many that handing it to a thread does not count, so few that Ctrl-C comes through soon. Large
+# states, which are not taken apart, should stay in a processor's cache.
+_CHUNK_SIZE = {"ends": 10_000, "saves": 5_000}
+_CHUNK_SIZE_OF_LARGE = {"ends": 2_000, "saves": 1_000}
 
 
 def ensemble(
@@ -69,7 +71,7 @@ def ensemble(
         batched_field: Which leaves of `field` have a leading axis of members: True for every array, or an Equinox
             filter specification. A batch of fields comes from `equinox.filter_vmap(make_field)(parameters)`.
         batched_args: Likewise for `args`.
-        chunk_size: Members to a chunk; by default 2,000, or 1,000 with times to save at on the way;
+        chunk_size: Members to a chunk at most; by default 10,000, or 5,000 with times to save at on the way;
             fewer of large states.
         mesh: The devices to share the members; all of this process by default. With devices of several processes
             (`jax.distributed`), each process calls with the same arguments and gets the whole orbit.
@@ -92,9 +94,10 @@ def ensemble(
     _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
     own_field, field = _members.batched("batched_field", field, batched_field, num)
     own_args, args = _members.batched("batched_args", args, batched_args, num)
-    usual = _members.chunk_size(y0s, _CHUNK_SIZE["ends" if ts.shape[0] == 2 else "saves"])
+    sizes = _CHUNK_SIZE if is_small(_tree.first(y0s)) else _CHUNK_SIZE_OF_LARGE
+    usual = _members.chunk_size(y0s, sizes["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
-    members = (y0s, own_field, own_args, jnp.ones(num, ts.dtype))
+    members = (y0s, own_field, own_args)
 
     def solve_chunk(members: Any, mesh: Mesh | None) -> Orbit:
         return _solve_all(members, field, ts, args, how, mesh)
@@ -102,23 +105,25 @@ def ensemble(
     return _members.over(solve_chunk, members, size, mesh, (field, ts, args, how))
 
 
-@eqx.filter_jit
+@compiled
 def _solve_all(
-    members: tuple[State, Any, Any, Array], field: Any, ts: Array, args: Args, how: Method, mesh: Mesh | None
+    members: tuple[State, Any, Any], field: Any, ts: Array, args: Args, how: Method, mesh: Mesh | None
 ) -> Orbit:
-    def by_own_loop(member: tuple[State, Any, Any, Array]) -> Orbit:
-        y0, own_field, own_args, one = member
-        ready = how if how.solver.one is None else eqx.tree_at(lambda m: m.solver.one, how, one)
-        return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), ready, dense, _members.AXIS)
+    def by_own_loop(member: tuple[State, Any, Any]) -> Orbit:
+        y0, own_field, own_args = member
+        return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how, dense, _members.AXIS)
 
-    def by_diffrax(member: tuple[State, Any, Any, Array]) -> Orbit:
-        y0, own_field, own_args, _ = member
+    def by_diffrax(member: tuple[State, Any, Any]) -> Orbit:
+        y0, own_field, own_args = member
         return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
+
+    def in_lanes(members: tuple[State, Any, Any]) -> Orbit:
+        if not is_small(_tree.first(members[0])):
+            return _members.vectorized(by_own_loop, members)
+        return _processor.in_lanes(lambda lot: _members.vectorized(by_own_loop, lot), members)
 
     ends_only, own_loop = ts.shape[0] == 2, can_march(how)
     dense = None if ends_only or not own_loop else _dense.weights(how.solver)
     if not own_loop or (dense is None and not ends_only):
         return _members.vectorized(by_diffrax, members)
-    if mesh is None:
-        return _members.vectorized(by_own_loop, members)
-    return _members.vectorized_apart(by_own_loop, members, mesh)
+    return in_lanes(members) if mesh is None else _members.apart(in_lanes, members, mesh)

@@ -1,5 +1,7 @@
 """Adaptive explicit Runge-Kutta steps of one member, in a loop that stays fast under `jax.vmap`."""
 
+import functools
+import math
 from typing import Any
 
 import diffrax
@@ -17,6 +19,8 @@ from ._controller import Guarded, Trial
 from ._flow import Method
 from ._orbit import Orbit
 from ._outcome import outcome
+from ._pid import Control
+from ._processor import apart
 from ._scalars import join, split
 from ._unrolled import combine, Stages, Unrolled
 
@@ -80,7 +84,16 @@ def _windows(ts: Array) -> Array:
     between = ts.shape[0] - 2
     rows = -(-between // _GROUP)
     padded = jnp.concatenate([ts[1:-1], jnp.repeat(ts[-1:], rows * _GROUP + _WINDOW - _GROUP - between)])
-    return padded[_GROUP * np.arange(rows)[:, None] + np.arange(_WINDOW)]
+    groups = padded.reshape(-1, _GROUP)
+    return jnp.concatenate([groups[i : i + rows] for i in range(_WINDOW // _GROUP)], axis=1)
+
+
+def _combined(rows: np.ndarray, parts: list[State]) -> list[State]:
+    return [combine(row, parts) for row in rows]
+
+
+def _rms_norm(tree: State) -> Scalar:
+    return _tree.norm(tree) / math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(tree)))
 
 
 class _Standing(eqx.Module):
@@ -91,7 +104,7 @@ class _Standing(eqx.Module):
         t_next: End of the step to try next; as `t` where time can no longer advance.
         y: The state there, in scalars.
         velocity: The field there, where a step's last stage is the next one's first; else None.
-        errors: Logarithms of the squared scaled errors of the last two steps that were accepted.
+        errors: What the control of step sizes remembers of those of the steps that were accepted.
         num_steps: Steps tried.
         num_accepted: Steps accepted.
         longest: Length of the longest step that was accepted.
@@ -104,7 +117,7 @@ class _Standing(eqx.Module):
     t_next: Scalar
     y: State
     velocity: State | None
-    errors: tuple[Scalar, Scalar]
+    errors: tuple[Scalar, ...]
     num_steps: Int[Array, ""]
     num_accepted: Int[Array, ""]
     longest: Scalar
@@ -166,9 +179,15 @@ class _Steps(eqx.Module):
 
         return diffrax.ODETerm(velocity)  # pyright: ignore[reportArgumentType]
 
+    @property
+    def control(self) -> Control:
+        return Control(self.how.controller.controller, self.how.solver.error_order(self.terms))
+
     def start(self, t0: Scalar, num_saved: int) -> _Standing:
         y, terms, solver = split(self.y0), self.terms, self.how.solver
-        t_next, _ = self.how.controller.init(
+        # The same norm without a product of vectors, which would need another routine.
+        controller = eqx.tree_at(lambda c: c.norm, self.how.controller, _rms_norm)
+        t_next, _ = controller.init(
             terms, t0, self.end, y, self.how.dt0, self.args, solver.func, solver.error_order(terms)
         )
         t_next = jnp.minimum(t_next, self.end)
@@ -176,7 +195,8 @@ class _Steps(eqx.Module):
         nothing = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), y)
         zero, none, no = jnp.zeros_like(t0), jnp.zeros((), jnp.int32), jnp.asarray(False)
         last = None if self.dense is None else _Polynomial(t0, t0, [_tree.zeros_like(y)] * len(self.dense))
-        return _Standing(t0, t_next, y, velocity, (zero, zero), none, none, zero, no, (nothing,) * num_saved, last)
+        errors, saved = self.control.memory(t0), (nothing,) * num_saved
+        return _Standing(t0, t_next, y, velocity, errors, none, none, zero, no, saved, last)
 
     def through(self, now: _Standing, times: Array) -> tuple[_Standing, tuple[State, ...]]:
         """Past the first times of a window, with the states there. Members that are, go on to the last ones."""
@@ -202,28 +222,23 @@ class _Steps(eqx.Module):
 
     def step(self, now: _Standing, times: Array) -> _Standing:
         """One step, accepted or not. Source: Diffrax's `diffeqsolve` and `PIDController`."""
-        pid, solver, size = self.how.controller.controller, self.how.solver, now.t_next - now.t
-        stages, error, velocity = solver.stages(self.terms, now.t, now.t_next, now.y, self.args, now.velocity)
-        finite = _tree.all_finite(stages.y1)
-        square = self._squared_error(stages, error)
-        square = solver.kept(jnp.where(finite & ~jnp.isnan(square), square, jnp.inf))
+        solver, size = self.how.solver, now.t_next - now.t
+        stages = solver.stages(self.terms, now.t, now.t_next, now.y, self.args, now.velocity)
+        square, finite = apart(self._squared_error, stages)
         going = (now.t < times[-1]) & self.can_step(now)
         keep = going & (square < 1)
-        logarithm, (before, before_that) = jnp.log(square), now.errors
-        factor = pid.safety * jnp.exp(self._exponent(logarithm, before, before_that))
-        least, most = jnp.where(keep, 1.0, pid.factormin), jnp.where(keep, pid.factormax, pid.safety)
+        factor, errors = self.control.factor(square, keep, now.errors)
         t = jnp.where(keep, now.t_next, now.t)
-        t_next = t + size * jnp.clip(factor, least, most).astype(size.dtype)
+        t_next = t + size * factor.astype(size.dtype)
         stuck = t_next - t <= jnp.where(keep, 0, 4 * jnp.finfo(t.dtype).eps * jnp.abs(t))
-        # An error of zero or infinity says nothing about the next step's.
-        logarithm = jnp.where(jnp.isinf(logarithm), 0, logarithm)
+        velocity = solver.memory(stages)
         last = self._polynomial(now, stages)
         return _Standing(
             t=t,
             t_next=jnp.where(going, jnp.where(stuck, t, self._clipped(t, t_next, keep)), now.t_next),
             y=_tree.where(keep, stages.y1, now.y),
             velocity=None if velocity is None else _tree.where(keep, velocity, now.velocity),
-            errors=(jnp.where(keep, logarithm, before), jnp.where(keep, before, before_that)),
+            errors=errors,
             num_steps=now.num_steps + going,
             num_accepted=now.num_accepted + keep,
             longest=jnp.where(keep, jnp.maximum(now.longest, size), now.longest),
@@ -235,33 +250,25 @@ class _Steps(eqx.Module):
     def _polynomial(self, now: _Standing, stages: Stages) -> _Polynomial | None:
         if now.last is None or self.dense is None:
             return None
-        parts = [stages.y0, stages.y1, *stages.k]
-        coefficients = [self.how.solver.kept(combine(row, parts)) for row in self.dense]
+        parts = [stages.y0, stages.y1, *self.how.solver.increments(self.terms, stages)]
+        coefficients = apart(functools.partial(_combined, self.dense), parts)
         return _Polynomial(now.t, now.t_next, coefficients)
 
-    def _squared_error(self, stages: Stages, error: State) -> Array:
-        """The mean square of the errors in units of the tolerance; step sizes do not depend on it for derivatives."""
-        pid = self.how.controller.controller
+    def _squared_error(self, stages: Stages) -> tuple[Array, Array]:
+        """The mean square of the errors in units of the tolerance, and whether the state is finite.
+
+        Step sizes do not depend on it for derivatives.
+        """
+        pid, error = self.how.controller.controller, self.how.solver.error(self.terms, stages)
 
         def sum_of_squares(y0: Array, y1: Array, error: Array) -> Array:
             scale = pid.atol + pid.rtol * jnp.maximum(jnp.abs(y0), jnp.abs(y1))
             return jnp.sum(jnp.square(error / scale.astype(error.dtype)))
 
         sums = jax.tree.leaves(jax.tree.map(sum_of_squares, stages.y0, stages.y1, error))
-        return jax.lax.stop_gradient(jnp.asarray(sum(sums)) / sum(leaf.size for leaf in jax.tree.leaves(error)))
-
-    def _exponent(self, last: Array, before: Array, before_that: Array) -> Array:
-        """Of the factor to the step's length, from the logarithms of the squared errors."""
-        pid = self.how.controller.controller
-        order = self.how.solver.error_order(self.terms) if pid.error_order is None else pid.error_order
-        terms = [
-            (pid.pcoeff + pid.icoeff + pid.dcoeff, last),
-            (-(pid.pcoeff + 2 * pid.dcoeff), before),
-            (pid.dcoeff, before_that),
-        ]
-        # Zero times an infinite logarithm would be no number.
-        used = [weight * each for weight, each in terms if not (isinstance(weight, int | float) and weight == 0)]
-        return -sum(used, start=jnp.zeros_like(last)) / (2 * order)
+        square = jax.lax.stop_gradient(jnp.asarray(sum(sums)) / sum(leaf.size for leaf in jax.tree.leaves(error)))
+        finite = _tree.all_finite(stages.y1)
+        return jnp.where(finite & ~jnp.isnan(square), square, jnp.inf), finite
 
     def _clipped(self, t: Scalar, t_next: Scalar, keep: Array) -> Scalar:
         """No step past the end, and none that leaves less than 100 roundings to it."""

@@ -72,7 +72,7 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
             f"`mesh` must be a `jax.sharding.Mesh`, but is {mesh!r}: for example "
             "`jax.sharding.Mesh(jax.devices(), ('members',))`, or leave it out for all devices of this process."
         )
-    if _checks.is_traced((members, shared)):
+    if _checks.is_staged() or _checks.is_traced((members, shared)):
         if mesh is not None and number(members) % mesh.size:
             raise ValueError(
                 f"`y0s` must have a number of members that the {mesh.size} devices of `mesh` divide, under `jax.jit` "
@@ -81,7 +81,7 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
         return solve(members if mesh is None else _divided(members, mesh), mesh)
     if mesh is None and jax.local_device_count() > 1:
         mesh = Mesh(jax.local_devices(), (AXIS,))
-    return _chunks.over(lambda chunk: solve(chunk, mesh), members, size, starts=members[0], mesh=mesh)
+    return _chunks.over(lambda chunk: solve(chunk, mesh), members, size, starts=members[0], mesh=mesh, shared=shared)
 
 
 def _divided(members: Any, mesh: Mesh) -> Any:
@@ -96,8 +96,8 @@ def vectorized(one: Callable[[Any], Any], members: Any) -> Any:
     return eqx.filter_vmap(one, axis_name=AXIS)(members)
 
 
-def vectorized_apart(one: Callable[[Any], Any], members: Any, mesh: Mesh) -> Any:
-    """`one` of every member. Each device of the mesh has its part of them, and waits for no other.
+def apart(solve: Callable[[Any], Any], members: Any, mesh: Mesh) -> Any:
+    """`solve(members)`. Each device of the mesh has its part of them, and waits for no other.
 
     Lineax 0.1 does not work in there: it takes the same array inside and outside of a linear solve for two kinds.
     """
@@ -105,7 +105,7 @@ def vectorized_apart(one: Callable[[Any], Any], members: Any, mesh: Mesh) -> Any
     found = []
 
     def part(arrays: Any) -> Any:
-        out, static = eqx.partition(vectorized(one, eqx.combine(arrays, rest)), eqx.is_array)
+        out, static = eqx.partition(solve(eqx.combine(arrays, rest)), eqx.is_array)
         found.append(static)
         return out
 

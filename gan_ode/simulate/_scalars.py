@@ -9,9 +9,14 @@ from .._types import State
 _MOST = 16
 
 
+def is_small(tree: State) -> bool:
+    """Whether `split` takes it apart."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree)) <= _MOST
+
+
 def split(tree: State) -> State:
     """The tree with a tuple of scalars in the place of every array, if there are few."""
-    if sum(leaf.size for leaf in jax.tree.leaves(tree)) > _MOST:
+    if not is_small(tree):
         return tree
     return jax.tree.map(lambda leaf: tuple(jnp.ravel(leaf)[i] for i in range(leaf.size)) if leaf.ndim else leaf, tree)
 

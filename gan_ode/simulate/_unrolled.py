@@ -1,5 +1,6 @@
 """Explicit Runge-Kutta steps in the form that compiles to the fastest loop."""
 
+import functools
 from typing import Any
 
 import diffrax
@@ -7,17 +8,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
 from .. import _tree
 from .._types import Args, RealScalarLike, State
+from ._processor import apart
 
 
 def unrolled(solver: Any) -> Any:
     """The solver with its stages unrolled, if it is an explicit Runge-Kutta method; else the solver as it is."""
     if not isinstance(solver, diffrax.AbstractERK):
         return solver
-    return Unrolled(solver, jnp.ones((), jnp.float32) if jax.default_backend() == "cpu" else None)
+    return Unrolled(solver)
 
 
 class Stages(eqx.Module):
@@ -26,16 +27,14 @@ class Stages(eqx.Module):
     Attributes:
         y0: The state at its start.
         y1: The state at its end.
-        k: The stages' velocities, times the step's length.
+        velocities: The field at the stages.
+        control: What it is multiplied with, the step's length.
     """
 
     y0: State
     y1: State
-    k: list[State]
-
-    def dense(self) -> dict[str, State]:
-        """What Diffrax's interpolations take."""
-        return {"y0": self.y0, "y1": self.y1, "k": jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.k)}
+    velocities: list[State]
+    control: Any
 
 
 class Unrolled(diffrax.AbstractWrappedSolver[Any]):
@@ -45,16 +44,11 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
     is traced, without the tableau's zeros: under `jax.vmap` that is several times faster, for small states, and tracing
     the field once for each stage takes longer to compile.
 
-    On processors each stage is divided by a one that the compiler does not know. It takes a division for too dear to
-    repeat, and so does not compute all earlier stages anew for each component of the next, which takes twice as long.
-
     Args:
         solver: The solver, for example `diffrax.Tsit5()`.
-        one: The one, as an argument of whatever is compiled; None for no such division.
     """
 
     solver: Any
-    one: Float[Array, ""] | None = None
 
     @property
     def term_structure(self) -> Any:
@@ -96,29 +90,37 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
         if self.tableau.fsal and made_jump is not False:
             # A jump that is not known when this is traced costs an evaluation at every step under `vmap`.
             first = _tree.where(jnp.asarray(made_jump), terms.vf(t0, y0, args), solver_state)
-        stages, error, memory = self.stages(terms, t0, t1, y0, args, first)
-        return stages.y1, error, stages.dense(), memory, diffrax.RESULTS.successful
+        stages = self.stages(terms, t0, t1, y0, args, first)
+        k = jax.tree.map(lambda *leaves: jnp.stack(leaves), *self.increments(terms, stages))
+        dense = {"y0": y0, "y1": stages.y1, "k": k}
+        return stages.y1, self.error(terms, stages), dense, self.memory(stages), diffrax.RESULTS.successful
 
-    def stages(
-        self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None
-    ) -> tuple[Stages, State, State | None]:
-        """The step, its error, and the first stage of the next step, where that is this one's last."""
+    def stages(self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None) -> Stages:
         tableau, control = self.tableau, terms.contr(t0, t1)
-        velocity, y = terms.vf(t0, y0, args) if first is None else first, y0
-        k = [terms.prod(velocity, control)]
+        velocities, y = [terms.vf(t0, y0, args) if first is None else first], y0
+
+        def moved(weights: np.ndarray, velocities: list[State]) -> State:
+            return _tree.add(y0, terms.prod(combine(weights, velocities), control))
+
         for row, c in zip(tableau.a_lower, tableau.c, strict=True):
-            y = _tree.add(y0, combine(row, k))
+            y = apart(functools.partial(moved, row), velocities)
             # Without a rounding error at the end of the step.
             t = t1 if c == 1 else t0 + jnp.asarray(c, jnp.result_type(t0)) * (t1 - t0)
-            velocity = terms.vf(t, y, args)
-            k.append(self.kept(terms.prod(velocity, control)))
-        y1 = y if tableau.ssal else _tree.add(y0, combine(tableau.b_sol, k))
-        return Stages(y0, y1, k), combine(tableau.b_error, k), velocity if tableau.fsal else None
+            velocities.append(apart(lambda y, t=t: terms.vf(t, y, args), y))
+        y1 = y if tableau.ssal else moved(tableau.b_sol, velocities)
+        return Stages(y0, y1, velocities, control)
 
-    def kept(self, tree: State) -> State:
-        """The same values, which the compiler computes once and for all."""
-        one = self.one
-        return tree if one is None else jax.tree.map(lambda leaf: leaf / one.astype(leaf.dtype), tree)
+    def error(self, terms: Any, stages: Stages) -> State:
+        """The estimated error of the step."""
+        return terms.prod(combine(self.tableau.b_error, stages.velocities), stages.control)
+
+    def memory(self, stages: Stages) -> State | None:
+        """The first stage of the next step, where that is this one's last."""
+        return stages.velocities[-1] if self.tableau.fsal else None
+
+    def increments(self, terms: Any, stages: Stages) -> list[State]:
+        """The velocities times the length of the step, of which Diffrax's interpolations are made."""
+        return [terms.prod(velocity, stages.control) for velocity in stages.velocities]
 
 
 def combine(weights: np.ndarray, stages: list[State]) -> State:

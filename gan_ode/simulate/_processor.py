@@ -1,0 +1,248 @@
+"""What makes loops over small states fast on processors: hints to XLA's compiler, on which no result depends.
+
+XLA compiles each few operations to a routine of its own, which reads and writes arrays over all members. A loop whose
+members are so few that all these arrays stay in a processor's first cache, and which is one routine, is several times
+faster.
+"""
+
+import contextvars
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, JaxprEqn, jaxprs_in_params, Literal, Var
+from jax.extend.core.primitives import jit_p
+from jaxtyping import Array
+
+from .. import _checks
+
+# Options for programs of such loops: as many numbers to an instruction as any processor has room for, and no calls of
+# a library, which a routine cannot make.
+_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_experimental_ynn_fusion_type": ""}
+
+# Members to a routine: some 40 arrays of them fill the first cache. Without routines they should fit into the second.
+_LANES, _WITHOUT_ROUTINES = 64, 2000
+# A multiple of it leaves no remainder for instructions of several numbers.
+_VECTOR = 8
+
+_APART = {"inlineable": "false"}
+_AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
+
+# What such a routine can be made of: nothing that calls out of it, nor keys of random numbers.
+_PLAIN = frozenset(
+    [
+        "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh",
+        "bitcast_convert_type", "broadcast_in_dim", "cbrt", "ceil", "clamp", "concatenate", "cond",
+        "convert_element_type", "copy", "copy_p", "cos", "cosh", "custom_jvp_call", "custom_vjp_call", "div",
+        "dot_general", "dynamic_slice", "dynamic_update_slice", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
+        "expm1", "floor", "gather", "ge", "gt", "imag", "integer_pow", "iota", "is_finite", "jit", "le", "log",
+        "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pad", "pjit",
+        "pmax", "pow", "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod",
+        "reduce_sum", "rem", "reshape", "rev", "round", "rsqrt", "scan", "select_n", "sign", "sin", "sinh",
+        "slice", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "tan", "tanh",
+        "transpose", "while", "xor",
+    ]
+)  # fmt: skip
+
+# Whether the program that is traced has these options.
+_by_routines = contextvars.ContextVar("by_routines", default=False)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`equinox.filter_jit(function)`, compiled for such loops where that can be."""
+    usual = eqx.filter_jit(function)
+
+    def by_routines(structure: "_Structure", arrays: list[Array]) -> tuple[list[Array], "_Structure"]:
+        token = _by_routines.set(True)
+        try:
+            return _taken_apart(function(*structure.join(arrays)))
+        finally:
+            _by_routines.reset(token)
+
+    @functools.cache
+    def best() -> Callable[..., Any]:
+        # Which options there are is asked when they are needed: it takes some time.
+        return jax.jit(by_routines, static_argnums=0, compiler_options=_known_options())
+
+    @functools.wraps(function)
+    def call(*operands: Any) -> Any:
+        # Within another program there are only its own options.
+        if not _on_processor() or _checks.is_staged() or _checks.is_traced(operands):
+            return usual(*operands)
+        arrays, structure = _taken_apart(operands)
+        try:
+            found, structure = best()(structure, arrays)
+        except jax.errors.JaxRuntimeError:
+            # The compiler may fail on what is not known here; then there are no routines.
+            return usual(*operands)
+        return structure.join(found)
+
+    return call
+
+
+@jax.tree_util.register_static
+class _Structure:
+    """A tree without its arrays.
+
+    Args:
+        structure: Of all leaves.
+        leaves: What is no array, and a mark in the place of each array.
+    """
+
+    def __init__(self, structure: Any, leaves: tuple[Any, ...]):
+        self._parts = structure, leaves
+        self._hash = hash(self._parts)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Structure) and self._parts == other._parts
+
+    def join(self, arrays: list[Array]) -> Any:
+        structure, leaves = self._parts
+        rest = iter(arrays)
+        return jax.tree.unflatten(structure, [next(rest) if leaf is _ARRAY else leaf for leaf in leaves])
+
+
+_ARRAY = object()
+
+
+def _taken_apart(tree: Any) -> tuple[list[Array], _Structure]:
+    leaves, structure = jax.tree.flatten(tree)
+    is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
+    others = tuple(_ARRAY if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
+    return [leaf for leaf, array in zip(leaves, is_array, strict=True) if array], _Structure(structure, others)
+
+
+@functools.cache
+def _known_options() -> dict[str, Any]:
+    """Those that this compiler knows."""
+
+    def is_known(name: str, value: Any) -> bool:
+        try:
+            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
+        except jax.errors.JaxRuntimeError:
+            return False
+        return True
+
+    return {name: value for name, value in _OPTIONS.items() if is_known(name, value)}
+
+
+def apart(function: Callable[..., Any], *operands: Any) -> Any:
+    """`function(*operands)`, all arrays, which the compiler computes once and for all.
+
+    Otherwise it would compute every stage of a step anew for each component of each later one.
+    """
+    return _call(_without_calls(function), operands, _APART) if _on_processor() else function(*operands)
+
+
+def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
+    """`solve(members)` for any number of members, some at a time: each lot in one routine, if that can be.
+
+    Args:
+        solve: Takes and returns trees with a leading axis of members, each of whom it treats alike.
+        members: The tree, of arrays.
+    """
+    if not _by_routines.get():
+        return solve(members)
+    num, structure = jax.tree.leaves(members)[0].shape[0], jax.tree.structure(members)
+    size = _equal_parts(num, _LANES)
+    traced, solved_like, static = eqx.filter_make_jaxpr(solve)(_of_length(members, size))
+
+    def by_routine(lot: Any) -> list[Array]:
+        return _call(jaxpr_as_fun(traced), jax.tree.leaves(lot), _AS_ONE)
+
+    def as_it_is(lot: Any) -> list[Array]:
+        return jax.tree.leaves(eqx.filter(solve(jax.tree.unflatten(structure, lot)), eqx.is_array))
+
+    solve_lot = by_routine
+    if not _is_plain(traced.jaxpr):
+        solve_lot, size = as_it_is, _equal_parts(num, _WITHOUT_ROUTINES)
+    # The last lot is filled up by the first members.
+    places = np.resize(np.arange(num), (-(-num // size), size))
+    solved = jax.lax.map(solve_lot, [leaf[places] for leaf in jax.tree.leaves(members)])
+    arrays = [leaf.reshape(-1, *leaf.shape[2:])[:num] for leaf in solved]
+    return eqx.combine(jax.tree.unflatten(jax.tree.structure(solved_like), arrays), static)
+
+
+def inverse_root(x: Array, degree: int) -> Array:
+    r"""$x^{-1/n}$ for positive x, to rounding; of numbers beyond float32's that of its largest or smallest one.
+
+    Double precision has no fast logarithm on processors; single precision has, and one step of Newton's method makes
+    up for it.
+    """
+    narrow = jnp.finfo(jnp.float32)
+    x = jnp.clip(x, float(narrow.tiny), float(narrow.max))
+    root = jnp.exp(jnp.log(x.astype(jnp.float32)) / -degree).astype(x.dtype)
+    return root * (1 + (1 - x * jax.lax.integer_pow(root, degree)) / degree)
+
+
+def _equal_parts(num: int, most: int) -> int:
+    """The size of equal parts of at most so many."""
+    parts = -(-num // most)
+    return -(-num // (parts * _VECTOR)) * _VECTOR
+
+
+def _of_length(members: Any, num: int) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num, *leaf.shape[1:]), leaf.dtype), members)
+
+
+def _call(function: Callable[..., Any], operands: Any, hints: dict[str, str]) -> Any:
+    """`function(*operands)` as one instruction with hints, which what it consists of does not get."""
+
+    def without(*operands: Any) -> Any:
+        with set_xla_metadata(**dict.fromkeys(hints)):
+            return function(*operands)
+
+    with set_xla_metadata(**hints):
+        return jax.jit(without)(*operands)
+
+
+def _without_calls(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the bodies of what it calls, which under `jax.vmap` would get the hints too."""
+
+    def inlined(*operands: Any) -> Any:
+        traced, like = jax.make_jaxpr(function, return_shape=True)(*operands)
+        found = _evaluate(traced.jaxpr, traced.consts, jax.tree.leaves(operands))
+        return jax.tree.unflatten(jax.tree.structure(like), found)
+
+    return inlined
+
+
+def _evaluate(jaxpr: Jaxpr, consts: Any, operands: Any) -> list[Any]:
+    values: dict[Any, Any] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))
+    for equation in jaxpr.eqns:
+        arguments = [each.val if isinstance(each, Literal) else values[each] for each in equation.invars]
+        if equation.primitive is jit_p:
+            inner = equation.params["jaxpr"]
+            found = _evaluate(inner.jaxpr, inner.consts, arguments)
+        elif any(True for _ in jaxprs_in_params(equation.params)):
+            alone = jaxpr.replace(constvars=[], invars=_variables(equation), outvars=equation.outvars, eqns=[equation])
+            found = jaxpr_as_fun(ClosedJaxpr(alone, []))(*(values[each] for each in alone.invars))
+        else:
+            found = equation.primitive.bind(*arguments, **equation.params)
+            found = found if equation.primitive.multiple_results else [found]
+        values.update(zip(equation.outvars, found, strict=True))
+    return [each.val if isinstance(each, Literal) else values[each] for each in jaxpr.outvars]
+
+
+def _variables(equation: JaxprEqn) -> list[Var]:
+    """What an equation reads, each once."""
+    return list(dict.fromkeys(each for each in equation.invars if not isinstance(each, Literal)))
+
+
+def _is_plain(jaxpr: Jaxpr) -> bool:
+    return all(
+        equation.primitive.name in _PLAIN and all(map(_is_plain, jaxprs_in_params(equation.params)))
+        for equation in jaxpr.eqns
+    )
+
+
+def _on_processor() -> bool:
+    return jax.default_backend() == "cpu"
