@@ -2,7 +2,6 @@
 
 import functools
 import math
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -11,37 +10,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.extend.core import get_opaque_trace_state
 
 from ._types import RealScalarLike
 
 
 def is_traced(tree: object) -> bool:
-    """Whether any leaf is a tracer, or a function that has one: its value cannot be looked at now."""
-    return _is_traced(tree, set())
+    """Whether any leaf is a tracer: its value cannot be looked at now."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
-def is_staged() -> bool:
-    """Whether all that JAX computes now goes into a program, as under `jax.jit`."""
-    return isinstance(jnp.zeros(()), Tracer)
+def is_transformed() -> bool:
+    """Whether this runs within `jax.jit`, `jax.vmap`, `jax.grad` or the like: any function may hold a tracer then."""
+    return get_opaque_trace_state() != _top_level()
 
 
-def _is_traced(tree: object, seen: set[int]) -> bool:
-    return any(isinstance(leaf, Tracer) or _is_traced(_held(leaf, seen), seen) for leaf in jax.tree.leaves(tree))
-
-
-def _held(leaf: object, seen: set[int]) -> list[object]:
-    """What a function holds: the variables around it, what it is a method of, or its first arguments."""
-    if id(leaf) in seen:
-        return []
-    if isinstance(leaf, types.FunctionType):
-        seen.add(id(leaf))
-        # A cell is empty before its variable is.
-        return [cell.cell_contents for cell in leaf.__closure__ or () if cell != types.CellType()]
-    if isinstance(leaf, types.MethodType):
-        return [leaf.__func__, leaf.__self__]
-    if isinstance(leaf, functools.partial):
-        return [leaf.func, leaf.args, leaf.keywords]
-    return []
+@functools.cache
+def _top_level() -> Any:
+    with jax.ensure_compile_time_eval():
+        return get_opaque_trace_state()
 
 
 def as_float(value: RealScalarLike) -> jax.Array:

@@ -4,7 +4,7 @@ import concurrent.futures
 import contextlib
 import math
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -143,7 +143,8 @@ class _Whole:
             self._structure, self._shelves = structure, [self._shelf(leaf) for leaf in leaves]
         for shelf, leaf in zip(self._shelves, leaves, strict=True):
             if isinstance(shelf, np.ndarray):
-                shelf[self._places[i]] = leaf
+                for rows, block in _blocks(leaf):
+                    shelf[self._places[i][rows]] = block
 
     def tree(self) -> Any:
         # Nothing else writes there any more, so that it need not be copied.
@@ -154,6 +155,15 @@ class _Whole:
     def _shelf(self, leaf: Any) -> Any:
         """Room for all members; what is no array, such as the most steps that were allowed, is the same for all."""
         return _room((self._num, *leaf.shape[1:]), leaf.dtype) if isinstance(leaf, Array | np.ndarray) else leaf
+
+
+def _blocks(leaf: Any) -> Iterator[tuple[slice, Any]]:
+    """What each device has, which need not be put together first."""
+    if isinstance(leaf, Array):
+        for shard in leaf.addressable_shards:
+            yield shard.index[0], shard.data
+    else:
+        yield slice(None), leaf
 
 
 def rows(tree: Any, chosen: np.ndarray) -> Any:

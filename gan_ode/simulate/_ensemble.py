@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -90,22 +91,21 @@ def ensemble(
         exact_times=exact_times, dense=False, events=events, max_steps=max_steps,
         adjoint=diffrax.ForwardMode() if adjoint is None else adjoint, progress_meter=False,
     )  # fmt: skip
-    how = eqx.tree_at(lambda m: m.solver, how, unrolled(how.solver))
+    how = dataclasses.replace(how, solver=unrolled(how.solver))
     _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
     own_field, field = _members.batched("batched_field", field, batched_field, num)
     own_args, args = _members.batched("batched_args", args, batched_args, num)
-    sizes = _CHUNK_SIZE if is_small(_tree.first(y0s)) else _CHUNK_SIZE_OF_LARGE
+    solve_all, sizes = (_solve_small, _CHUNK_SIZE) if is_small(y0s, num) else (_solve_large, _CHUNK_SIZE_OF_LARGE)
     usual = _members.chunk_size(y0s, sizes["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
     members = (y0s, own_field, own_args)
 
     def solve_chunk(members: Any, mesh: Mesh | None) -> Orbit:
-        return _solve_all(members, field, ts, args, how, mesh)
+        return solve_all(members, field, ts, args, how, mesh)
 
     return _members.over(solve_chunk, members, size, mesh, (field, ts, args, how))
 
 
-@compiled
 def _solve_all(
     members: tuple[State, Any, Any], field: Any, ts: Array, args: Args, how: Method, mesh: Mesh | None
 ) -> Orbit:
@@ -118,8 +118,6 @@ def _solve_all(
         return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
 
     def in_lanes(members: tuple[State, Any, Any]) -> Orbit:
-        if not is_small(_tree.first(members[0])):
-            return _members.vectorized(by_own_loop, members)
         return _processor.in_lanes(lambda lot: _members.vectorized(by_own_loop, lot), members)
 
     ends_only, own_loop = ts.shape[0] == 2, can_march(how)
@@ -127,3 +125,6 @@ def _solve_all(
     if not own_loop or (dense is None and not ends_only):
         return _members.vectorized(by_diffrax, members)
     return in_lanes(members) if mesh is None else _members.apart(in_lanes, members, mesh)
+
+
+_solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)

@@ -62,7 +62,7 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
         members: The tree; its first entry are the starts.
         size: Members to a chunk, on each device.
         mesh: The devices; None for all of this process.
-        shared: What all members share. Where something is traced, all is one chunk.
+        shared: What all members share.
 
     Raises:
         ValueError: If `mesh` is none, or does not divide members that are traced.
@@ -72,7 +72,7 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
             f"`mesh` must be a `jax.sharding.Mesh`, but is {mesh!r}: for example "
             "`jax.sharding.Mesh(jax.devices(), ('members',))`, or leave it out for all devices of this process."
         )
-    if _checks.is_staged() or _checks.is_traced((members, shared)):
+    if _checks.is_transformed():
         if mesh is not None and number(members) % mesh.size:
             raise ValueError(
                 f"`y0s` must have a number of members that the {mesh.size} devices of `mesh` divide, under `jax.jit` "

@@ -43,7 +43,7 @@ _PLAIN = frozenset(
         "expm1", "floor", "gather", "ge", "gt", "imag", "integer_pow", "iota", "is_finite", "jit", "le", "log",
         "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pad", "pjit",
         "pmax", "pow", "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod",
-        "reduce_sum", "rem", "reshape", "rev", "round", "rsqrt", "scan", "select_n", "sign", "sin", "sinh",
+        "reduce_sum", "rem", "reshape", "reshard", "rev", "round", "rsqrt", "scan", "select_n", "sign", "sin", "sinh",
         "slice", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "tan", "tanh",
         "transpose", "while", "xor",
     ]
@@ -72,7 +72,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*operands: Any) -> Any:
         # Within another program there are only its own options.
-        if not _on_processor() or _checks.is_staged() or _checks.is_traced(operands):
+        if _checks.is_transformed() or not _on_processor():
             return usual(*operands)
         arrays, structure = _taken_apart(operands)
         try:

@@ -9,9 +9,9 @@ from .._types import State
 _MOST = 16
 
 
-def is_small(tree: State) -> bool:
-    """Whether `split` takes it apart."""
-    return sum(leaf.size for leaf in jax.tree.leaves(tree)) <= _MOST
+def is_small(tree: State, num: int = 1) -> bool:
+    """Whether `split` takes it apart; with `num` members along a leading axis, whether it takes each of them apart."""
+    return sum(leaf.size for leaf in jax.tree.leaves(tree)) <= num * _MOST
 
 
 def split(tree: State) -> State:
