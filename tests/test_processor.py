@@ -1,0 +1,193 @@
+"""Loops as single routines of the processor, and what happens where there can be none."""
+
+import concurrent.futures
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_ode import _checks, flow
+from gan_ode.simulate import _processor, ensemble
+from gan_ode.simulate._pid import Control
+from gan_ode.simulate._processor import compiled, in_lanes, inverse_root
+
+# The same operations in the same order, or sums in another: measured 2e-15.
+ROUNDING = 1e-12
+# Products of up to 200 factors.
+ROOT = 1e-12
+
+TS = jnp.linspace(0.0, 1.0, 4)
+
+
+@pytest.fixture
+def hints(monkeypatch):
+    """The hints that programs are traced with from now on."""
+    seen, call = [], _processor._call
+    monkeypatch.setattr(_processor, "_call", lambda f, operands, hints: seen.append(hints) or call(f, operands, hints))
+    return seen
+
+
+def halved(x):
+    """Of numbers, how often each can be halved before it is below one, by a loop that ends with the last of them."""
+
+    def step(state):
+        x, n = state
+        return jnp.where(x >= 1, x / 2, x), n + (x >= 1)
+
+    return {"n": jax.lax.while_loop(lambda state: jnp.any(state[0] >= 1), step, (x, jnp.zeros_like(x)))[1], "name": "n"}
+
+
+@pytest.mark.parametrize("num", [1, 7, 64, 65, 200])
+def test_lots_of_any_number_of_members_are_routines(num, hints):
+    x = jnp.arange(1.0, num + 1)
+    found = compiled(lambda x: in_lanes(halved, x))(x)
+    np.testing.assert_array_equal(found["n"], np.floor(np.log2(x)) + 1)
+    assert found["name"] == "n" and _processor._AS_ONE in hints
+
+
+@pytest.mark.parametrize("num", [5, 2500])
+def test_what_calls_out_of_a_routine_makes_none(num, hints):
+    x = jnp.arange(1.0, num + 1)
+    found = compiled(lambda x: in_lanes(lambda x: {"n": jnp.cumsum(jnp.sort(halved(x)["n"])) * 0 + x}, x))(x)
+    np.testing.assert_array_equal(found["n"], x)
+    assert _processor._AS_ONE not in hints
+
+
+def test_where_the_compiler_fails_there_are_no_routines(hints, monkeypatch):
+    monkeypatch.setattr(_processor, "_PLAIN", _processor._PLAIN | {"sort"})
+    x = jnp.array([3.0, 1.0, 2.0])
+    np.testing.assert_array_equal(compiled(lambda x: in_lanes(lambda x: jnp.sort(x[:, None], axis=1), x))(x)[:, 0], x)
+    assert _processor._AS_ONE in hints
+
+
+def test_other_backends_and_other_programs_get_no_hints(hints, monkeypatch):
+    y0s = jnp.array([1.0, 2.0])
+    within = jax.jit(lambda y0s: ensemble(lambda t, y, args: -y, y0s, TS, rtol=1e-8).ys)(y0s)
+    assert _processor._AS_ONE not in hints and _processor._APART in hints
+    hints.clear()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    orbit = ensemble(lambda t, y, args: -y, y0s, TS, rtol=1e-8)
+    assert not hints
+    np.testing.assert_allclose(orbit.ys, within, rtol=ROUNDING)
+
+
+def test_options_that_a_compiler_does_not_know_are_left_out(monkeypatch):
+    monkeypatch.setattr(_processor, "_OPTIONS", _processor._OPTIONS | {"xla_no_such_option": 1})
+    _processor._known_options.cache_clear()
+    try:
+        known = _processor._known_options()
+    finally:
+        _processor._known_options.cache_clear()
+    assert "xla_no_such_option" not in known and "xla_cpu_prefer_vector_width" in known
+
+
+MATRIX = jnp.asarray(np.random.default_rng(0).normal(size=(300, 3)) / 10)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        lambda t, y, args: -MATRIX.T @ jnp.tanh(MATRIX @ y),
+        lambda t, y, args: -jnp.linalg.norm(y) * jax.nn.softmax(y) + jax.nn.relu(y - 1),
+        lambda t, y, args: jax.grad(lambda y: jnp.mean(jax.nn.sigmoid(MATRIX @ y)))(y),
+        lambda t, y, args: jax.lax.scan(lambda c, x: (c + x, -c), jnp.zeros(()), y)[1],
+        lambda t, y, args: jax.lax.cond(y[0] > 1, jnp.sin, jnp.cos, y),
+        lambda t, y, args: jnp.interp(y, jnp.linspace(-3.0, 3.0, 7), jnp.cos(jnp.arange(7.0))),
+        lambda t, y, args: jax.random.normal(jax.random.key(0), (3,)) - y,
+        lambda t, y, args: -jnp.linalg.solve(jnp.eye(3) + jnp.outer(y, y), y),
+        lambda t, y, args: jax.pure_callback(lambda y: -y, y, y, vmap_method="sequential"),
+    ],
+    ids=["matrices", "norm", "gradient", "scan", "cond", "interp", "random", "solve", "callback"],
+)
+def test_fields_of_all_kinds_are_followed(field):
+    y0s = jnp.asarray(np.random.default_rng(1).normal(size=(5, 3)))
+    orbit = ensemble(field, y0s, TS, rtol=1e-6, dt0=0.1)
+    for i in (0, 4):
+        alone = flow(field, y0s[i], TS, rtol=1e-6, dt0=0.1)
+        np.testing.assert_allclose(orbit.ys[i], alone.ys, rtol=0, atol=ROUNDING)
+
+
+def test_a_field_may_hold_a_tracer_however_many_members_there_are():
+    y0s = jnp.linspace(1.0, 2.0, 3000)
+
+    def ends(rate):
+        return ensemble(lambda t, y, args: rate * y, y0s, TS, rtol=1e-9, chunk_size=500).final_state
+
+    value, slope = jax.jvp(ends, (jnp.asarray(0.5),), (jnp.asarray(1.0),))
+    np.testing.assert_allclose(value, y0s * np.exp(0.5), rtol=1e-7)
+    np.testing.assert_allclose(slope, y0s * np.exp(0.5), rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(ends)(0.5), value, rtol=ROUNDING)
+
+
+def test_threads_that_start_at_once_find_what_the_first_one_found():
+    y0s = jnp.linspace(1.0, 2.0, 3000)
+
+    def field(t, y, args):
+        return -y
+
+    first, second = (ensemble(field, y0s, TS, rtol=1e-8, chunk_size=500) for _ in range(2))
+    np.testing.assert_array_equal(first.ys, second.ys)
+    np.testing.assert_allclose(first.ys[:, -1], y0s * np.exp(-1), rtol=1e-7)
+
+
+def test_transformations_are_noticed():
+    seen = []
+
+    def look(x):
+        seen.append(_checks.is_transformed())
+        return x
+
+    look(1.0)
+    for transformed in (jax.jit(look), jax.grad(look), lambda x: jax.jvp(look, (x,), (x,))):
+        transformed(1.0)
+    jax.vmap(look)(jnp.ones(2))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(look, 1.0).result()
+    assert seen == [False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("degree", [2, 10, 50, 200])
+def test_roots_are_right_to_rounding(degree):
+    x = np.logspace(-30, 30, 1001)
+    np.testing.assert_allclose(inverse_root(jnp.asarray(x), degree), x ** (-1 / degree), rtol=ROOT)
+    least, most = inverse_root(jnp.array([0.0, jnp.inf]), degree)
+    assert jnp.isfinite(least) and least > inverse_root(jnp.asarray(1e-30), degree) and 0 < most < 1
+
+
+@pytest.mark.parametrize(
+    ("coefficients", "remembered"),
+    [({}, 0), ({"pcoeff": 0.2, "icoeff": 0.6}, 1), ({"pcoeff": 0.2, "icoeff": 0.3, "dcoeff": 0.1}, 2)],
+)
+def test_roots_and_logarithms_control_alike(coefficients, remembered):
+    pid = diffrax.PIDController(rtol=1e-6, atol=1e-6, **coefficients)
+    by_roots = Control(pid, 5)
+    # Weights that are arrays have no known denominator.
+    by_logarithms = Control(eqx.tree_at(lambda c: c.icoeff, pid, jnp.asarray(pid.icoeff)), 5)
+    one = jnp.ones(())
+    memories = by_roots.memory(one), by_logarithms.memory(one)
+    assert [len(memory) for memory in memories] == [remembered, 2]
+    for square, keep in (
+        (0.3, True),
+        (0.0, True),
+        (40.0, False),
+        (0.9, True),
+        (1e-9, True),
+        (jnp.inf, False),
+        (0.5, True),
+    ):
+        found = [
+            control.factor(jnp.asarray(square), jnp.asarray(keep), memory)
+            for control, memory in zip((by_roots, by_logarithms), memories, strict=True)
+        ]
+        factors, memories = zip(*found, strict=True)
+        np.testing.assert_allclose(*factors, rtol=ROOT)
+
+
+def test_weights_without_a_small_denominator_are_taken_as_they_are():
+    pid = diffrax.PIDController(rtol=1e-6, atol=1e-6, pcoeff=np.pi / 20, icoeff=0.4)
+    control, one = Control(pid, 5), jnp.ones(())
+    factor, _ = control.factor(jnp.asarray(0.5), jnp.asarray(True), control.memory(one))
+    np.testing.assert_allclose(factor, 0.9 * 0.5 ** (-(np.pi / 20 + 0.4) / 10), rtol=ROOT)
