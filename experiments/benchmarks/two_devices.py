@@ -26,14 +26,17 @@ def measure(results: Results) -> None:
     results.write(devices=jax.local_device_count())
     for setting in list(TARGETS)[: 1 if results.quick else None]:
         sizes = (1000,) if results.quick else (ensembles.LARGE,)
-        rivals = roster.in_jax() if results.quick else [*roster.in_jax(), *roster.compiled()]
+        rivals = [*roster.in_jax(), roster.with_own_field()[1]]
+        rivals = rivals if results.quick else [*rivals, *roster.compiled()]
         ensembles.follow(results, setting, sizes, rivals, targets)
 
 
 def targets(rows: list[Row], setting: Setting, size: int) -> list[Verdict]:
-    from experiments.benchmarks._rivals.roster import BARE, HEYOKA, NUMBA, PACKAGE, PLAIN
+    from experiments.benchmarks._rivals.roster import BARE, HEYOKA, NUMBA, OWN_FIELD, PACKAGE, PLAIN, PLAIN_OWN_FIELD
 
+    target = TARGETS[setting] if size >= ensembles.LARGE else None
     return [
-        _rows.ratio(rows, PACKAGE, PLAIN, TARGETS[setting] if size >= ensembles.LARGE else None),
+        _rows.ratio(rows, PACKAGE, PLAIN, target),
+        _rows.ratio(rows, OWN_FIELD, PLAIN_OWN_FIELD, target),
         *(_rows.ratio(rows, PACKAGE, name) for name in (_rows.fastest(rows, BARE), HEYOKA, NUMBA)),
     ]

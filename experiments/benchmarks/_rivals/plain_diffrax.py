@@ -13,9 +13,10 @@ from experiments.benchmarks._rivals._rival import Rival, Task
 MAX_STEPS = 1_000_000
 
 
-def rival(name: str, solver: diffrax.AbstractSolver) -> Rival:
+def rival(name: str, solver: diffrax.AbstractSolver, *, by_hand: bool = True) -> Rival:
     def prepare(problem: Problem, tolerance: float) -> Task:
-        term: Any = diffrax.ODETerm(_jax_field.players(problem.system))
+        field: Any = _jax_field.players(problem.system) if by_hand else package.game_field(problem.system)
+        term: Any = diffrax.ODETerm(field)
         y0s, ts = package.states(problem), jnp.asarray(problem.ts)
         saved = diffrax.SaveAt(t1=True) if problem.ends_only else diffrax.SaveAt(ts=ts[1:])
         controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)

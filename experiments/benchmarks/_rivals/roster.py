@@ -17,6 +17,7 @@ from experiments.benchmarks._rivals import (
 from experiments.benchmarks._rivals._rival import Rival
 
 PACKAGE, OWN_FIELD, PLAIN = "gan_ode", "gan_ode, GameField", "Diffrax, jit(vmap)"
+PLAIN_OWN_FIELD = "Diffrax, jit(vmap), GameField"
 BARE = ("bare JAX, whole", "bare JAX, chunks")
 SCIPY = tuple(f"SciPy {method}, loop" for method in ("RK45", "DOP853", "LSODA"))
 NUMBA, HEYOKA = "numba, Tsit5 by hand", "heyoka, batches"
@@ -29,6 +30,13 @@ def in_jax() -> list[Rival]:
         plain_diffrax.rival(PLAIN, diffrax.Tsit5()),
         bare_jax.whole(BARE[0]),
         bare_jax.chunked(BARE[1]),
+    ]
+
+
+def with_own_field() -> list[Rival]:
+    return [
+        package.rival(OWN_FIELD, by_hand=False),
+        plain_diffrax.rival(PLAIN_OWN_FIELD, diffrax.Tsit5(), by_hand=False),
     ]
 
 
