@@ -14,6 +14,7 @@ import xarray
 import experiments
 from experiments.sweep import __main__ as command
 from gan_ode import simulate
+from tests.small_sweep import on_disk
 
 ROOT = Path(__file__).parents[1]
 

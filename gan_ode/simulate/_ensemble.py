@@ -9,11 +9,11 @@ from jaxtyping import Array, Float
 
 from .. import _checks, _tree
 from .._types import Args, RealScalarLike, State
-from . import _dense, _inputs, _members, _processor
+from . import _dense, _inputs, _members
 from ._flow import Method, method, solve
 from ._march import can_march, march
 from ._orbit import Orbit
-from ._processor import compiled
+from ._processor import compiled, in_lanes
 from ._scalars import is_small
 from ._unrolled import unrolled
 
@@ -117,14 +117,14 @@ def _solve_all(
         y0, own_field, own_args = member
         return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
 
-    def in_lanes(members: tuple[State, Any, Any]) -> Orbit:
-        return _processor.in_lanes(lambda lot: _members.vectorized(by_own_loop, lot), members)
+    def by_lots(members: tuple[State, Any, Any]) -> Orbit:
+        return in_lanes(lambda lot: _members.vectorized(by_own_loop, lot), members)
 
     ends_only, own_loop = ts.shape[0] == 2, can_march(how)
     dense = None if ends_only or not own_loop else _dense.weights(how.solver)
     if not own_loop or (dense is None and not ends_only):
         return _members.vectorized(by_diffrax, members)
-    return in_lanes(members) if mesh is None else _members.apart(in_lanes, members, mesh)
+    return by_lots(members) if mesh is None else _members.apart(by_lots, members, mesh)
 
 
 _solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)

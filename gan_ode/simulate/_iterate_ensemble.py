@@ -11,6 +11,8 @@ from ..updates import AbstractUpdate
 from . import _inputs, _members
 from ._iterate import check_memory, prepared, scan
 from ._orbit import Orbit
+from ._processor import compiled, in_lanes
+from ._scalars import is_small
 from ._training import Training
 
 _CHUNK_SIZE = 2000
@@ -76,19 +78,30 @@ def iterate_ensemble(
     check_memory(one, _tree.first(y0s), num * (num_steps // save_every + 1))
     size = _members.chunk_size(y0s, _CHUNK_SIZE) if chunk_size is None else _checks.count("chunk_size", chunk_size)
 
+    solve_all = _solve_small if is_small(y0s, num) else _solve_large
+
     def solve_chunk(members: Any, mesh: Mesh | None) -> Orbit:
-        return _solve_all(members, shared, record, num_steps, save_every)
+        return solve_all(members, shared, record, num_steps, save_every, mesh)
 
     return _members.over(solve_chunk, (y0s, own), size, mesh, (shared, record))
 
 
-@eqx.filter_jit
 def _solve_all(
-    members: tuple[State, Any], shared: Any, record: Callable | None, num_steps: int, save_every: int
+    members: tuple[State, Any],
+    shared: Any,
+    record: Callable | None,
+    num_steps: int,
+    save_every: int,
+    mesh: Mesh | None,
 ) -> Orbit:
     def solve_one(member: tuple[State, Any]) -> Orbit:
         y0, own = member
         update, field, args, batches = eqx.combine(own, shared)
         return scan(Training(update, field, args, batches, record), y0, num_steps, save_every)
 
-    return _members.vectorized(solve_one, members)
+    if mesh is not None:
+        return _members.vectorized(solve_one, members)
+    return in_lanes(lambda lot: _members.vectorized(solve_one, lot), members)
+
+
+_solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)

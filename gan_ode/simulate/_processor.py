@@ -172,7 +172,7 @@ def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
 
 
 def inverse_root(x: Array, degree: int) -> Array:
-    r"""$x^{-1/n}$ for positive x, to rounding; of numbers beyond float32's that of its largest or smallest one.
+    r"""$x^{-1/n}$ for positive x, to 1e-11; of numbers beyond float32's that of its largest or smallest one.
 
     Double precision has no fast logarithm on processors; single precision has, and one step of Newton's method makes
     up for it.
