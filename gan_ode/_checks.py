@@ -1,5 +1,6 @@
 """Early errors: each names the argument, its value and the remedy."""
 
+import concurrent.futures
 import functools
 import math
 from collections.abc import Callable
@@ -27,8 +28,9 @@ def is_transformed() -> bool:
 
 @functools.cache
 def _top_level() -> Any:
-    with jax.ensure_compile_time_eval():
-        return get_opaque_trace_state()
+    # A new thread is outside of all transformations, wherever this is asked first.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(get_opaque_trace_state).result()
 
 
 def as_float(value: RealScalarLike) -> jax.Array:
