@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import math
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -22,8 +24,8 @@ _ALIGNMENT = 64
 _FEW = 8
 # Fewer members than this to a processor are not worth a thread.
 _LEAST = 512
-# Programs that were compiled, by their hashes.
-_compiled: set[int] = set()
+# Of how many programs it is remembered that they are compiled.
+_REMEMBERED = 1024
 
 
 def over(
@@ -77,12 +79,12 @@ def _by_threads(solve: Callable[[Any], Any], chunks: Any, shared: Any) -> Genera
             return i, jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks)))
 
     first, program = 0, _program(chunks, shared)
-    if program not in _compiled:
+    compiled = threading.Event() if program is None else _compiled(program)
+    if not compiled.is_set():
         # The first one alone, since it compiles.
         yield solve_one(0)
         first = 1
-        if program is not None:
-            _compiled.add(program)
+        compiled.set()
     pool = concurrent.futures.ThreadPoolExecutor(_processors())
     try:
         under_way = [pool.submit(solve_one, i) for i in range(first, num)]
@@ -101,6 +103,12 @@ def _program(chunks: Any, shared: Any) -> int | None:
         return None if shared is None else hash((structure, *parts))
     except TypeError:
         return None
+
+
+@functools.lru_cache(_REMEMBERED)
+def _compiled(program: int) -> threading.Event:
+    """Set once a program with this hash has run."""
+    return threading.Event()
 
 
 def _by_devices(

@@ -115,13 +115,15 @@ def test_a_member_that_fails_fails_as_in_its_flow(field, starts, options, outcom
     for i, y0 in enumerate(y0s):
         alone = flow(field, y0, ts, rtol=1e-6, throw=False, **options)
         assert (orbit.outcome == alone.outcome)[i]
-        # Along the surface every rounding error decides where the steps go, and so when they collapse.
-        chaotic = outcome == OUTCOMES.step_collapse
-        np.testing.assert_allclose(orbit.final_time[i], alone.final_time, rtol=0.5 if chaotic else 1e-4)
-        both = orbit.reached[i] & alone.reached
-        assert chaotic or (np.array_equal(both, alone.reached) and np.array_equal(both, orbit.reached[i]))
-        # Along the surface the states are of the size of the tolerance, and as good as random.
-        np.testing.assert_allclose(orbit.ys[i][both], alone.ys[both], rtol=1e-6, atol=1e-4 if chaotic else 1e-5)
+        if outcome == OUTCOMES.step_collapse:
+            # At y = 0, which the first member reaches at t = y0, every rounding error decides where the steps go.
+            known = ts < y0
+            assert orbit.final_time[i] >= min(y0, ts[-1]) - 1e-5
+        else:
+            known = ts <= ts[-1]
+            assert np.array_equal(orbit.reached[i], alone.reached)
+            np.testing.assert_allclose(orbit.final_time[i], alone.final_time, rtol=1e-4)
+        np.testing.assert_allclose(orbit.ys[i][known], alone.ys[known], rtol=1e-6, atol=1e-5)
 
 
 def test_an_infinite_time_resolution_is_told():

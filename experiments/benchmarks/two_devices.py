@@ -26,7 +26,7 @@ def measure(results: Results) -> None:
     results.write(devices=jax.local_device_count())
     for setting in list(TARGETS)[: 1 if results.quick else None]:
         sizes = (1000,) if results.quick else (ensembles.LARGE,)
-        rivals = [*roster.in_jax(), roster.with_own_field()[1]]
+        rivals = [*roster.in_jax(), roster.plain_with_own_field()]
         rivals = rivals if results.quick else [*rivals, *roster.compiled()]
         ensembles.follow(results, setting, sizes, rivals, targets)
 

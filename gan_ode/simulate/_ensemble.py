@@ -49,9 +49,10 @@ def ensemble(
     Each member is what `flow(..., throw=False)` gives for it, with steps of its own: `orbit.outcome` says how each one
     ended, and a member that fails spoils no other. Explicit Runge-Kutta solvers run in a form that is several times
     faster for small states; the tableau is the same. The members are solved chunk by chunk, as many chunks at a time as
-    there are processors; a chunk takes as long as its slowest member, and so holds members that start near each other.
+    there are processors. Within a chunk some members at a time take as long as their slowest one, and so are members
+    that start near each other.
 
-    Under `jax.jit` and other transformations the batch is one chunk.
+    Under `jax.jit` and other transformations the batch is one chunk, a part of that program, and slower.
 
     Args:
         field: The field `(t, y, args) -> dy/dt`, one for all or, with `batched_field`, a batch of them.

@@ -96,6 +96,7 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
         return stages.y1, self.error(terms, stages), dense, self.memory(stages), diffrax.RESULTS.successful
 
     def stages(self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None) -> Stages:
+        """The step; `first` is the field at its start, where that is known."""
         tableau, control = self.tableau, terms.contr(t0, t1)
         velocities, y = [terms.vf(t0, y0, args) if first is None else first], y0
 

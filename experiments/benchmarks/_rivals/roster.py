@@ -34,10 +34,11 @@ def in_jax() -> list[Rival]:
 
 
 def with_own_field() -> list[Rival]:
-    return [
-        package.rival(OWN_FIELD, by_hand=False),
-        plain_diffrax.rival(PLAIN_OWN_FIELD, diffrax.Tsit5(), by_hand=False),
-    ]
+    return [package.rival(OWN_FIELD, by_hand=False), plain_with_own_field()]
+
+
+def plain_with_own_field() -> Rival:
+    return plain_diffrax.rival(PLAIN_OWN_FIELD, diffrax.Tsit5(), by_hand=False)
 
 
 def compiled() -> list[Rival]:
