@@ -26,6 +26,11 @@ def is_transformed() -> bool:
     return get_opaque_trace_state() != _top_level()
 
 
+def is_staged() -> bool:
+    """Whether operations go into a program, under `jax.jit` or a loop of JAX: then no number is known yet."""
+    return is_traced(jnp.zeros(()))
+
+
 @functools.cache
 def _top_level() -> Any:
     # A new thread is outside of all transformations, wherever this is asked first.

@@ -4,7 +4,6 @@ import concurrent.futures
 import contextlib
 import functools
 import math
-import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -15,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 from jaxtyping import Array
+
+from . import _devices
 
 # Of an integer that orders the members: integers so short are sorted in linear time.
 _BITS = 16
@@ -50,7 +51,8 @@ def over(
         shared: What all chunks share. With the same as before all threads start at once: it is known to be compiled.
     """
     num, devices = jax.tree.leaves(members)[0].shape[0], 1 if mesh is None else mesh.size
-    threads = min(_processors(), -(-num // _LEAST)) if mesh is None else 1
+    by_threads = mesh is None and _devices.on_processor()
+    threads = min(_devices.num_processors(), -(-num // _LEAST)) if by_threads else 1
     rounds = -(-num // (devices * size))
     if rounds <= _FEW * threads:
         # The price is to compile for each number of members.
@@ -61,15 +63,17 @@ def over(
     places = np.resize(by_neighborhood(starts), (rounds, devices * size))
     chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)
     whole = _Whole(num, places)
-    solved = _by_threads(solve, chunks, shared) if mesh is None else _by_devices(solve, chunks, mesh)
+    solved = _by_threads(solve, chunks, shared, threads) if mesh is None else _by_devices(solve, chunks, mesh)
     with contextlib.closing(solved):
         for i, part in solved:
             whole.put(i, part)
     return whole.tree()
 
 
-def _by_threads(solve: Callable[[Any], Any], chunks: Any, shared: Any) -> Generator[tuple[int, Any], None, None]:
-    """The chunks in any order, as many at a time as there are processors."""
+def _by_threads(
+    solve: Callable[[Any], Any], chunks: Any, shared: Any, threads: int
+) -> Generator[tuple[int, Any], None, None]:
+    """The chunks in any order, so many at a time."""
     num = jax.tree.leaves(chunks)[0].shape[0]
     wide = bool(jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -85,7 +89,7 @@ def _by_threads(solve: Callable[[Any], Any], chunks: Any, shared: Any) -> Genera
         yield solve_one(0)
         first = 1
         compiled.set()
-    pool = concurrent.futures.ThreadPoolExecutor(_processors())
+    pool = concurrent.futures.ThreadPoolExecutor(threads)
     try:
         under_way = [pool.submit(solve_one, i) for i in range(first, num)]
         for done in concurrent.futures.as_completed(under_way):
@@ -211,7 +215,3 @@ def _on_host(leaf: Array) -> Any:
     # Random keys stay arrays of JAX.
     return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
 
-
-def _processors() -> int:
-    # Those that this process may use, where the system can tell.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from . import _checks, _tree
+from . import _checks, _products, _tree
 from ._look_ahead import unrolled_velocity
 from ._types import Args, Field, RealScalarLike, State
 from .games import gradients, Players
@@ -68,7 +68,7 @@ class GameField(eqx.Module):
                 f"`y` must be `games.Players`, but is {type(y).__name__}: write "
                 "`Players(discriminator=..., generator=...)`."
             )
-        downhill = gradients(self.game, y, args)
+        downhill = _products.by_vectors(lambda: gradients(self.game, y, args))
         return Players(
             _tree.scale(-self.rates.discriminator, downhill.discriminator),
             _tree.scale(-self.rates.generator, downhill.generator),

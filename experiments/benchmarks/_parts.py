@@ -47,6 +47,7 @@ PARTS: dict[str, Part] = {
     "work_precision": Part(functools.partial(by_results, "work_precision")),
     "sizes": Part(functools.partial(by_results, "sizes")),
     "parameters": Part(functools.partial(by_results, "parameters")),
+    "accelerator": Part(functools.partial(by_results, "accelerator")),
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
         for name in ("basins", "first_orbit", "maps", "neural", "neural_field")

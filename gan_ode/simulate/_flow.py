@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
 from .. import _checks, _solvers, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, State
 from . import _inputs
 from ._controller import Guarded, Trial
@@ -223,7 +224,7 @@ def _too_large(t: Any, y: State, args: Args, **kwargs: Any) -> Array:
     return ~(_tree.largest(y) < jnp.sqrt(jnp.finfo(_tree.dtype(y)).max))
 
 
-@eqx.filter_jit
+@jit
 def _solve(field: Field, y0: State, ts: Array, args: Args, how: Method) -> tuple[Orbit, Array]:
     return solve(field, y0, ts, args, how)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _inputs, _pieces
@@ -122,7 +123,7 @@ def _check_batches(batches: Any, num_steps: int) -> None:
         )
 
 
-@eqx.filter_jit
+@jit
 def scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbit:
     """The orbit, by one compiled scan."""
 

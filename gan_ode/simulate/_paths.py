@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from .. import _checks, _chunks, _solvers, _tree
+from .._compiled import jit
 from .._types import Args, RealScalarLike, State
 from ..noise import SDE, stratonovich_drift
 from . import _inputs
@@ -77,7 +78,7 @@ def paths(
     return _chunks.over(lambda some: _solve_all(some, sde, y0, ts, args, how), keys, size, starts=in_order)
 
 
-@eqx.filter_jit
+@jit
 def _solve_all(keys: Any, sde: SDE, y0: State, ts: Array, args: Args, how: Method) -> Orbit:
     levy_area = _solvers.levy_area(how.solver)
     shapes = sde.diffusion.increments(y0, args)

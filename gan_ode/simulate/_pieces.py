@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array
 
 from .. import _checks, _tree
+from .._compiled import jit
 from .._types import State
 from ._checkpoint import Checkpoint, configuration, Files
 from ._progress import meter, Progress
@@ -67,7 +68,7 @@ def _start(training: Training, y0: State) -> tuple[Standing, Saved]:
     return training.start(y0)
 
 
-@eqx.filter_jit
+@jit
 def _advance(
     training: Training, standing: Standing, start: Array, stop: Array, buffer: Saved, save_every: int
 ) -> tuple[Standing, Saved]:

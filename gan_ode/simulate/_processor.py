@@ -15,15 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, JaxprEqn, jaxprs_in_params, Literal, Var
-from jax.extend.core.primitives import jit_p
+from jax.extend.core import Jaxpr, jaxpr_as_fun, jaxprs_in_params
 from jaxtyping import Array
 
-from .. import _checks
+from .. import _compiled, _devices, _jaxprs
 
-# Options for programs of such loops: as many numbers to an instruction as any processor has room for, and no calls of
-# a library, which a routine cannot make.
-_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_cpu_experimental_ynn_fusion_type": ""}
+# As many numbers to an instruction as any processor has room for. A routine cannot call a library.
+_OPTIONS = {"xla_cpu_prefer_vector_width": 512, **_compiled.WITHOUT_LIBRARY}
 
 # Members to a routine: some 40 arrays of them fill the first cache. Without routines they should fit into the second.
 _LANES, _WITHOUT_ROUTINES = 64, 2000
@@ -55,83 +53,16 @@ _by_routines = contextvars.ContextVar("by_routines", default=False)
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`equinox.filter_jit(function)`, compiled for such loops where that can be."""
-    usual = eqx.filter_jit(function)
 
-    def by_routines(structure: "_Structure", arrays: list[Array]) -> tuple[list[Array], "_Structure"]:
+    @functools.wraps(function)
+    def by_routines(*operands: Any) -> Any:
         token = _by_routines.set(True)
         try:
-            return _taken_apart(function(*structure.join(arrays)))
+            return function(*operands)
         finally:
             _by_routines.reset(token)
 
-    @functools.cache
-    def best() -> Callable[..., Any]:
-        # Which options there are is asked when they are needed: it takes some time.
-        return jax.jit(by_routines, static_argnums=0, compiler_options=_known_options())
-
-    @functools.wraps(function)
-    def call(*operands: Any) -> Any:
-        # Within another program there are only its own options.
-        if _checks.is_transformed() or not _on_processor():
-            return usual(*operands)
-        arrays, structure = _taken_apart(operands)
-        try:
-            found, structure = best()(structure, arrays)
-        except jax.errors.JaxRuntimeError:
-            # The compiler may fail on what is not known here; then there are no routines.
-            return usual(*operands)
-        return structure.join(found)
-
-    return call
-
-
-@jax.tree_util.register_static
-class _Structure:
-    """A tree without its arrays.
-
-    Args:
-        structure: Of all leaves.
-        leaves: What is no array, and a mark in the place of each array.
-    """
-
-    def __init__(self, structure: Any, leaves: tuple[Any, ...]):
-        self._parts = structure, leaves
-        self._hash = hash(self._parts)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Structure) and self._parts == other._parts
-
-    def join(self, arrays: list[Array]) -> Any:
-        structure, leaves = self._parts
-        rest = iter(arrays)
-        return jax.tree.unflatten(structure, [next(rest) if leaf is _ARRAY else leaf for leaf in leaves])
-
-
-_ARRAY = object()
-
-
-def _taken_apart(tree: Any) -> tuple[list[Array], _Structure]:
-    leaves, structure = jax.tree.flatten(tree)
-    is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
-    others = tuple(_ARRAY if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
-    return [leaf for leaf, array in zip(leaves, is_array, strict=True) if array], _Structure(structure, others)
-
-
-@functools.cache
-def _known_options() -> dict[str, Any]:
-    """Those that this compiler knows."""
-
-    def is_known(name: str, value: Any) -> bool:
-        try:
-            jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
-        except jax.errors.JaxRuntimeError:
-            return False
-        return True
-
-    return {name: value for name, value in _OPTIONS.items() if is_known(name, value)}
+    return _compiled.for_processors(by_routines, _OPTIONS, otherwise=function)
 
 
 def apart(function: Callable[..., Any], *operands: Any) -> Any:
@@ -139,7 +70,10 @@ def apart(function: Callable[..., Any], *operands: Any) -> Any:
 
     Otherwise it would compute every stage of a step anew for each component of each later one.
     """
-    return _call(_without_calls(function), operands, _APART) if _on_processor() else function(*operands)
+    if not _devices.on_processor():
+        return function(*operands)
+    # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
+    return _call(lambda *operands: _jaxprs.evaluated(lambda: function(*operands)), operands, _APART)
 
 
 def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
@@ -204,45 +138,8 @@ def _call(function: Callable[..., Any], operands: Any, hints: dict[str, str]) ->
         return jax.jit(without)(*operands)
 
 
-def _without_calls(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with the bodies of what it calls, which under `jax.vmap` would get the hints too."""
-
-    def inlined(*operands: Any) -> Any:
-        traced, like = jax.make_jaxpr(function, return_shape=True)(*operands)
-        found = _evaluate(traced.jaxpr, traced.consts, jax.tree.leaves(operands))
-        return jax.tree.unflatten(jax.tree.structure(like), found)
-
-    return inlined
-
-
-def _evaluate(jaxpr: Jaxpr, consts: Any, operands: Any) -> list[Any]:
-    values: dict[Any, Any] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))
-    for equation in jaxpr.eqns:
-        arguments = [each.val if isinstance(each, Literal) else values[each] for each in equation.invars]
-        if equation.primitive is jit_p:
-            inner = equation.params["jaxpr"]
-            found = _evaluate(inner.jaxpr, inner.consts, arguments)
-        elif any(True for _ in jaxprs_in_params(equation.params)):
-            alone = jaxpr.replace(constvars=[], invars=_variables(equation), outvars=equation.outvars, eqns=[equation])
-            found = jaxpr_as_fun(ClosedJaxpr(alone, []))(*(values[each] for each in alone.invars))
-        else:
-            found = equation.primitive.bind(*arguments, **equation.params)
-            found = found if equation.primitive.multiple_results else [found]
-        values.update(zip(equation.outvars, found, strict=True))
-    return [each.val if isinstance(each, Literal) else values[each] for each in jaxpr.outvars]
-
-
-def _variables(equation: JaxprEqn) -> list[Var]:
-    """What an equation reads, each once."""
-    return list(dict.fromkeys(each for each in equation.invars if not isinstance(each, Literal)))
-
-
 def _is_plain(jaxpr: Jaxpr) -> bool:
     return all(
         equation.primitive.name in _PLAIN and all(map(_is_plain, jaxprs_in_params(equation.params)))
         for equation in jaxpr.eqns
     )
-
-
-def _on_processor() -> bool:
-    return jax.default_backend() == "cpu"
