@@ -214,4 +214,3 @@ def _room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 def _on_host(leaf: Array) -> Any:
     # Random keys stay arrays of JAX.
     return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
-

@@ -103,13 +103,12 @@ def _is_narrow(width: int, *others: int) -> bool:
 def _is_usual(equation: JaxprEqn) -> bool:
     """Whether it multiplies two matrices of floating-point numbers, in their own precision."""
     (over, _), (batch, _) = equation.params["dimension_numbers"]
-    left, right = (each.aval for each in equation.invars)
-    (product,) = (each.aval for each in equation.outvars)
+    kinds: list[Any] = [each.aval for each in (*equation.invars, *equation.outvars)]
+    left, right, product = kinds
     return (
         (left.ndim, right.ndim, len(over), len(batch)) == (2, 2, 1, 0)
         and left.dtype == right.dtype == product.dtype
         and left.dtype in (jnp.float32, jnp.float64)
-        and equation.params["precision"] is None
     )
 
 

@@ -122,6 +122,23 @@ def test_a_mirrored_generator_moves_as_its_mirror_image():
     np.testing.assert_allclose(flat(mirrored), flat(here) * [1, -1], rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("num_nodes", [1, 2, 9, 12])
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("offset", [False, True])
+def test_where_scores_are_even_half_of_the_nodes_give_what_all_do(num_nodes, linear, offset, monkeypatch):
+    game = LinearQuadratic(losses.NonSaturating(), 1.3, linear=linear, offset=offset, num_nodes=num_nodes)
+    y = Players(
+        jnp.array([0.7, -0.4]) if linear else jnp.array(0.7), jnp.array([0.8, 0.3]) if offset else jnp.array(0.8)
+    )
+    found, all_nodes = game.losses(y, None), game.losses(y, game.quadrature(num_nodes))
+    np.testing.assert_allclose(flat(found), flat(all_nodes), rtol=ROUNDING, atol=ROUNDING)
+    scored = []
+    monkeypatch.setattr(losses.NonSaturating, "f", lambda self, scores: scored.append(len(scores)) or scores)
+    game.losses(y, None)
+    half = -(-num_nodes // 2)
+    assert scored == [num_nodes if linear else half, num_nodes if linear or offset else half]
+
+
 @pytest.mark.parametrize(("psi", "theta"), POINTS)
 def test_dirac_minimax_is_the_closed_form(psi, theta):
     s = sigmoid(-theta * psi)

@@ -132,9 +132,10 @@ def draw(record: dict[str, Any], folder: Path) -> None:
 
 def publish(record: dict[str, Any], folder: Path, page: Path) -> None:
     """Puts figure and tables between a page's marks, or makes a page of them; the figure lies beside the page."""
-    figures = page.parent / "figures"
-    figures.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder / "benchmarks.png", figures / "benchmarks.png")
+    if _table.has_figure(record["parts"]):
+        figures = page.parent / "figures"
+        figures.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / "benchmarks.png", figures / "benchmarks.png")
     old = page.read_text(encoding="utf-8") if page.exists() else f"{_table.BEGIN}\n{_table.END}\n"
     _results.replace(page, _table.between_marks(old, _table.markdown(record)))
 

@@ -6,7 +6,7 @@ from typing import Any
 from experiments.benchmarks import _rows
 from experiments.benchmarks._rows import Row, Verdict
 
-ENSEMBLES = {"ensembles": "One device", "two_devices": "Two devices"}
+ENSEMBLES = {"ensembles": "One device", "two_devices": "Two devices", "accelerator": "An accelerator"}
 # What a page has around its measured part.
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 FIGURE = "![Times of everybody over the package's; time against error; time against size](figures/benchmarks.png)"
@@ -91,12 +91,20 @@ def summary(parts: Mapping[str, Any]) -> str:
 def markdown(record: Mapping[str, Any]) -> str:
     """The tables of the documentation."""
     parts = record["parts"]
-    blocks = [FIGURE, _surroundings(parts)]
+    blocks = [FIGURE if has_figure(parts) else "", _surroundings(parts)]
     for name, title in ENSEMBLES.items():
         if name in parts:
             blocks += [f"### {title}", *_settings([_rows.row_from(row) for row in parts[name]["rows"]])]
-    blocks += ["### Targets", _verdicts(parts)]
+    if "accelerator" in parts:
+        blocks.append(_ratios(parts["accelerator"]))
+    if has_figure(parts):
+        blocks += ["### Targets", _verdicts(parts)]
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def has_figure(parts: Mapping[str, Any]) -> bool:
+    """Whether something was measured beside the accelerator, which has a page of its own."""
+    return any(name != "accelerator" for name in parts)
 
 
 def between_marks(page: str, tables: str) -> str:
@@ -144,6 +152,13 @@ def _cell(row: Row) -> str:
     if row.median is None:
         return row.why_not.partition(":")[0]
     return seconds(row.median) + ("" if row.timed is None else "*")
+
+
+def _ratios(part: Mapping[str, Any]) -> str:
+    """Numbers without a target, one to a line."""
+    verdicts = [_rows.verdict_from(each) for each in part["verdicts"]]
+    lines = ["| case | number | measured |", "| --- | --- | ---: |"]
+    return "\n".join(lines + [f"| {each.case} | {each.name} | {number(each)} |" for each in verdicts])
 
 
 def _verdicts(parts: Mapping[str, Any]) -> str:

@@ -58,7 +58,7 @@ def spectrum(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0
     Raises:
         ValueError: If there are too many parameters for a dense matrix.
     """
-    return by_real_part(jnp.linalg.eigvals(jacobian(field, y, args, t=t)))
+    return by_real_part(eigenvalues_of(jacobian(field, y, args, t=t)))
 
 
 @jit
@@ -82,7 +82,7 @@ def multipliers(update: AbstractUpdate, field: Field, y: State, args: Args = Non
     Raises:
         ValueError: If there are too many parameters for a dense matrix.
     """
-    values = jnp.linalg.eigvals(step_jacobian(update, field, y, args))
+    values = eigenvalues_of(step_jacobian(update, field, y, args))
     return values[jnp.argsort(-jnp.abs(values))]
 
 
@@ -131,7 +131,7 @@ def spectral_radius(update: AbstractUpdate, field: Field, y: State, args: Args =
         ValueError: If there are too many parameters for a dense matrix.
     """
     matrix = step_jacobian(update, field, y, args)
-    return _radius_in_the_plane(matrix) if len(matrix) == 2 else jnp.max(jnp.abs(jnp.linalg.eigvals(matrix)))
+    return _radius_in_the_plane(matrix) if len(matrix) == 2 else jnp.max(jnp.abs(eigenvalues_of(matrix)))
 
 
 def _radius_in_the_plane(matrix: Float[Array, "2 2"]) -> Scalar:
@@ -165,6 +165,12 @@ def step_at_fixed_point(
         return ravel_pytree((there, eqx.filter(memory, eqx.is_inexact_array)))[0]
 
     return flat, step
+
+
+def eigenvalues_of(matrix: Float[Array, "n n"]) -> Complex[Array, " n"]:
+    """Eigenvalues in any order; NaN where the matrix is not finite, which libraries for accelerators refuse."""
+    finite = jnp.all(jnp.isfinite(matrix))
+    return jnp.where(finite, jnp.linalg.eigvals(jnp.where(finite, matrix, 0)), jnp.nan)
 
 
 def by_real_part(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:

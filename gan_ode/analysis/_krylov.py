@@ -1,8 +1,9 @@
 """Some eigenvalues of a matrix that is known by its products alone: Arnoldi's process, restarted by Schur vectors."""
 
 import abc
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import equinox as eqx
 import jax
@@ -14,6 +15,9 @@ from jaxtyping import Array, Complex, Float, PRNGKeyArray
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from ._jacobian import step_at_fixed_point
+
+_Inputs = ParamSpec("_Inputs")
+_Output = TypeVar("_Output")
 
 # What rounding leaves of a residual, in units of the matrix's norm times the spacing of floats; measured at most 6, on
 # networks in both precisions.
@@ -176,6 +180,18 @@ def _eigenvalues_of_blocks(form: np.ndarray) -> np.ndarray:
     return np.diag(form) + 1j * np.where(below != 0, upper, -np.roll(np.where(below != 0, upper, 0.0), 1))
 
 
+def _precisely(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Output]:
+    """Compiles it with products of matrices to all digits: accelerators leave some of single precision out."""
+    compiled = eqx.filter_jit(function)
+
+    @functools.wraps(function)
+    def call(*args: _Inputs.args, **kwargs: _Inputs.kwargs) -> _Output:
+        with jax.default_matmul_precision("highest"):
+            return compiled(*args, **kwargs)
+
+    return call
+
+
 @eqx.filter_jit
 def _start(matrix: AbstractLinearization, key: PRNGKeyArray, subspace: int) -> _Space:
     flat, _, _ = matrix.function()
@@ -184,7 +200,7 @@ def _start(matrix: AbstractLinearization, key: PRNGKeyArray, subspace: int) -> _
     return _Space(basis, jnp.zeros((subspace + 1, subspace), flat.dtype))
 
 
-@eqx.filter_jit
+@_precisely
 def _extend(matrix: AbstractLinearization, space: _Space, start: Array, key: PRNGKeyArray) -> _Space:
     """Fills the basis, from row `start` on, with what products add to it."""
     flat, function, _ = matrix.function()
@@ -217,14 +233,14 @@ def _extend(matrix: AbstractLinearization, space: _Space, start: Array, key: PRN
     return _Space(basis, images)
 
 
-@eqx.filter_jit
+@_precisely
 def _rotate(space: _Space, rotation: Array, images: Array, kept: Array) -> _Space:
     dtype = space.basis.dtype
     basis = rotation.astype(dtype).T @ space.basis[:-1]
     return _Space(basis.at[kept].set(space.basis[-1]), images.astype(dtype))
 
 
-@eqx.filter_jit
+@_precisely
 def _measure(
     matrix: AbstractLinearization,
     basis: Float[Array, "m n"],

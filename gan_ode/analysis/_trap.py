@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from .._types import Args, Field, Scalar, State
 from ..updates import AbstractUpdate
-from ._jacobian import jacobian, step_at_fixed_point, step_jacobian
+from ._jacobian import eigenvalues_of, jacobian, step_at_fixed_point, step_jacobian
 
 # Where the quadratic function is checked: on so many ellipsoids, over eight decades of it, in so many directions each.
 _LEVELS = 64
@@ -76,7 +76,7 @@ def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
     def change(x: Array) -> Scalar:
         return 2 * (x - center) @ matrix @ ravel_pytree(field(0.0, restore(x), args))[0]
 
-    growth = jnp.max(jnp.real(jnp.linalg.eigvals(linear)))
+    growth = jnp.max(jnp.real(eigenvalues_of(linear)))
     return _trap(center, matrix, change, growth / size, growth, reach)
 
 
@@ -94,7 +94,7 @@ def step_trap(update: AbstractUpdate, field: Field, y: State, args: Args, reach:
         before, after = x - center, step(x) - center
         return after @ matrix @ after - before @ matrix @ before
 
-    radius = jnp.max(jnp.abs(jnp.linalg.eigvals(linear)))
+    radius = jnp.max(jnp.abs(eigenvalues_of(linear)))
     return _trap(center, matrix, change, radius - 1, jnp.log(radius) / update.step_size, reach)
 
 

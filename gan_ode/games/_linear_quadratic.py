@@ -80,6 +80,14 @@ class LinearQuadratic(AbstractSampledGame):
         """$G(z)$ at one point."""
         return generator[0] * z + generator[1] if self.offset else generator * z
 
+    def losses(self, y: Players, args: Args) -> Players:
+        """What each player minimizes: two scalars. Where scores are even, half of the nodes do."""
+        if args is None and not self.linear:
+            data, latent = self.measures(y, args)
+            # The offset makes the samples lie to one side.
+            args = _upper_half(data), latent if self.offset else _upper_half(latent)
+        return super().losses(y, args)
+
     def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
         """The minibatch; without one, Gauss-Legendre nodes of $[-c, c]$ and $[-1, 1]$."""
         return self._nodes(self.num_nodes, _tree.dtype(y)) if args is None else weighted(args)
@@ -111,3 +119,10 @@ class LinearQuadratic(AbstractSampledGame):
             discriminator=jnp.stack([zero, zero]) if self.linear and self.quadratic else zero,
             generator=jnp.stack([self.half_width, zero]) if self.offset else self.half_width,
         )
+
+
+def _upper_half(points: Quadrature) -> Quadrature:
+    """Symmetric points for means of even functions: those that are not negative, each for two."""
+    num = len(points.nodes)
+    weights = 2 * points.weights[num // 2 :]
+    return Quadrature(points.nodes[num // 2 :], weights.at[0].divide(2) if num % 2 else weights)
