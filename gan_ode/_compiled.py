@@ -46,11 +46,12 @@ def for_processors(
         otherwise: What is compiled as usual where there are no options: on other devices, within another program, or
             where the compiler fails. `function` by default.
     """
+    of_operands: Callable[..., Any] = function
     usual = eqx.filter_jit(function if otherwise is None else otherwise)
 
     def of_arrays(structure: "_Structure", arrays: list[Any]) -> tuple[list[Any], "_Structure"]:
         args, kwargs = structure.join(arrays)
-        return _taken_apart(function(*args, **kwargs))
+        return _taken_apart(of_operands(*args, **kwargs))
 
     @functools.cache
     def best() -> Callable[..., Any]:
