@@ -41,7 +41,9 @@ if mesh is None:
     fast, slow = jax.jit(run)(even), jax.jit(lambda y0s: run(y0s, exact_times=True))(even)
     for traced in (fast, slow):
         assert len(traced.final_state.generator.sharding.device_set) == here.size
-    assert jnp.allclose(fast.ys.generator, orbit.ys.generator[:100], rtol=0, atol=1e-14)
+    # In another program the errors round otherwise, of which step sizes are made: measured 1e-12.
+    assert jnp.array_equal(fast.stats["num_steps"], orbit.stats["num_steps"][:100])
+    assert jnp.allclose(fast.ys.generator, orbit.ys.generator[:100], rtol=0, atol=1e-10)
 update = eqx.filter_vmap(updates.Simultaneous)(jnp.linspace(0.01, 0.2, 101))
 steps = simulate.iterate_ensemble(update, field, y0s, 20, batched_update=True, chunk_size=10, mesh=mesh)
 assert orbit.ys.generator.shape == (101, 6) and steps.ys.generator.shape == (101, 21)
