@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _checks, _devices
 
-# Library routines for some operations at a time: slower here than XLA's own, or its products of matrices.
+# No routines of a library for a few operations at a time: they are slower here than what XLA makes of these.
 WITHOUT_LIBRARY = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 _Inputs = ParamSpec("_Inputs")
