@@ -265,3 +265,19 @@ def test_bad_usage_exits_with_2(words, capsys):
     with pytest.raises(SystemExit) as caught:
         suite.main(words)
     assert caught.value.code == 2
+
+
+def test_an_accelerator_has_tables_of_its_own_and_without_one_there_are_none():
+    row = Row("W on X, end, 1e-6, 100 starts", "gan_ode", (0.1,), size=100, tolerance=1e-6)
+    record = {"machine": {"processor": "P", "cores": 1}, "versions": {}, "rounds": 3}
+    verdict = Verdict(row.case, "gan_ode / other", 0.5)
+    part = record | {"rows": [dataclasses.asdict(row)], "verdicts": [dataclasses.asdict(verdict)]}
+    page = _table.markdown({"parts": {"accelerator": part}})
+    assert "### An accelerator" in page and "| gan_ode / other | 0.5 |" in page
+    assert _table.FIGURE not in page and "### Targets" not in page
+    missing = part | {
+        "rows": [dataclasses.asdict(Row("ensembles", "gan_ode", why_not="missing: none"))],
+        "verdicts": [],
+    }
+    page = _table.markdown({"parts": {"sizes": part, "accelerator": missing}})
+    assert "accelerator" not in page and _table.FIGURE in page

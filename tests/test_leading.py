@@ -121,6 +121,17 @@ def test_single_precision_finds_them_to_its_rounding():
     assert np.all(found.converged)
 
 
+def test_matrices_are_multiplied_to_all_digits():
+    seen = []
+
+    def field(t, y, args):
+        seen.append(jax.config.jax_default_matmul_precision)
+        return jax.tree.map(lambda leaf: -2.0 * leaf, y)
+
+    leading(field)
+    assert seen and set(seen[-2:]) == {"highest"}
+
+
 def test_an_eigenvalue_that_repeats_is_found_as_often_as_it_is_asked_for():
     # The basis closes at once: J v is along v.
     found = leading(Linear(-2.0 * jnp.eye(N)))

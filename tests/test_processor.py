@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_ode import _checks, _compiled, flow
+from gan_ode import _checks, _chunks, _compiled, _devices, flow
+from gan_ode.analysis import _jacobian
 from gan_ode.simulate import _processor, ensemble
 from gan_ode.simulate._pid import Control
 from gan_ode.simulate._processor import compiled, in_lanes, inverse_root
@@ -75,6 +76,24 @@ def test_other_backends_and_other_programs_get_no_hints(hints, monkeypatch):
     orbit = ensemble(lambda t, y, args: -y, y0s, TS, rtol=1e-8)
     assert not hints
     np.testing.assert_allclose(orbit.ys, within, rtol=ROUNDING)
+
+
+@pytest.mark.parametrize(("backend", "num_chunks", "threads"), [("cpu", 3, 2), ("gpu", 1, None)])
+def test_an_accelerator_gets_all_members_at_once_and_no_threads(backend, num_chunks, threads, monkeypatch):
+    pools, sizes, run = [], [], _chunks.over
+    pool = concurrent.futures.ThreadPoolExecutor
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr(_devices, "num_processors", lambda: 2)
+    monkeypatch.setattr(_chunks.concurrent.futures, "ThreadPoolExecutor", lambda num: pools.append(num) or pool(num))
+    monkeypatch.setattr(_chunks, "_FEW", 0)
+    monkeypatch.setattr(
+        _chunks, "over", lambda solve, members, size, **rest: sizes.append(size) or run(solve, members, size, **rest)
+    )
+    y0s = jnp.linspace(1.0, 2.0, 20_100)
+    orbit = ensemble(lambda t, y, args: -y, y0s, TS[::3], rtol=1e-3)
+    np.testing.assert_allclose(orbit.final_state, y0s * np.exp(-1.0), rtol=1e-2)
+    assert [-(-len(y0s) // size) for size in sizes] == [num_chunks]
+    assert (threads is None and not pools) or pools[-1] == threads
 
 
 def test_options_that_a_compiler_does_not_know_are_left_out():
@@ -193,3 +212,11 @@ def test_weights_without_a_small_denominator_are_taken_as_they_are():
     control, one = Control(pid, 5), jnp.ones(())
     factor, _ = control.factor(jnp.asarray(0.01), jnp.asarray(True), control.memory(one))
     np.testing.assert_allclose(factor, 0.9 * 0.01 ** (-(np.pi / 20 + 0.4) / 10), rtol=ROOT)
+
+
+def test_a_matrix_that_is_not_finite_is_not_handed_to_a_library(monkeypatch):
+    eigvals = jnp.linalg.eigvals
+    monkeypatch.setattr(
+        jnp.linalg, "eigvals", lambda matrix: eigvals(eqx.error_if(matrix, jnp.isnan(matrix).any(), ""))
+    )
+    assert np.all(np.isnan(_jacobian.eigenvalues_of(jnp.array([[0.0, jnp.nan], [1.0, 0.0]]))))

@@ -114,3 +114,18 @@ def test_the_field_of_networks_in_the_plane_has_no_narrow_products_and_the_same_
     usual = along(gan.players)  # operation by operation
     for found, expected in zip(*map(jax.tree.leaves, (jax.jit(along)(gan.players), usual)), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_transposed_matrix_is_taken_as_it_is_stored():
+    left, right = matrix(9, NUM), matrix(9, 2)
+
+    def product(a, b):
+        return jax.lax.dot_general(a.T, b, (((1,), (0,)), ((), ())))
+
+    traced = jax.make_jaxpr(lambda a, b: by_vectors(lambda: product(a, b)))(left, right).jaxpr
+    matrices = [
+        v for each in traced.eqns if each.primitive is jax.lax.dot_general_p for v in each.invars if v.aval.ndim == 2
+    ]
+    assert matrices == [traced.invars[0]] * 2
+    found = jax.jit(lambda a, b: by_vectors(lambda: product(a, b)))(left, right)
+    np.testing.assert_allclose(found, np.asarray(left).T @ np.asarray(right), rtol=ROUNDING, atol=ROUNDING)

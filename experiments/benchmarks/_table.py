@@ -93,10 +93,11 @@ def markdown(record: Mapping[str, Any]) -> str:
     parts = record["parts"]
     blocks = [FIGURE if has_figure(parts) else "", _surroundings(parts)]
     for name, title in ENSEMBLES.items():
-        if name in parts:
-            blocks += [f"### {title}", *_settings([_rows.row_from(row) for row in parts[name]["rows"]])]
-    if "accelerator" in parts:
-        blocks.append(_ratios(parts["accelerator"]))
+        rows = [_rows.row_from(row) for row in parts.get(name, {}).get("rows", [])]
+        # Where JAX finds no accelerator its part has nothing but a row that says so.
+        if any(row.seconds for row in rows):
+            blocks += [f"### {title}", *_settings(rows)]
+            blocks += [_ratios(parts[name])] if name == "accelerator" else []
     if has_figure(parts):
         blocks += ["### Targets", _verdicts(parts)]
     return "\n\n".join(block for block in blocks if block) + "\n"
