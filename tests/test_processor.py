@@ -78,7 +78,7 @@ def test_other_backends_and_other_programs_get_no_hints(hints, monkeypatch):
     np.testing.assert_allclose(orbit.ys, within, rtol=ROUNDING)
 
 
-@pytest.mark.parametrize(("backend", "num_chunks", "threads"), [("cpu", 3, 2), ("gpu", 1, None)])
+@pytest.mark.parametrize(("backend", "num_chunks", "threads"), [("cpu", 3, 2), ("gpu", 1, 1)])
 def test_an_accelerator_gets_all_members_at_once_and_no_threads(backend, num_chunks, threads, monkeypatch):
     pools, sizes, run = [], [], _chunks.over
     pool = concurrent.futures.ThreadPoolExecutor
@@ -93,7 +93,8 @@ def test_an_accelerator_gets_all_members_at_once_and_no_threads(backend, num_chu
     orbit = ensemble(lambda t, y, args: -y, y0s, TS[::3], rtol=1e-3)
     np.testing.assert_allclose(orbit.final_state, y0s * np.exp(-1.0), rtol=1e-2)
     assert [-(-len(y0s) // size) for size in sizes] == [num_chunks]
-    assert (threads is None and not pools) or pools[-1] == threads
+    ensemble(lambda t, y, args: -y, y0s, TS[::3], rtol=1e-3, chunk_size=5000)
+    assert pools[-1] == threads
 
 
 def test_options_that_a_compiler_does_not_know_are_left_out():
