@@ -11,7 +11,11 @@ from jaxtyping import Array
 Replacement = Callable[[JaxprEqn, list[Any]], Array | None]
 
 
-def evaluated(function: Callable[[], Any], instead: Replacement = lambda equation, operands: None) -> Any:
+def as_it_is(equation: JaxprEqn, operands: list[Any]) -> None:
+    """No other result for any equation."""
+
+
+def evaluated(function: Callable[[], Any], instead: Replacement = as_it_is) -> Any:
     """`function()`, with the bodies of the jitted functions that it calls, and some equations done in another way.
 
     Args:

@@ -19,6 +19,7 @@ from jax.extend.core import Jaxpr, jaxpr_as_fun, jaxprs_in_params
 from jaxtyping import Array
 
 from .. import _compiled, _devices, _jaxprs
+from . import _elementary
 
 # As many numbers to an instruction as any processor has room for. A routine cannot call a library.
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512, **_compiled.WITHOUT_LIBRARY}
@@ -37,13 +38,12 @@ _PLAIN = frozenset(
         "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh",
         "bitcast_convert_type", "broadcast_in_dim", "cbrt", "ceil", "clamp", "concatenate", "cond",
         "convert_element_type", "copy", "copy_p", "cos", "cosh", "custom_jvp_call", "custom_vjp_call", "div",
-        "dot_general", "dynamic_slice", "dynamic_update_slice", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
-        "expm1", "floor", "gather", "ge", "gt", "imag", "integer_pow", "iota", "is_finite", "jit", "le", "log",
-        "log1p", "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pad", "pjit",
-        "pmax", "pow", "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod",
-        "reduce_sum", "rem", "reshape", "reshard", "rev", "round", "rsqrt", "scan", "select_n", "sign", "sin", "sinh",
-        "slice", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "tan", "tanh",
-        "transpose", "while", "xor",
+        "dot_general", "dynamic_slice", "dynamic_update_slice", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
+        "floor", "gather", "ge", "gt", "imag", "integer_pow", "iota", "is_finite", "jit", "le", "log", "log1p",
+        "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pad", "pjit", "pmax", "pow",
+        "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "rem", "reshape",
+        "reshard", "rev", "round", "rsqrt", "scan", "select_n", "shift_left", "sign", "sin", "sinh", "slice", "split",
+        "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "tan", "tanh", "transpose", "while", "xor",
     ]
 )  # fmt: skip
 
@@ -72,8 +72,13 @@ def apart(function: Callable[..., Any], *operands: Any) -> Any:
     """
     if not _devices.on_processor():
         return function(*operands)
-    # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
-    return _call(lambda *operands: _jaxprs.evaluated(lambda: function(*operands)), operands, _APART)
+    instead = _elementary.instead if _by_routines.get() else _jaxprs.as_it_is
+
+    def evaluated(*operands: Any) -> Any:
+        # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
+        return _jaxprs.evaluated(lambda: function(*operands), instead)
+
+    return _call(evaluated, operands, _APART)
 
 
 def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
