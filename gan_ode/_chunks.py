@@ -156,7 +156,7 @@ class _Whole:
         for shelf, leaf in zip(self._shelves, leaves, strict=True):
             if isinstance(shelf, np.ndarray):
                 for rows, block in _blocks(leaf):
-                    _as_items(shelf)[self._places[i][rows]] = _as_items(np.asarray(block))
+                    _as_items(shelf)[self._places[i][rows]] = _as_items(np.ascontiguousarray(block))
 
     def tree(self) -> Any:
         # Nothing else writes there any more, so that it need not be copied.
@@ -181,9 +181,9 @@ def _blocks(leaf: Any) -> Iterator[tuple[slice, Any]]:
 def _as_items(rows: np.ndarray) -> np.ndarray:
     """Each row as one item: NumPy moves items four times as fast as short rows."""
     size = rows.itemsize * math.prod(rows.shape[1:])
-    if rows.ndim == 1 or not size:
+    if not size:
         return rows
-    return np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.dtype((np.void, size)))[:, 0]
+    return rows.reshape(len(rows), -1).view(np.dtype((np.void, size)))[:, 0]
 
 
 def rows(tree: Any, chosen: np.ndarray) -> Any:

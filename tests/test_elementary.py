@@ -7,6 +7,7 @@ import pytest
 
 from gan_ode.simulate import _elementary, ensemble
 from gan_ode.simulate._elementary import exp, logistic
+from gan_ode.simulate._processor import _is_plain
 
 X = np.concatenate([np.linspace(-3.0, 3.0, 2001), np.linspace(-707.0, 709.0, 4001), [709.78, -1e-300, 0.0]])
 # Three units in the last place at most; measured 1.9e-16 and 2.7e-16.
@@ -58,6 +59,11 @@ def test_ensembles_have_them(replaced):
     y = ensemble(lambda t, y, args: jnp.exp(-y), y0s, TS, rtol=1e-11).final_state
     np.testing.assert_allclose(np.exp(y), 1 + np.exp(y0s), rtol=1e-9)
     assert {"logistic", "exp"} == set(replaced)
+
+
+def test_routines_can_be_made_of_them():
+    x = jnp.ones(3)
+    assert all(_is_plain(jax.make_jaxpr(function)(x).jaxpr) for function in (exp, logistic))
 
 
 def test_single_precision_and_other_programs_have_not(replaced):

@@ -73,6 +73,18 @@ def test_chunks_change_nothing():
         np.testing.assert_allclose(np.asarray(one, float), np.asarray(other, float), rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("num_times", [2, 4])
+@pytest.mark.parametrize("chunk_size", [None, 500])
+def test_leaves_of_any_shape_come_back_in_their_places(num_times, chunk_size):
+    shapes = [(), (3,), (2, 2), (0,)]
+    y0s = [jnp.asarray(np.random.default_rng(0).uniform(1, 2, (1100, *shape))) for shape in shapes]
+    ts = jnp.linspace(0.0, 1.0, num_times)
+    orbit = ensemble(lambda t, y, args: [-leaf for leaf in y], y0s, ts, rtol=1e-8, chunk_size=chunk_size)
+    for y0, ys in zip(y0s, orbit.ys, strict=True):
+        assert ys.shape == (1100, num_times, *y0.shape[1:])
+        np.testing.assert_allclose(ys[:, -1], y0 / np.e, rtol=SOLVER_ERROR)
+
+
 def test_a_fixed_step_and_an_implicit_solver_work_as_in_a_flow():
     decay, y0s = Decay(jnp.asarray(-1.0)), jnp.array([1.0, 2.0])
     ts = jnp.array([0.0, 1.0])

@@ -73,7 +73,7 @@ def march(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np
     now, inner = steps.start(ts[0], _WINDOW if between else 0), None
     if between:
         now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))
-        saved = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1).reshape(-1, *leaves[0].shape[1:]), *saved)
+        saved = jax.tree.map(lambda *leaves: jax.lax.collapse(jnp.stack(leaves, 1), 0, 2), *saved)
         inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join(y, y0))(saved))
     now, _ = steps.through(eqx.tree_at(lambda now: (now.saved, now.last), now, ((), None)), ts[-1:])
     return steps.close(now, ts, inner)

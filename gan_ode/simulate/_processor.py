@@ -106,7 +106,7 @@ def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
     # The last lot is filled up by the first members.
     places = np.resize(np.arange(num), (-(-num // size), size))
     solved = jax.lax.map(solve_lot, [leaf[places] for leaf in jax.tree.leaves(members)])
-    arrays = [leaf.reshape(-1, *leaf.shape[2:])[:num] for leaf in solved]
+    arrays = [jax.lax.collapse(leaf, 0, 2)[:num] for leaf in solved]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(solved_like), arrays), static)
 
 

@@ -1,7 +1,10 @@
 """Small states as scalars: under `jax.vmap` each is an array over the members, which is what processors like best."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from .._types import State
 
@@ -15,10 +18,12 @@ def is_small(tree: State, num: int = 1) -> bool:
 
 
 def split(tree: State) -> State:
-    """The tree with a tuple of scalars in the place of every array, if there are few."""
-    if not is_small(tree):
-        return tree
-    return jax.tree.map(lambda leaf: tuple(jnp.ravel(leaf)[i] for i in range(leaf.size)) if leaf.ndim else leaf, tree)
+    """The tree with a tuple of scalars in the place of every array that has some, if there are few."""
+
+    def taken_apart(leaf: Array) -> Any:
+        return tuple(jnp.ravel(leaf)[i] for i in range(leaf.size)) if leaf.ndim and leaf.size else leaf
+
+    return jax.tree.map(taken_apart, tree) if is_small(tree) else tree
 
 
 def join(scalars: State, like: State) -> State:
