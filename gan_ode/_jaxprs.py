@@ -1,14 +1,17 @@
 """Functions as JAX traces them, evaluated again equation by equation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, JaxprEqn, jaxprs_in_params, Literal, Var
-from jax.extend.core.primitives import jit_p
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, JaxprEqn, jaxprs_in_params, Literal
 from jaxtyping import Array
 
 Replacement = Callable[[JaxprEqn, list[Any]], Array | None]
+"""Gets an equation and its operands, and returns its result, or None to leave it as it is."""
+
+# Calls of other functions, and where they have these.
+CALLS = {"jit": "jaxpr"}
 
 
 def as_it_is(equation: JaxprEqn, operands: list[Any]) -> None:
@@ -20,31 +23,67 @@ def evaluated(function: Callable[[], Any], instead: Replacement = as_it_is) -> A
 
     Args:
         function: Called while JAX traces; may hold tracers.
-        instead: Gets an equation and its operands, and returns its result, or None to leave it as it is.
+        instead: How some of the equations are done.
     """
     traced, like = jax.make_jaxpr(function, return_shape=True)()
-    return jax.tree.unflatten(jax.tree.structure(like), _evaluate(traced.jaxpr, traced.consts, [], instead))
+    found = evaluate(traced, [], lambda equation, operands: results(equation, operands, instead))
+    return jax.tree.unflatten(jax.tree.structure(like), found)
 
 
-def _evaluate(jaxpr: Jaxpr, consts: Any, operands: Any, instead: Replacement) -> list[Any]:
-    values: dict[Any, Any] = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *operands), strict=True))
-    for equation in jaxpr.eqns:
-        arguments = [each.val if isinstance(each, Literal) else values[each] for each in equation.invars]
-        if equation.primitive is jit_p:
-            inner = equation.params["jaxpr"]
-            found = _evaluate(inner.jaxpr, inner.consts, arguments, instead)
-        elif any(True for _ in jaxprs_in_params(equation.params)):
-            alone = jaxpr.replace(constvars=[], invars=_variables(equation), outvars=equation.outvars, eqns=[equation])
-            found = jaxpr_as_fun(ClosedJaxpr(alone, []))(*(values[each] for each in alone.invars))
+def evaluate(
+    jaxpr: ClosedJaxpr,
+    operands: list[Any],
+    apply: Callable[[JaxprEqn, list[Any]], list[Any]],
+    calls: Mapping[str, str] = CALLS,
+) -> list[Any]:
+    """What a function gives for these operands, which may be of any kind.
+
+    Args:
+        jaxpr: The function.
+        operands: Its inputs.
+        apply: Gets an equation and its operands, arrays where they are constants, and returns its results.
+        calls: Of which equations not they, but those of the functions are applied.
+    """
+    inputs = (*jaxpr.jaxpr.constvars, *jaxpr.jaxpr.invars)
+    values: dict[Any, Any] = dict(zip(inputs, (*jaxpr.consts, *operands), strict=True))
+
+    def value(each: Any) -> Any:
+        return each.val if isinstance(each, Literal) else values[each]
+
+    for equation in _needed(jaxpr.jaxpr):
+        arguments, inner = [value(each) for each in equation.invars], calls.get(equation.primitive.name)
+        if inner is None:
+            found = apply(equation, arguments)
         else:
-            found = instead(equation, arguments)
-            if found is None:
-                found = equation.primitive.bind(*arguments, **equation.params)
-            found = found if equation.primitive.multiple_results else [found]
+            found = evaluate(equation.params[inner], arguments, apply, calls)
         values.update(zip(equation.outvars, found, strict=True))
-    return [each.val if isinstance(each, Literal) else values[each] for each in jaxpr.outvars]
+    return [value(each) for each in jaxpr.jaxpr.outvars]
 
 
-def _variables(equation: JaxprEqn) -> list[Var]:
-    """What an equation reads, each once."""
-    return list(dict.fromkeys(each for each in equation.invars if not isinstance(each, Literal)))
+def _needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
+    """The equations without those that nothing comes of."""
+    read, needed = {each for each in jaxpr.outvars if not isinstance(each, Literal)}, []
+    for equation in reversed(jaxpr.eqns):
+        if equation.effects or not read.isdisjoint(equation.outvars):
+            needed.append(equation)
+            read.update(each for each in equation.invars if not isinstance(each, Literal))
+    return needed[::-1]
+
+
+def results(equation: JaxprEqn, operands: list[Any], instead: Replacement = as_it_is) -> list[Any]:
+    """What an equation gives for these operands."""
+    inner = next(iter(jaxprs_in_params(equation.params)), None)
+    if inner is not None:
+        return _called(equation, operands, inner)
+    found = instead(equation, operands)
+    if found is None:
+        found = equation.primitive.bind(*operands, **equation.params)
+    return list(found) if equation.primitive.multiple_results else [found]
+
+
+def _called(equation: JaxprEqn, operands: list[Any], inner: Any) -> list[Any]:
+    """What an equation that holds functions gives, one of them `inner`: how it is bound is known to JAX alone."""
+    pairs = zip(equation.invars, operands, strict=True)
+    values = {each: operand for each, operand in pairs if not isinstance(each, Literal)}
+    alone = inner.replace(constvars=[], invars=list(values), outvars=equation.outvars, eqns=[equation])
+    return jaxpr_as_fun(ClosedJaxpr(alone, []))(*values.values())

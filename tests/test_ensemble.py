@@ -59,6 +59,15 @@ def test_a_member_has_the_states_and_the_steps_of_its_own_flow(solver):
             np.testing.assert_allclose(mine, its, rtol=0, atol=ROUNDING)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_end_alone_is_reached_by_the_same_steps(solver):
+    many, _ = both(solver)
+    ends = ensemble(PLAIN, STARTS, TS[jnp.array([0, -1])], solver=SOLVERS[solver], rtol=1e-7, atol=1e-7, dt0=0.2)
+    np.testing.assert_array_equal(ends.stats["num_steps"], many.stats["num_steps"])
+    for end, last in zip(jax.tree.leaves(ends.final_state), jax.tree.leaves(many.final_state), strict=True):
+        np.testing.assert_allclose(end, last, rtol=0, atol=ROUNDING)
+
+
 def test_the_reference_states_are_reached():
     orbit = ensemble(PLAIN, member(STARTS, slice(0, 1)), TS, rtol=1e-9)
     expected = [[0.367293670589203, 1.356430703308359], [0.4963002867477783, 1.061314714974532]]

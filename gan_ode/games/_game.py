@@ -81,11 +81,16 @@ def gradients(game: Any, y: Players, args: Args) -> Players:
     own = getattr(game, "gradients", None)
     if own is not None:
         return own(y, args)
-    losses, pull_back = jax.vjp(lambda players: _two_scalars(game.losses(players, args)), y)
-    one, zero = jnp.ones_like(losses.discriminator), jnp.zeros_like(losses.generator)
-    (of_discriminator,) = pull_back(Players(one, zero))
+
+    def losses(players: Players) -> Players:
+        return _two_scalars(game.losses(players, args))
+
     if getattr(game, "zero_sum", False):
-        return Players(of_discriminator.discriminator, jax.tree.map(jnp.negative, of_discriminator.generator))
+        of_both = jax.grad(lambda players: losses(players).discriminator)(y)
+        return Players(of_both.discriminator, jax.tree.map(jnp.negative, of_both.generator))
+    found, pull_back = jax.vjp(losses, y)
+    one, zero = jnp.ones_like(found.discriminator), jnp.zeros_like(found.generator)
+    (of_discriminator,) = pull_back(Players(one, zero))
     (of_generator,) = pull_back(Players(jnp.zeros_like(one), jnp.ones_like(zero)))
     return Players(of_discriminator.discriminator, of_generator.generator)
 

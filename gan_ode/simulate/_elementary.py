@@ -71,9 +71,7 @@ def logistic(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return (c + rest) / (c + rest + power * (c - rest))
 
 
-def _parts(
-    x: Float[Array, "*batch"], scale: float, bias: int
-) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
+def _parts(x: Float[Array, "*batch"], scale: float, bias: int) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
     r"""The rest $r$ of $x = \pm (n \log 2) + r$ and $2^n$, or $2^{n - 1023 + b}$ with another bias b.
 
     Args:

@@ -1,5 +1,6 @@
 """Adaptive explicit Runge-Kutta steps of one member, in a loop that stays fast under `jax.vmap`."""
 
+import dataclasses
 import functools
 import math
 from typing import Any
@@ -75,7 +76,7 @@ def march(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np
         now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))
         saved = jax.tree.map(lambda *leaves: jax.lax.collapse(jnp.stack(leaves, 1), 0, 2), *saved)
         inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join(y, y0))(saved))
-    now, _ = steps.through(eqx.tree_at(lambda now: (now.saved, now.last), now, ((), None)), ts[-1:])
+    now, _ = steps.through(dataclasses.replace(now, saved=(), last=None), ts[-1:])
     return steps.close(now, ts, inner)
 
 
@@ -224,7 +225,7 @@ class _Steps(eqx.Module):
         """One step, accepted or not. Source: Diffrax's `diffeqsolve` and `PIDController`."""
         solver, size = self.how.solver, now.t_next - now.t
         stages = solver.stages(self.terms, now.t, now.t_next, now.y, self.args, now.velocity)
-        square, finite = apart(self._squared_error, stages)
+        square, finite = apart(self._squared_error)(stages)
         going = (now.t < times[-1]) & self.can_step(now)
         keep = going & (square < 1)
         factor, errors = self.control.factor(square, keep, now.errors)
@@ -251,7 +252,7 @@ class _Steps(eqx.Module):
         if now.last is None or self.dense is None:
             return None
         parts = [stages.y0, stages.y1, *self.how.solver.increments(self.terms, stages)]
-        coefficients = apart(functools.partial(_combined, self.dense), parts)
+        coefficients = apart(functools.partial(_combined, self.dense))(parts)
         return _Polynomial(now.t, now.t_next, coefficients)
 
     def _squared_error(self, stages: Stages) -> tuple[Array, Array]:

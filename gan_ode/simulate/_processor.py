@@ -19,7 +19,7 @@ from jax.extend.core import Jaxpr, jaxpr_as_fun, jaxprs_in_params
 from jaxtyping import Array
 
 from .. import _compiled, _devices, _jaxprs
-from . import _elementary
+from . import _elementary, _elements
 
 # As many numbers to an instruction as any processor has room for. A routine cannot call a library.
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512, **_compiled.WITHOUT_LIBRARY}
@@ -33,17 +33,13 @@ _APART = {"inlineable": "false"}
 _AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
 
 # What such a routine can be made of: nothing that calls out of it, nor keys of random numbers.
-_PLAIN = frozenset(
+_PLAIN = _elements.OF_EACH.union(
     [
-        "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh",
-        "bitcast_convert_type", "broadcast_in_dim", "cbrt", "ceil", "clamp", "concatenate", "cond",
-        "convert_element_type", "copy", "copy_p", "cos", "cosh", "custom_jvp_call", "custom_vjp_call", "div",
-        "dot_general", "dynamic_slice", "dynamic_update_slice", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
-        "floor", "gather", "ge", "gt", "imag", "integer_pow", "iota", "is_finite", "jit", "le", "log", "log1p",
-        "logistic", "lt", "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pad", "pjit", "pmax", "pow",
-        "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "rem", "reshape",
-        "reshard", "rev", "round", "rsqrt", "scan", "select_n", "shift_left", "sign", "sin", "sinh", "slice", "split",
-        "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "tan", "tanh", "transpose", "while", "xor",
+        "bitcast_convert_type", "broadcast_in_dim", "concatenate", "cond", "copy", "copy_p", "custom_jvp_call",
+        "custom_vjp_call", "dot_general", "dynamic_slice", "dynamic_update_slice", "gather", "iota", "jit", "pad",
+        "pjit", "pmax", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "reshape",
+        "reshard", "rev", "scan", "shift_left", "slice", "split", "squeeze", "stack", "stop_gradient", "transpose",
+        "while",
     ]
 )  # fmt: skip
 
@@ -65,20 +61,23 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled.for_processors(by_routines, _OPTIONS, otherwise=function)
 
 
-def apart(function: Callable[..., Any], *operands: Any) -> Any:
-    """`function(*operands)`, all arrays, which the compiler computes once and for all.
+def apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, from arrays to arrays, which the compiler computes once and for all.
 
-    Otherwise it would compute every stage of a step anew for each component of each later one.
+    Otherwise it would compute every stage of a step anew for each component of each later one. Calls with arrays alike
+    trace it once.
     """
     if not _devices.on_processor():
-        return function(*operands)
-    instead = _elementary.instead if _by_routines.get() else _jaxprs.as_it_is
+        return function
+    by_routines = _by_routines.get()
 
     def evaluated(*operands: Any) -> Any:
+        if by_routines:
+            return _elements.evaluated(lambda: function(*operands), _elementary.instead)
         # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
-        return _jaxprs.evaluated(lambda: function(*operands), instead)
+        return _jaxprs.evaluated(lambda: function(*operands))
 
-    return _call(evaluated, operands, _APART)
+    return _called(evaluated, _APART)
 
 
 def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
@@ -95,7 +94,7 @@ def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
     traced, solved_like, static = eqx.filter_make_jaxpr(solve)(_of_length(members, size))
 
     def by_routine(lot: Any) -> list[Array]:
-        return _call(jaxpr_as_fun(traced), jax.tree.leaves(lot), _AS_ONE)
+        return _called(jaxpr_as_fun(traced), _AS_ONE)(*jax.tree.leaves(lot))
 
     def as_it_is(lot: Any) -> list[Array]:
         return jax.tree.leaves(eqx.filter(solve(jax.tree.unflatten(structure, lot)), eqx.is_array))
@@ -132,15 +131,19 @@ def _of_length(members: Any, num: int) -> Any:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num, *leaf.shape[1:]), leaf.dtype), members)
 
 
-def _call(function: Callable[..., Any], operands: Any, hints: dict[str, str]) -> Any:
-    """`function(*operands)` as one instruction with hints, which what it consists of does not get."""
+def _called(function: Callable[..., Any], hints: dict[str, str]) -> Callable[..., Any]:
+    """The function as one instruction with hints, which what it consists of does not get."""
 
+    @jax.jit
     def without(*operands: Any) -> Any:
         with set_xla_metadata(**dict.fromkeys(hints)):
             return function(*operands)
 
-    with set_xla_metadata(**hints):
-        return jax.jit(without)(*operands)
+    def call(*operands: Any) -> Any:
+        with set_xla_metadata(**hints):
+            return without(*operands)
+
+    return call
 
 
 def _is_plain(jaxpr: Jaxpr) -> bool:

@@ -77,11 +77,11 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
         return self.solver.error_order(terms)
 
     def func(self, terms: Any, t0: RealScalarLike, y0: State, args: Args) -> State:
-        return terms.vf(t0, y0, args)
+        return apart(lambda t, y: terms.vf(t, y, args))(t0, y0)
 
     def init(self, terms: Any, t0: RealScalarLike, t1: RealScalarLike, y0: State, args: Args) -> Any:
         """The first stage, where a step's last one serves the next."""
-        return terms.vf(t0, y0, args) if self.tableau.fsal else None
+        return self.func(terms, t0, y0, args) if self.tableau.fsal else None
 
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, solver_state: Any, made_jump: Any
@@ -98,16 +98,17 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
     def stages(self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None) -> Stages:
         """The step; `first` is the field at its start, where that is known."""
         tableau, control = self.tableau, terms.contr(t0, t1)
-        velocities, y = [terms.vf(t0, y0, args) if first is None else first], y0
+        velocity = apart(lambda t, y: terms.vf(t, y, args))
+        velocities, y = [velocity(t0, y0) if first is None else first], y0
 
         def moved(weights: np.ndarray, velocities: list[State]) -> State:
             return _tree.add(y0, terms.prod(combine(weights, velocities), control))
 
         for row, c in zip(tableau.a_lower, tableau.c, strict=True):
-            y = apart(functools.partial(moved, row), velocities)
+            y = apart(functools.partial(moved, row))(velocities)
             # Without a rounding error at the end of the step.
             t = t1 if c == 1 else t0 + jnp.asarray(c, jnp.result_type(t0)) * (t1 - t0)
-            velocities.append(apart(lambda y, t=t: terms.vf(t, y, args), y))
+            velocities.append(velocity(t, y))
         y1 = y if tableau.ssal else moved(tableau.b_sol, velocities)
         return Stages(y0, y1, velocities, control)
 

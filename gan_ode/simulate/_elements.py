@@ -1,0 +1,220 @@
+"""Small arrays within a field element by element: under `jax.vmap` each element is an array over the members.
+
+Processors are fastest at operations over members alone. In an array of members and a few nodes or components the
+members are not in a row, and a sum over nodes, or the product of two small matrices for each member, goes across.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend.core import Jaxpr, JaxprEqn
+from jaxtyping import Array
+
+from .. import _jaxprs
+
+# Operations on numbers that a function may have: each is traced and compiled.
+_MOST = 2000
+
+# Equations that are evaluated by the functions which they hold. Nothing is differentiated here any more.
+_CALLS = {**_jaxprs.CALLS, "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
+
+# Equations that do the same with each element.
+OF_EACH = frozenset(
+    [
+        "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil",
+        "clamp", "convert_element_type", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
+        "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min",
+        "mul", "ne", "neg", "nextafter", "not", "or", "pow", "real", "rem", "round", "rsqrt", "select_n", "sign",
+        "sin", "sinh", "sqrt", "square", "sub", "tan", "tanh", "xor",
+    ]
+)  # fmt: skip
+
+
+class Elements(NamedTuple):
+    """An array taken apart.
+
+    Attributes:
+        scalars: The elements.
+        shape: Of the array.
+    """
+
+    scalars: list[Any]
+    shape: tuple[int, ...]
+
+
+def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement) -> Any:
+    """`function()` element by element, or as it is if that would be much to compile; some equations in another way.
+
+    Args:
+        function: Called while JAX traces; may hold tracers. Its result has no derivatives.
+        instead: How some of the equations are done.
+    """
+    traced, like = jax.make_jaxpr(function, return_shape=True)()
+    if _work(traced.jaxpr) > _MOST:
+        found = _jaxprs.evaluate(traced, [], functools.partial(_jaxprs.results, instead=instead))
+    else:
+        found = _jaxprs.evaluate(traced, [], functools.partial(_results, instead=instead), _CALLS)
+    return jax.tree.unflatten(jax.tree.structure(like), map(_put_together, found))
+
+
+def _work(jaxpr: Jaxpr) -> int:
+    """The number of operations on scalars; an estimate."""
+    return sum(_work_of_one(equation) for equation in jaxpr.eqns)
+
+
+def _work_of_one(equation: JaxprEqn) -> int:
+    name = equation.primitive.name
+    if name in _CALLS:
+        return _work(equation.params[_CALLS[name]].jaxpr)
+    shapes = [_shape(each) for each in (*equation.invars, *equation.outvars)]
+    if name == "dot_general":
+        (over, _), _ = equation.params["dimension_numbers"]
+        return math.prod(shapes[-1]) * math.prod(shapes[0][axis] for axis in over)
+    return max(map(math.prod, shapes), default=0)
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+    # What is no array, such as a token, has none.
+    return getattr(variable.aval, "shape", ())
+
+
+def _results(equation: JaxprEqn, operands: list[Any], instead: _jaxprs.Replacement) -> list[Any]:
+    """What an equation gives: arrays taken apart, or as they are where no rule takes them apart."""
+    rule = _rule(equation, instead)
+    if rule is None:
+        return _jaxprs.results(equation, [_put_together(each) for each in operands])
+    found = rule(*(_taken_apart(each) for each in operands))
+    return found if equation.primitive.multiple_results else [found]
+
+
+def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any] | None:
+    """From the operands, taken apart, to the results; None if there is none."""
+    name, params = equation.primitive.name, equation.params
+    variables: tuple[Any, ...] = (*equation.invars, *equation.outvars)
+    if not all(math.prod(_shape(each)) for each in variables):
+        # Of an array without elements nobody could tell the kind.
+        return None
+    if name in OF_EACH:
+        return functools.partial(_of_each, equation, instead)
+    if name in _MOVES:
+        return functools.partial(_moved, _MOVES[name](params))
+    if name == "split":
+        return functools.partial(_split, params)
+    if name in _REDUCTIONS:
+        return functools.partial(_reduced, _REDUCTIONS[name], params["axes"])
+    if name == "dot_general" and len({each.aval.dtype for each in variables}) == 1:
+        return functools.partial(_product, params["dimension_numbers"])
+    return None
+
+
+def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: Elements) -> Elements:
+    shape = _shape(equation.outvars[0])
+    columns = [_moved(functools.partial(np.broadcast_to, shape=shape), each).scalars for each in operands]
+    return Elements([_jaxprs.results(equation, list(row), instead)[0] for row in zip(*columns, strict=True)], shape)
+
+
+def _places(x: Elements, first: int) -> np.ndarray:
+    """Where its elements are in a list that has them from the first place on."""
+    return np.arange(first, first + len(x.scalars)).reshape(x.shape)
+
+
+def _moved(move: Callable[..., np.ndarray], *operands: Elements) -> Elements:
+    """The elements in other places."""
+    scalars = [scalar for each in operands for scalar in each.scalars]
+    firsts = itertools.accumulate((len(each.scalars) for each in operands), initial=0)
+    places = move(*map(_places, operands, firsts))
+    return Elements([scalars[place] for place in places.flat], places.shape)
+
+
+def _broadcast(x: np.ndarray, shape: Sequence[int], axes: Sequence[int]) -> np.ndarray:
+    lengths = dict(zip(axes, x.shape, strict=True))
+    return np.broadcast_to(x.reshape([lengths.get(axis, 1) for axis in range(len(shape))]), shape)
+
+
+def _sliced(x: np.ndarray, starts: Sequence[int], ends: Sequence[int], strides: Sequence[int] | None) -> np.ndarray:
+    return x[tuple(map(slice, starts, ends, strides or (1,) * x.ndim))]
+
+
+# From an equation's parameters to what it does with places.
+_MOVES: Mapping[str, Callable[[Any], Callable[..., np.ndarray]]] = {
+    "broadcast_in_dim": lambda p: lambda x: _broadcast(x, p["shape"], p["broadcast_dimensions"]),
+    "concatenate": lambda p: lambda *xs: np.concatenate(xs, p["dimension"]),
+    "copy": lambda p: lambda x: x,
+    "copy_p": lambda p: lambda x: x,
+    "reshape": lambda p: lambda x: x.reshape(p["new_sizes"]),
+    "rev": lambda p: lambda x: np.flip(x, p["dimensions"]),
+    "slice": lambda p: lambda x: _sliced(x, p["start_indices"], p["limit_indices"], p["strides"]),
+    "squeeze": lambda p: lambda x: np.squeeze(x, p["dimensions"]),
+    "stack": lambda p: lambda *xs: np.stack(xs, p["axis"]),
+    "transpose": lambda p: lambda x: np.transpose(x, p["permutation"]),
+}
+
+_REDUCTIONS = {
+    "reduce_and": jax.lax.bitwise_and,
+    "reduce_max": jax.lax.max,
+    "reduce_min": jax.lax.min,
+    "reduce_or": jax.lax.bitwise_or,
+    "reduce_prod": jax.lax.mul,
+    "reduce_sum": jax.lax.add,
+}
+
+
+def _split(params: Any, x: Elements) -> list[Elements]:
+    ends = np.cumsum(params["sizes"])
+    return [
+        _moved(functools.partial(np.take, indices=range(end - size, end), axis=params["axis"]), x)
+        for size, end in zip(params["sizes"], ends, strict=True)
+    ]
+
+
+def _reduced(combine: Callable[[Any, Any], Any], axes: Sequence[int], x: Elements) -> Elements:
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    shape = tuple(x.shape[axis] for axis in kept)
+    rows = _places(x, 0).transpose(*kept, *axes).reshape(math.prod(shape), -1)
+    return Elements([functools.reduce(combine, (x.scalars[place] for place in row)) for row in rows], shape)
+
+
+def _product(dimensions: Any, left: Elements, right: Elements) -> Elements:
+    over, batch = dimensions
+
+    def rows(x: Elements, over: Sequence[int], batch: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+        """Places by batch, what is kept, and what is summed over; and the lengths of what is kept."""
+        kept = [axis for axis in range(len(x.shape)) if axis not in (*over, *batch)]
+        places, num = _places(x, 0).transpose(*batch, *kept, *over), math.prod(x.shape[axis] for axis in over)
+        return places.reshape(math.prod(x.shape[axis] for axis in batch), -1, num), [x.shape[axis] for axis in kept]
+
+    (a, rows_kept), (b, columns_kept) = rows(left, over[0], batch[0]), rows(right, over[1], batch[1])
+
+    def one(i: int, row: int, column: int) -> Any:
+        pairs = zip(a[i, row], b[i, column], strict=True)
+        return functools.reduce(jax.lax.add, (jax.lax.mul(left.scalars[j], right.scalars[k]) for j, k in pairs))
+
+    scalars = [one(*place) for place in np.ndindex(a.shape[0], a.shape[1], b.shape[1])]
+    return Elements(scalars, (*(left.shape[axis] for axis in batch[0]), *rows_kept, *columns_kept))
+
+
+def _taken_apart(value: Any) -> Elements:
+    if isinstance(value, Elements):
+        return value
+    shape = jnp.shape(value)
+    if not shape:
+        return Elements([value], shape)
+    if isinstance(value, Tracer) or jnp.issubdtype(value.dtype, jax.dtypes.extended):
+        flat = jax.lax.reshape(value, (math.prod(shape),))
+        return Elements([jax.lax.index_in_dim(flat, i, keepdims=False) for i in range(flat.size)], shape)
+    return Elements(list(np.asarray(value).ravel()), shape)
+
+
+def _put_together(value: Any) -> Array:
+    if not isinstance(value, Elements):
+        return jnp.asarray(value)
+    if not value.shape:
+        return jnp.asarray(value.scalars[0])
+    return jnp.stack(value.scalars).reshape(value.shape)
