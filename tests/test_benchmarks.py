@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -19,12 +20,11 @@ from experiments.benchmarks import (
 )
 from experiments.benchmarks._problem import near_equilibrium, Problem, starts, STIFF, System, USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results
-from experiments.benchmarks._rivals import _numpy_field, _tsit5, package, scipy_loop
+from experiments.benchmarks._rivals import _jax_field, _numpy_field, _tsit5, package, scipy_loop
 from experiments.benchmarks._rivals._rival import Rival, Task
 from experiments.benchmarks._rows import Row, Verdict
 from experiments.benchmarks._verified import Measure, Refused, Tuned
 from gan_ode import plot
-from gan_ode.games import Players
 
 PROBLEM = Problem(WASSERSTEIN, starts(3), np.array([0.0, 1.0]))
 
@@ -46,14 +46,16 @@ def row(name: str, *seconds: float, **fields) -> Row:
 # The problems.
 
 
+@pytest.mark.parametrize("written", [_jax_field.SCALARS, _jax_field.ARRAYS, _jax_field.GAME])
 @pytest.mark.parametrize("system", [WASSERSTEIN, USUAL, STIFF])
-def test_the_field_by_hand_is_the_packages(system):
-    # With the same nodes both are the same sum: rounding is all there is between them.
-    c, by_package = system.half_width, package.game_field(system)
-    for y in near_equilibrium(5, c):
-        velocity = by_package(0.0, Players(*map(np.asarray, y)), None)
-        expected = np.array([velocity.discriminator, velocity.generator])
-        np.testing.assert_allclose(_numpy_field.make(system)(0.0, y), expected, rtol=1e-12, atol=1e-12 * c**2)
+def test_however_the_field_is_written_it_is_the_same(system, written):
+    # With the same nodes all are the same sum: rounding is all there is between them.
+    some = near_equilibrium(5, system.half_width)
+    states = written.states(Problem(system, some, PROBLEM.ts))
+    np.testing.assert_array_equal(written.stacked(states), some)
+    found = written.stacked(jax.vmap(lambda y: written.field(system)(0.0, y, None))(states))
+    expected = [_numpy_field.make(system)(0.0, y) for y in some]
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * system.half_width**2)
 
 
 @pytest.mark.parametrize(("system", "reach", "tolerance"), [(USUAL, 2.6, 1e-8), (STIFF, 6.5, 1e-11)])
@@ -158,6 +160,21 @@ def test_what_would_take_too_long_begins_with_a_part():
 
 
 # Verdicts.
+
+
+def test_what_is_short_is_run_again_until_its_turn_is_over(monkeypatch):
+    now, runs = [0.0], {"short": 0, "long": 0}
+
+    def task(name, seconds):
+        runs[name] += 1
+        now[0] += seconds
+
+    monkeypatch.setattr(_timing.time, "perf_counter", lambda: now[0])
+    tasks = {"short": lambda: task("short", _timing.TURN / 3.5), "long": lambda: task("long", 10.0)}
+    seconds = _timing.interleaved(tasks, 5, warm=True)
+    assert runs == {"short": 20, "long": 5}
+    np.testing.assert_allclose(seconds["short"], [_timing.TURN / 3.5] * 5)
+    assert seconds["long"] == [10.0] * 5
 
 
 def test_a_ratio_is_the_median_of_the_rounds_ratios():

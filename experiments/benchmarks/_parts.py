@@ -43,7 +43,7 @@ def by_ratios(name: str, results: Results) -> None:
 PARTS: dict[str, Part] = {
     "ensembles": Part(functools.partial(by_results, "ensembles")),
     "two_devices": Part(functools.partial(by_results, "two_devices"), devices=DEVICES),
-    "game_field": Part(functools.partial(by_results, "game_field")),
+    "fields": Part(functools.partial(by_results, "fields")),
     "work_precision": Part(functools.partial(by_results, "work_precision")),
     "sizes": Part(functools.partial(by_results, "sizes")),
     "parameters": Part(functools.partial(by_results, "parameters")),

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Mapping
 
 LEAST_ROUNDS = 5
+# Seconds of a turn: what takes less is run again and again. A single short run after somebody else's would be measured
+# with cold caches and memory that the system has taken back.
+TURN = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +47,7 @@ def rounds_from(word: str) -> int:
 
 
 def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int, warm: bool = False) -> dict[str, list[float]]:
-    """Seconds of every task in every round, the tasks in turn; the order is reversed from round to round.
+    """Seconds of a run of every task in every round, the tasks in turn; the order is reversed from round to round.
 
     Args:
         tasks: What to time, each to return only when it is done.
@@ -56,10 +59,19 @@ def interleaved(tasks: Mapping[str, Callable[[], object]], rounds: int, warm: bo
         task()
     for i in range(rounds):
         for name in list(tasks) if i % 2 == 0 else reversed(list(tasks)):
-            start = time.perf_counter()
-            tasks[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(_mean(tasks[name]))
     return seconds
+
+
+def _mean(task: Callable[[], object]) -> float:
+    """Seconds of a run, the mean over a turn."""
+    start, runs = time.perf_counter(), 0
+    while True:
+        task()
+        runs += 1
+        elapsed = time.perf_counter() - start
+        if elapsed >= TURN:
+            return elapsed / runs
 
 
 def report(seconds: Mapping[str, list[float]], ratios: list[Ratio]) -> int:

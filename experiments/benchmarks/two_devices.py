@@ -4,7 +4,7 @@ The parent process sets `XLA_FLAGS=--xla_force_host_platform_device_count=2`; no
 """
 
 from experiments._jax_setup import prepare_jax
-from experiments.benchmarks import _rows, ensembles
+from experiments.benchmarks import _rows, ensembles, fields
 from experiments.benchmarks._problem import USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results
 from experiments.benchmarks._rows import Row, Verdict
@@ -26,17 +26,18 @@ def measure(results: Results) -> None:
     results.write(devices=jax.local_device_count())
     for setting in list(TARGETS)[: 1 if results.quick else None]:
         sizes = (1000,) if results.quick else (ensembles.LARGE,)
-        rivals = [*roster.in_jax(), roster.plain_with_own_field()]
+        others = [each for each in roster.in_other_ways() if each.name != roster.OWN_FIELD]
+        rivals = [*roster.in_jax(), *others]
         rivals = rivals if results.quick else [*rivals, *roster.compiled()]
         ensembles.follow(results, setting, sizes, rivals, targets)
 
 
 def targets(rows: list[Row], setting: Setting, size: int) -> list[Verdict]:
-    from experiments.benchmarks._rivals.roster import BARE, HEYOKA, NUMBA, OWN_FIELD, PACKAGE, PLAIN, PLAIN_OWN_FIELD
+    from experiments.benchmarks._rivals.roster import BARE, HEYOKA, NUMBA, PACKAGE, PLAIN
 
     target = TARGETS[setting] if size >= ensembles.LARGE else None
     return [
         _rows.ratio(rows, PACKAGE, PLAIN, target),
-        _rows.ratio(rows, OWN_FIELD, PLAIN_OWN_FIELD, target),
+        *fields.ratios(rows, target),
         *(_rows.ratio(rows, PACKAGE, name) for name in (_rows.fastest(rows, BARE), HEYOKA, NUMBA)),
     ]

@@ -7,17 +7,16 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks._problem import Problem
-from experiments.benchmarks._rivals import _jax_field, package
+from experiments.benchmarks._rivals._jax_field import SCALARS, Written
 from experiments.benchmarks._rivals._rival import Rival, Task
 
 MAX_STEPS = 1_000_000
 
 
-def rival(name: str, solver: diffrax.AbstractSolver, *, by_hand: bool = True) -> Rival:
+def rival(name: str, solver: diffrax.AbstractSolver, written: Written = SCALARS) -> Rival:
     def prepare(problem: Problem, tolerance: float) -> Task:
-        field: Any = _jax_field.players(problem.system) if by_hand else package.game_field(problem.system)
-        term: Any = diffrax.ODETerm(field)
-        y0s, ts = package.states(problem), jnp.asarray(problem.ts)
+        term: Any = diffrax.ODETerm(written.field(problem.system))
+        y0s, ts = written.states(problem), jnp.asarray(problem.ts)
         saved = diffrax.SaveAt(t1=True) if problem.ends_only else diffrax.SaveAt(ts=ts[1:])
         controller = diffrax.PIDController(rtol=tolerance, atol=tolerance)
 
@@ -28,6 +27,6 @@ def rival(name: str, solver: diffrax.AbstractSolver, *, by_hand: bool = True) ->
             ).ys  # fmt: skip
 
         solve = jax.jit(jax.vmap(one))
-        return Task(lambda: jax.block_until_ready(solve(y0s)), _jax_field.stacked)
+        return Task(lambda: jax.block_until_ready(solve(y0s)), written.stacked)
 
     return Rival(name, prepare, distributions=("diffrax", "jax"))

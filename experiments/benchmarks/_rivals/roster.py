@@ -3,6 +3,7 @@
 import diffrax
 
 from experiments.benchmarks._rivals import (
+    _jax_field,
     bare_jax,
     heyoka_batch,
     numba_tsit5,
@@ -16,8 +17,9 @@ from experiments.benchmarks._rivals import (
 )
 from experiments.benchmarks._rivals._rival import Rival
 
-PACKAGE, OWN_FIELD, PLAIN = "gan_ode", "gan_ode, GameField", "Diffrax, jit(vmap)"
-PLAIN_OWN_FIELD = "Diffrax, jit(vmap), GameField"
+PACKAGE, PLAIN = "gan_ode", "Diffrax, jit(vmap)"
+OWN_FIELD, PLAIN_OWN_FIELD = f"{PACKAGE}, GameField", f"{PLAIN}, GameField"
+ARRAYS, PLAIN_ARRAYS = f"{PACKAGE}, arrays", f"{PLAIN}, arrays"
 BARE = ("bare JAX, whole", "bare JAX, chunks")
 SCIPY = tuple(f"SciPy {method}, loop" for method in ("RK45", "DOP853", "LSODA"))
 NUMBA, HEYOKA = "numba, Tsit5 by hand", "heyoka, batches"
@@ -26,19 +28,21 @@ NUMBA, HEYOKA = "numba, Tsit5 by hand", "heyoka, batches"
 def in_jax() -> list[Rival]:
     return [
         package.rival(PACKAGE),
-        package.rival(OWN_FIELD, by_hand=False),
+        package.rival(OWN_FIELD, _jax_field.GAME),
         plain_diffrax.rival(PLAIN, diffrax.Tsit5()),
         bare_jax.whole(BARE[0]),
         bare_jax.chunked(BARE[1]),
     ]
 
 
-def with_own_field() -> list[Rival]:
-    return [package.rival(OWN_FIELD, by_hand=False), plain_with_own_field()]
-
-
-def plain_with_own_field() -> Rival:
-    return plain_diffrax.rival(PLAIN_OWN_FIELD, diffrax.Tsit5(), by_hand=False)
+def in_other_ways() -> list[Rival]:
+    """The package and plain Diffrax with fields that are not written for speed."""
+    return [
+        package.rival(OWN_FIELD, _jax_field.GAME),
+        plain_diffrax.rival(PLAIN_OWN_FIELD, diffrax.Tsit5(), _jax_field.GAME),
+        package.rival(ARRAYS, _jax_field.ARRAYS),
+        plain_diffrax.rival(PLAIN_ARRAYS, diffrax.Tsit5(), _jax_field.ARRAYS),
+    ]
 
 
 def compiled() -> list[Rival]:
