@@ -50,7 +50,7 @@ def evaluate(
     def value(each: Any) -> Any:
         return each.val if isinstance(each, Literal) else values[each]
 
-    for equation in _needed(jaxpr.jaxpr):
+    for equation in needed(jaxpr.jaxpr):
         arguments, inner = [value(each) for each in equation.invars], calls.get(equation.primitive.name)
         if inner is None:
             found = apply(equation, arguments)
@@ -60,14 +60,14 @@ def evaluate(
     return [value(each) for each in jaxpr.jaxpr.outvars]
 
 
-def _needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
+def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
     """The equations without those that nothing comes of."""
-    read, needed = {each for each in jaxpr.outvars if not isinstance(each, Literal)}, []
+    read, kept = {each for each in jaxpr.outvars if not isinstance(each, Literal)}, []
     for equation in reversed(jaxpr.eqns):
         if equation.effects or not read.isdisjoint(equation.outvars):
-            needed.append(equation)
+            kept.append(equation)
             read.update(each for each in equation.invars if not isinstance(each, Literal))
-    return needed[::-1]
+    return kept[::-1]
 
 
 def results(equation: JaxprEqn, operands: list[Any], instead: Replacement = as_it_is) -> list[Any]:

@@ -77,7 +77,7 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
         return self.solver.error_order(terms)
 
     def func(self, terms: Any, t0: RealScalarLike, y0: State, args: Args) -> State:
-        return apart(lambda t, y: terms.vf(t, y, args))(t0, y0)
+        return terms.vf(t0, y0, args)
 
     def init(self, terms: Any, t0: RealScalarLike, t1: RealScalarLike, y0: State, args: Args) -> Any:
         """The first stage, where a step's last one serves the next."""
