@@ -7,7 +7,7 @@ members are not in a row, and a sum over nodes, or the product of two small matr
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,12 +29,16 @@ _CALLS = {**_jaxprs.CALLS, "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "
 OF_EACH = frozenset(
     [
         "abs", "acos", "acosh", "add", "add_any", "and", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil",
-        "clamp", "convert_element_type", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
-        "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt", "max", "min",
-        "mul", "ne", "neg", "nextafter", "not", "or", "pow", "real", "rem", "round", "rsqrt", "select_n", "sign",
-        "sin", "sinh", "sqrt", "square", "sub", "tan", "tanh", "xor",
+        "clamp", "conj", "convert_element_type", "cos", "cosh", "div", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
+        "expm1", "floor", "ge", "gt", "imag", "integer_pow", "is_finite", "le", "log", "log1p", "logistic", "lt",
+        "max", "min", "mul", "ne", "neg", "nextafter", "not", "or", "pow", "real", "rem", "round", "rsqrt", "select_n",
+        "sign", "sin", "sinh", "sqrt", "square", "sub", "tan", "tanh", "xor",
     ]
 )  # fmt: skip
+
+
+# In lower precision a product of matrices is summed in a higher one.
+_MULTIPLIED = [{np.dtype(kind)} for kind in (np.float32, np.float64, np.complex64, np.complex128, np.int32, np.int64)]
 
 
 class Elements(NamedTuple):
@@ -105,11 +109,11 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
         return functools.partial(_of_each, equation, instead)
     if name in _MOVES:
         return functools.partial(_moved, _MOVES[name](params))
-    if name == "split":
-        return functools.partial(_split, params)
+    if name in _PARTS:
+        return functools.partial(_parts, _PARTS[name](params))
     if name in _REDUCTIONS:
         return functools.partial(_reduced, _REDUCTIONS[name], params["axes"])
-    if name == "dot_general" and len({each.aval.dtype for each in variables}) == 1:
+    if name == "dot_general" and {each.aval.dtype for each in variables} in _MULTIPLIED:
         return functools.partial(_product, params["dimension_numbers"])
     return None
 
@@ -138,6 +142,21 @@ def _broadcast(x: np.ndarray, shape: Sequence[int], axes: Sequence[int]) -> np.n
     return np.broadcast_to(x.reshape([lengths.get(axis, 1) for axis in range(len(shape))]), shape)
 
 
+def _reshaped(x: np.ndarray, shape: Sequence[int], axes: Sequence[int] | None) -> np.ndarray:
+    return (x if axes is None else x.transpose(axes)).reshape(shape)
+
+
+def _padded(x: np.ndarray, filling: np.ndarray, config: Sequence[Sequence[Any]]) -> np.ndarray:
+    """With so much before, behind and between; less than nothing cuts off."""
+    spread = [(length - 1) * (between + 1) + 1 for length, (_, _, between) in zip(x.shape, config, strict=True)]
+    rooms = [(max(low, 0), inner, max(high, 0)) for inner, (low, high, _) in zip(spread, config, strict=True)]
+    padded = np.full([sum(room) for room in rooms], filling)
+    steps = [between + 1 for _, _, between in config]
+    padded[tuple(slice(low, low + inner, step) for (low, inner, _), step in zip(rooms, steps, strict=True))] = x
+    cut = zip(padded.shape, config, strict=True)
+    return padded[tuple(slice(max(-low, 0), length - max(-high, 0)) for length, (low, high, _) in cut)]
+
+
 def _sliced(x: np.ndarray, starts: Sequence[int], ends: Sequence[int], strides: Sequence[int] | None) -> np.ndarray:
     return x[tuple(map(slice, starts, ends, strides or (1,) * x.ndim))]
 
@@ -148,11 +167,13 @@ _MOVES: Mapping[str, Callable[[Any], Callable[..., np.ndarray]]] = {
     "concatenate": lambda p: lambda *xs: np.concatenate(xs, p["dimension"]),
     "copy": lambda p: lambda x: x,
     "copy_p": lambda p: lambda x: x,
-    "reshape": lambda p: lambda x: x.reshape(p["new_sizes"]),
+    "pad": lambda p: lambda x, filling: _padded(x, filling, p["padding_config"]),
+    "reshape": lambda p: lambda x: _reshaped(x, p["new_sizes"], p["dimensions"]),
     "rev": lambda p: lambda x: np.flip(x, p["dimensions"]),
     "slice": lambda p: lambda x: _sliced(x, p["start_indices"], p["limit_indices"], p["strides"]),
     "squeeze": lambda p: lambda x: np.squeeze(x, p["dimensions"]),
     "stack": lambda p: lambda *xs: np.stack(xs, p["axis"]),
+    "tile": lambda p: lambda x: np.tile(x, p["reps"]),
     "transpose": lambda p: lambda x: np.transpose(x, p["permutation"]),
 }
 
@@ -166,12 +187,15 @@ _REDUCTIONS = {
 }
 
 
-def _split(params: Any, x: Elements) -> list[Elements]:
-    ends = np.cumsum(params["sizes"])
-    return [
-        _moved(functools.partial(np.take, indices=range(end - size, end), axis=params["axis"]), x)
-        for size, end in zip(params["sizes"], ends, strict=True)
-    ]
+# The same of those with several results.
+_PARTS: Mapping[str, Callable[[Any], Callable[..., Iterable[np.ndarray]]]] = {
+    "split": lambda p: lambda x: np.split(x, np.cumsum(p["sizes"])[:-1], p["axis"]),
+    "unstack": lambda p: lambda x: np.moveaxis(x, p["axis"], 0),
+}
+
+
+def _parts(cut: Callable[[np.ndarray], Iterable[np.ndarray]], x: Elements) -> list[Elements]:
+    return [Elements([x.scalars[i] for i in np.ravel(part)], np.shape(part)) for part in cut(_places(x, 0))]
 
 
 def _reduced(combine: Callable[[Any, Any], Any], axes: Sequence[int], x: Elements) -> Elements:

@@ -1,4 +1,6 @@
-"""What makes loops over small states fast on processors: hints to XLA's compiler, on which no result depends.
+"""What makes loops over small states fast on processors: hints to XLA's compiler, and fields of single elements.
+
+Results are those of the usual program up to rounding.
 
 XLA compiles each few operations to a routine of its own, which reads and writes arrays over all members. A loop whose
 members are so few that all these arrays stay in a processor's first cache, and which is one routine, is several times
@@ -38,8 +40,8 @@ _PLAIN = _elements.OF_EACH.union(
         "bitcast_convert_type", "broadcast_in_dim", "concatenate", "cond", "copy", "copy_p", "custom_jvp_call",
         "custom_vjp_call", "dot_general", "dynamic_slice", "dynamic_update_slice", "gather", "iota", "jit", "pad",
         "pjit", "pmax", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "reshape",
-        "reshard", "rev", "scan", "shift_left", "slice", "split", "squeeze", "stack", "stop_gradient", "transpose",
-        "while",
+        "reshard", "rev", "scan", "shift_left", "slice", "split", "squeeze", "stack", "stop_gradient", "tile",
+        "transpose", "unstack", "while",
     ]
 )  # fmt: skip
 
@@ -50,15 +52,19 @@ _by_routines = contextvars.ContextVar("by_routines", default=False)
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """`equinox.filter_jit(function)`, compiled for such loops where that can be."""
 
-    @functools.wraps(function)
-    def by_routines(*operands: Any) -> Any:
-        token = _by_routines.set(True)
-        try:
-            return function(*operands)
-        finally:
-            _by_routines.reset(token)
+    def traced(by_routines: bool) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*operands: Any) -> Any:
+            # Said in both cases: an ensemble may be a part of another one's field.
+            token = _by_routines.set(by_routines)
+            try:
+                return function(*operands)
+            finally:
+                _by_routines.reset(token)
 
-    return _compiled.for_processors(by_routines, _OPTIONS, otherwise=function)
+        return call
+
+    return _compiled.for_processors(traced(True), _OPTIONS, otherwise=traced(False))
 
 
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:

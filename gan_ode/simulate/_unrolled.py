@@ -41,8 +41,8 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
     """An explicit Runge-Kutta solver of Diffrax, with the same tableau and dense output.
 
     Diffrax loops over a buffer of stages, which handles every kind of tableau. Here each stage is written out when it
-    is traced, without the tableau's zeros: under `jax.vmap` that is several times faster, for small states, and tracing
-    the field once for each stage takes longer to compile.
+    is traced, without the tableau's zeros: under `jax.vmap` that is several times faster, for small states, and takes
+    longer to compile.
 
     Args:
         solver: The solver, for example `diffrax.Tsit5()`.

@@ -29,7 +29,7 @@ class Written:
 
 
 def scalars(system: System) -> Callable[[Any, Any], tuple[Any, Any]]:
-    """From w and a to their velocities. The nodes are written out: faster than a sum over an axis for all in JAX."""
+    """From w and a to their velocities. The nodes are written out, for those who are slower with a sum."""
     c = system.half_width
     if not system.num_nodes:
         return lambda w, a: ((c * c - a * a) / 3, 2 * w * a / 3)
