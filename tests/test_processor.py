@@ -29,8 +29,8 @@ TS = jnp.linspace(0.0, 1.0, 4)
 @pytest.fixture
 def hints(monkeypatch):
     """The hints that programs are traced with from now on."""
-    seen, call = [], _processor._call
-    monkeypatch.setattr(_processor, "_call", lambda f, operands, hints: seen.append(hints) or call(f, operands, hints))
+    seen, called = [], _processor._called
+    monkeypatch.setattr(_processor, "_called", lambda function, hints: seen.append(hints) or called(function, hints))
     return seen
 
 
