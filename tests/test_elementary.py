@@ -9,8 +9,8 @@ from gan_ode.simulate import _elementary, ensemble
 from gan_ode.simulate._elementary import exp, logistic
 from gan_ode.simulate._processor import _is_plain
 
-X = np.concatenate([np.linspace(-3.0, 3.0, 2001), np.linspace(-707.0, 709.0, 4001), [709.78, -1e-300, 0.0]])
-# Three roundings of 1.1e-16; measured 1.9e-16 and 3.1e-16, and 3.3e-16 for logistic functions on a million points.
+X = np.concatenate([np.linspace(-3.0, 3.0, 200_001), np.linspace(-707.0, 709.0, 4001), [709.78, -1e-300, 0.0]])
+# Three roundings of 1.1e-16; measured 1.9e-16 and 3.0e-16.
 PRECISE = 3.3e-16
 
 
