@@ -53,6 +53,7 @@ FUNCTIONS = {
     "transposed": lambda x: x.T * 2,
     "turned round": lambda x: (x[::-1], jnp.flip(x, (0, 1)), jnp.roll(x, 1, 1)),
     "cut": lambda x: (x[1:, ::2], x[2], x[:, 1:2], jnp.split(x, [1, 3], axis=1), jnp.squeeze(x[:1])),
+    "split": lambda x: (jnp.split(x, [1], axis=0), jnp.split(x, 2, axis=1)),
     "by columns": lambda x: (
         jnp.ravel(x, order="F"),
         jnp.reshape(x, (2, 6), order="F"),
@@ -67,12 +68,16 @@ FUNCTIONS = {
     "joined": lambda x: (jnp.concatenate([x, x[:1]]), jnp.stack([x, 2 * x], 1), x.reshape(2, 6), jnp.ravel(x)),
     "broadcast": lambda x: (x[:, None] + x[0][:, None], jnp.broadcast_to(x[:, :1, None], (3, 2, 5))),
     "sums": lambda x: (jnp.sum(x), jnp.sum(x, 0), jnp.mean(x, 1), jnp.prod(x, 1), jnp.linalg.norm(x)),
+    "sums over one axis of three": lambda x: jnp.sum(x[:, :, None] * jnp.arange(5.0), 1),
     "extremes": lambda x: (jnp.max(x), jnp.min(x, 1), jnp.any(x > 1, 0), jnp.all(x > -2), jnp.argmax(x, 1)),
     "a matrix times a vector": lambda x: SQUARES @ x[0],
     "matrices": lambda x: x @ SQUARES @ x.T,
     "two axes": lambda x: jnp.tensordot(x, jnp.outer(x[:, 0], x[1]), 2),
     "a batch of matrices": lambda x: jnp.einsum("aij,ajk->aik", x[:, None] * jnp.ones((3, 2, 1)), x[:, :, None]),
     "several axes of a batch": lambda x: jnp.einsum("abi,bai->ab", x[None] * jnp.ones((2, 1, 1)), jnp.ones((3, 2, 4))),
+    "two axes that are kept": lambda x: jnp.einsum(
+        "abi,i->ab", x[:, :, None] * jnp.arange(1.0, 3.0), jnp.arange(3.0, 5.0)
+    ),
     "matrices of other kinds": lambda x: (
         (x > 0) @ (SQUARES > 1),
         jnp.round(9 * x).astype(int) @ jnp.round(9 * SQUARES).astype(int),
@@ -143,6 +148,22 @@ def test_a_field_of_many_operations_is_left_as_it_is(size, num_nodes):
     found = list(operations(traced(size, num_nodes).jaxpr))
     assert len(found) < 10 * size
     assert any(each.primitive.name == "dot_general" for each in found)
+
+
+def test_products_count_by_what_they_multiply_and_what_nobody_reads_by_nothing():
+    def names(function, x):
+        return {each.primitive.name for each in operations(jax.make_jaxpr(by_elements(function))(x).jaxpr)}
+
+    matrix = np.ones((12, 12))
+    # 12^3 products.
+    assert "dot_general" in names(lambda x: jnp.sum(x * matrix @ matrix), 1.0)
+    assert "dot_general" not in names(lambda x: jnp.sum(x * matrix @ np.ones(12)), 1.0)
+
+    def mostly_for_nobody(x):
+        jnp.sum(jnp.sin(x * np.ones((100, 100))))
+        return jnp.ones(3) @ (x * np.ones(3))
+
+    assert "dot_general" not in names(mostly_for_nobody, 1.0)
 
 
 def test_fields_by_differentiation_have_routines():
