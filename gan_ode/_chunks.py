@@ -159,10 +159,9 @@ class _Whole:
                     _as_items(shelf)[self._places[i][rows]] = _as_items(np.ascontiguousarray(block))
 
     def tree(self) -> Any:
+        arrays, rest = eqx.partition(self._shelves or [], lambda shelf: isinstance(shelf, np.ndarray))
         # Nothing else writes there any more, so that it need not be copied.
-        leaves = jax.tree.unflatten(self._structure, self._shelves or [])
-        arrays, rest = eqx.partition(leaves, lambda leaf: isinstance(leaf, np.ndarray))
-        return eqx.combine(jax.device_put(arrays, may_alias=True), rest)
+        return jax.tree.unflatten(self._structure, eqx.combine(jax.device_put(arrays, may_alias=True), rest))
 
     def _shelf(self, leaf: Any) -> Any:
         """Room for all members; what is no array, such as the most steps that were allowed, is the same for all."""
@@ -171,7 +170,7 @@ class _Whole:
 
 def _blocks(leaf: Any) -> Iterator[tuple[slice, Any]]:
     """What each device has, which need not be put together first."""
-    if isinstance(leaf, Array):
+    if isinstance(leaf, Array) and len(leaf.sharding.device_set) > 1:
         for shard in leaf.addressable_shards:
             yield shard.index[0], shard.data
     else:

@@ -10,10 +10,11 @@ import jaxtyping
 import numpy as np
 import optimistix as optx
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 from gan_ode import fields, flow, games, losses
 from gan_ode.games import Players
-from gan_ode.simulate import ensemble, OUTCOMES
+from gan_ode.simulate import _processor, _unrolled, ensemble, OUTCOMES, RK4
 from gan_ode.simulate._unrolled import unrolled
 
 # The same arithmetic in another order, and step sizes that follow it, at a tolerance of 1e-7; measured 2e-12.
@@ -24,7 +25,7 @@ SOLVER_ERROR = 1e-7
 PLAIN = fields.GameField(games.LinearQuadratic(losses.Wasserstein()))
 STARTS = Players(jnp.array([0.5, -0.2, 0.1, 1.0, -0.7]), jnp.array([1.0, 1.3, 0.9, 0.8, -1.2]))
 TS = jnp.array([0.0, 1.0, 10.0])
-SOLVERS = {"Tsit5": diffrax.Tsit5(), "Dopri8": diffrax.Dopri8(), "Heun": diffrax.Heun()}
+SOLVERS = {"Tsit5": diffrax.Tsit5(), "Dopri8": diffrax.Dopri8(), "Heun": diffrax.Heun(), "RK4": RK4()}
 
 
 class Decay(eqx.Module):
@@ -145,6 +146,47 @@ def test_it_composes_with_jit_and_both_ways_of_differentiating():
     backward = eqx.filter_jit(eqx.filter_grad(lambda r: total(r, adjoint=diffrax.RecursiveCheckpointAdjoint())))
     _, forward = jax.jvp(total, (jnp.asarray(0.5),), (jnp.asarray(1.0),))
     np.testing.assert_allclose([backward(jnp.asarray(0.5)), forward], expected, rtol=SOLVER_ERROR, atol=0)
+
+
+@pytest.mark.parametrize("name", [*SOLVERS, "Bosh3", "Euler"])
+def test_a_field_that_is_long_has_a_loop_over_stages_and_the_same_steps(name, monkeypatch):
+    solver = SOLVERS[name] if name in SOLVERS else getattr(diffrax, name)()
+    steps = {"step_size": 0.1} if name == "Euler" else {"rtol": 1e-7, "dt0": 0.2}
+
+    def followed():
+        # A function of its own compiles anew.
+        field = functools.partial(lambda t, y, args: Players(jnp.cos(t * y.generator), -jnp.sin(y.discriminator)))
+        return ensemble(field, STARTS, TS, solver=solver, **steps)
+
+    written, loops, by_loop = followed(), [], _unrolled._by_loop
+    monkeypatch.setattr(_processor, "_LONG", 0)
+    monkeypatch.setattr(_unrolled, "_by_loop", lambda *args: loops.append(name) or by_loop(*args))
+    found = followed()
+    # With one stage beside the first there is nothing to gain.
+    assert bool(loops) == (name not in ("Heun", "Euler"))
+    np.testing.assert_array_equal(found.stats["num_steps"], written.stats["num_steps"])
+    for mine, its in zip(jax.tree.leaves(found.ys), jax.tree.leaves(written.ys), strict=True):
+        np.testing.assert_allclose(mine, its, rtol=0, atol=ROUNDING)
+
+
+def test_a_long_field_is_compiled_once_for_all_stages(monkeypatch):
+    def sines(jaxpr):
+        inner = sum(map(sines, (each for equation in jaxpr.eqns for each in jaxprs_in_params(equation.params))))
+        return inner + sum(equation.primitive.name == "sin" for equation in jaxpr.eqns)
+
+    def compiled(limit):
+        found, is_plain = [], _processor._is_plain
+        with monkeypatch.context() as patch:
+            patch.setattr(_processor, "_LONG", limit)
+            patch.setattr(_processor, "_is_plain", lambda jaxpr: found.append(sines(jaxpr)) or is_plain(jaxpr))
+            # A function of its own compiles anew.
+            field = functools.partial(lambda t, y, args: -jnp.sin(y))
+            ensemble(field, jnp.ones(3), TS[:2], solver=diffrax.Dopri8(), dt0=0.1)
+        return found[0]
+
+    # The first stage of all, and 13 in a step.
+    assert compiled(10**6) == 14
+    assert compiled(0) == 2
 
 
 def test_a_field_with_a_jump_is_followed_past_it():

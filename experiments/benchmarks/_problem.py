@@ -35,6 +35,8 @@ class System:
 WASSERSTEIN = System("W")
 # By 12 nodes phi is right to 2e-9 for |s| < 2.6, which no orbit of `starts` leaves; 6 nodes by symmetry.
 USUAL = System("JS", num_nodes=12)
+# As many nodes as the package takes by default.
+BY_DEFAULT = System("JS, 40 nodes", num_nodes=40)
 # |s| comes to some 6 here: 24 nodes are right to 2e-12.
 STIFF = System("JS, c = 10", num_nodes=24, half_width=10.0)
 

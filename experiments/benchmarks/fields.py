@@ -6,7 +6,7 @@ differentiates the game, and one of an array with the state, and another with th
 
 from experiments._jax_setup import prepare_jax
 from experiments.benchmarks import _rows, ensembles
-from experiments.benchmarks._problem import USUAL, WASSERSTEIN
+from experiments.benchmarks._problem import BY_DEFAULT, USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results
 from experiments.benchmarks._rows import Row, Verdict
 from experiments.benchmarks.ensembles import Setting
@@ -16,6 +16,7 @@ SETTINGS = (
     Setting(WASSERSTEIN, True, 1e-6),
     Setting(USUAL, False, 1e-6),
     Setting(USUAL, True, 1e-6),
+    Setting(BY_DEFAULT, False, 1e-6),
 )
 SIZES = (ensembles.LARGE, ensembles.HUGE)
 

@@ -4,6 +4,7 @@ XLA divides two polynomials for an exponential, and for a logistic function divi
 as long as some twenty other operations. Here an exponential is one polynomial, and a logistic function one division.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, cast
@@ -52,6 +53,7 @@ def instead(equation: JaxprEqn, operands: list[Any]) -> Array | None:
     return None if function is None or kind.dtype != jnp.float64 else function(jnp.asarray(operands[0]))
 
 
+@functools.partial(jax.jit, inline=True)
 def exp(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """$e^x$ with a relative error of 2e-16; 0 below 3e-308."""
     # Half of the power of two, since there is none for the largest numbers.
@@ -59,6 +61,7 @@ def exp(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     return jax.lax.select(x < _SMALLEST, jnp.zeros_like(x), 2 * _horner(_OF_EXPONENTIAL, rest) * half)
 
 
+@functools.partial(jax.jit, inline=True)
 def logistic(x: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     r"""$1 / (1 + e^{-x})$ with a relative error of 3.3e-16; at least 3e-308.
 

@@ -19,8 +19,8 @@ from jaxtyping import Array
 
 from .. import _jaxprs
 
-# Operations on numbers that a function may have: so many compile about as fast as the few on arrays.
-_MOST = 500
+# Operations on numbers that a function may have. More compile for longer than a few ensembles of arrays run.
+_MOST = 1600
 
 # Equations that are evaluated by the functions which they hold. Nothing is differentiated here any more.
 _CALLS = {**_jaxprs.CALLS, "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
@@ -39,6 +39,10 @@ OF_EACH = frozenset(
 
 # In lower precision a product of matrices is summed in a higher one.
 _MULTIPLIED = [{np.dtype(kind)} for kind in (np.float32, np.float64, np.complex64, np.complex128, np.int32, np.int64)]
+
+
+# JAX's own rules for batches put integers of NumPy into parameters.
+_Integers = Sequence[Any]
 
 
 class Elements(NamedTuple):
@@ -61,14 +65,14 @@ def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement) -> Any:
         instead: How some of the equations are done.
     """
     traced, like = jax.make_jaxpr(function, return_shape=True)()
-    if _work(traced.jaxpr) > _MOST:
+    if work(traced.jaxpr) > _MOST:
         found = _jaxprs.evaluate(traced, [], functools.partial(_jaxprs.results, instead=instead))
     else:
         found = _jaxprs.evaluate(traced, [], functools.partial(_results, instead=instead), _CALLS)
     return jax.tree.unflatten(jax.tree.structure(like), map(_put_together, found))
 
 
-def _work(jaxpr: Jaxpr) -> int:
+def work(jaxpr: Jaxpr) -> int:
     """The number of operations on scalars; an estimate."""
     return sum(_work_of_one(equation) for equation in _jaxprs.needed(jaxpr))
 
@@ -76,7 +80,7 @@ def _work(jaxpr: Jaxpr) -> int:
 def _work_of_one(equation: JaxprEqn) -> int:
     name = equation.primitive.name
     if name in _CALLS:
-        return _work(equation.params[_CALLS[name]].jaxpr)
+        return work(equation.params[_CALLS[name]].jaxpr)
     shapes = [_shape(each) for each in (*equation.invars, *equation.outvars)]
     if name == "dot_general":
         (over, _), _ = equation.params["dimension_numbers"]
@@ -137,12 +141,12 @@ def _moved(move: Callable[..., np.ndarray], *operands: Elements) -> Elements:
     return Elements([scalars[place] for place in places.flat], places.shape)
 
 
-def _broadcast(x: np.ndarray, shape: Sequence[int], axes: Sequence[int]) -> np.ndarray:
+def _broadcast(x: np.ndarray, shape: _Integers, axes: _Integers) -> np.ndarray:
     lengths = dict(zip(axes, x.shape, strict=True))
     return np.broadcast_to(x.reshape([lengths.get(axis, 1) for axis in range(len(shape))]), shape)
 
 
-def _reshaped(x: np.ndarray, shape: Sequence[int], axes: Sequence[int] | None) -> np.ndarray:
+def _reshaped(x: np.ndarray, shape: _Integers, axes: _Integers | None) -> np.ndarray:
     return (x if axes is None else x.transpose(axes)).reshape(shape)
 
 
@@ -157,7 +161,7 @@ def _padded(x: np.ndarray, filling: np.ndarray, config: Sequence[Sequence[Any]])
     return padded[tuple(slice(max(-low, 0), length - max(-high, 0)) for length, (low, high, _) in cut)]
 
 
-def _sliced(x: np.ndarray, starts: Sequence[int], ends: Sequence[int], strides: Sequence[int] | None) -> np.ndarray:
+def _sliced(x: np.ndarray, starts: _Integers, ends: _Integers, strides: _Integers | None) -> np.ndarray:
     return x[tuple(map(slice, starts, ends, strides or (1,) * x.ndim))]
 
 
@@ -198,7 +202,7 @@ def _parts(cut: Callable[[np.ndarray], Iterable[np.ndarray]], x: Elements) -> li
     return [Elements([x.scalars[i] for i in np.ravel(part)], np.shape(part)) for part in cut(_places(x, 0))]
 
 
-def _reduced(combine: Callable[[Any, Any], Any], axes: Sequence[int], x: Elements) -> Elements:
+def _reduced(combine: Callable[[Any, Any], Any], axes: _Integers, x: Elements) -> Elements:
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     shape = tuple(x.shape[axis] for axis in kept)
     rows = _places(x, 0).transpose(*kept, *axes).reshape(math.prod(shape), -1)
@@ -208,7 +212,7 @@ def _reduced(combine: Callable[[Any, Any], Any], axes: Sequence[int], x: Element
 def _product(dimensions: Any, left: Elements, right: Elements) -> Elements:
     over, batch = dimensions
 
-    def rows(x: Elements, over: Sequence[int], batch: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    def rows(x: Elements, over: _Integers, batch: _Integers) -> tuple[np.ndarray, list[int]]:
         """Places by batch, what is kept, and what is summed over; and the lengths of what is kept."""
         kept = [axis for axis in range(len(x.shape)) if axis not in (*over, *batch)]
         places, num = _places(x, 0).transpose(*batch, *kept, *over), math.prod(x.shape[axis] for axis in over)

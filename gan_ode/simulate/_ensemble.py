@@ -94,7 +94,6 @@ def ensemble(
         exact_times=exact_times, dense=False, events=events, max_steps=max_steps,
         adjoint=diffrax.ForwardMode() if adjoint is None else adjoint, progress_meter=False,
     )  # fmt: skip
-    how = dataclasses.replace(how, solver=unrolled(how.solver))
     _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
     own_field, field = _members.batched("batched_field", field, batched_field, num)
     own_args, args = _members.batched("batched_args", args, batched_args, num)
@@ -124,6 +123,7 @@ def _solve_all(
     def by_lots(members: tuple[State, Any, Any]) -> Orbit:
         return in_lanes(lambda lot: _members.vectorized(by_own_loop, lot), members)
 
+    how = dataclasses.replace(how, solver=unrolled(how.solver))
     ends_only, own_loop = ts.shape[0] == 2, can_march(how)
     dense = None if ends_only or not own_loop else _dense.weights(how.solver)
     if not own_loop or (dense is None and not ends_only):

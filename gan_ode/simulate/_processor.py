@@ -31,6 +31,9 @@ _LANES, _WITHOUT_ROUTINES = 64, 2000
 # A multiple of it leaves no remainder for instructions of several numbers.
 _VECTOR = 8
 
+# Operations on numbers in a function that compile so fast that they may do so at each stage of a step.
+_LONG = 500
+
 _APART = {"inlineable": "false"}
 _AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
 
@@ -84,6 +87,13 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
         return _jaxprs.evaluated(lambda: function(*operands))
 
     return _called(evaluated, _APART)
+
+
+def is_long(function: Callable[..., Any], *operands: Any) -> bool:
+    """Whether to compile the function at each place of a routine where it is called would take long."""
+    if not (_by_routines.get() and _devices.on_processor()):
+        return False
+    return _elements.work(jax.make_jaxpr(function)(*operands).jaxpr) > _LONG
 
 
 def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:

@@ -1,6 +1,7 @@
 """Explicit Runge-Kutta steps in the form that compiles to the fastest loop."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import diffrax
@@ -8,10 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
-from .. import _tree
+from .. import _checks, _tree
 from .._types import Args, RealScalarLike, State
-from ._processor import apart
+from ._processor import apart, is_long
 
 
 def unrolled(solver: Any) -> Any:
@@ -42,7 +44,7 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
 
     Diffrax loops over a buffer of stages, which handles every kind of tableau. Here each stage is written out when it
     is traced, without the tableau's zeros: under `jax.vmap` that is several times faster, for small states, and takes
-    longer to compile.
+    longer to compile. Of fields that would take long, the stages are a loop without a buffer.
 
     Args:
         solver: The solver, for example `diffrax.Tsit5()`.
@@ -98,17 +100,17 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
     def stages(self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None) -> Stages:
         """The step; `first` is the field at its start, where that is known."""
         tableau, control = self.tableau, terms.contr(t0, t1)
-        velocity = apart(lambda t, y: terms.vf(t, y, args))
-        velocities, y = [velocity(t0, y0) if first is None else first], y0
 
-        def moved(weights: np.ndarray, velocities: list[State]) -> State:
+        def field(t: Any, y: State) -> State:
+            return terms.vf(t, y, args)
+
+        def moved(weights: Any, velocities: list[State]) -> State:
             return _tree.add(y0, terms.prod(combine(weights, velocities), control))
 
-        for row, c in zip(tableau.a_lower, tableau.c, strict=True):
-            y = apart(functools.partial(moved, row))(velocities)
-            # Without a rounding error at the end of the step.
-            t = t1 if c == 1 else t0 + jnp.asarray(c, jnp.result_type(t0)) * (t1 - t0)
-            velocities.append(velocity(t, y))
+        velocity = apart(field)
+        first = velocity(t0, y0) if first is None else first
+        follow = _by_loop if len(tableau.a_lower) > 1 and is_long(field, t0, y0) else _one_by_one
+        y, velocities = follow(tableau, velocity, moved, t0, t1, y0, first)
         y1 = y if tableau.ssal else moved(tableau.b_sol, velocities)
         return Stages(y0, y1, velocities, control)
 
@@ -125,9 +127,42 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
         return [terms.prod(velocity, stages.control) for velocity in stages.velocities]
 
 
-def combine(weights: np.ndarray, stages: list[State]) -> State:
-    """The weighted sum of the stages, without the weights that are zero."""
-    used = [(weight, stage) for weight, stage in zip(weights, stages, strict=True) if weight != 0]
+def _one_by_one(
+    tableau: Any, velocity: Callable[..., State], moved: Callable[..., State], t0: Any, t1: Any, y: State, first: State
+) -> tuple[State, list[State]]:
+    """From the start y and the field there to the last stage, and the field at all of them: each stage written out."""
+    velocities = [first]
+    for row, c in zip(tableau.a_lower, tableau.c, strict=True):
+        y = apart(functools.partial(moved, row))(velocities)
+        # Without a rounding error at the end of the step.
+        t = t1 if c == 1 else t0 + jnp.asarray(c, jnp.result_type(t0)) * (t1 - t0)
+        velocities.append(velocity(t, y))
+    return y, velocities
+
+
+def _by_loop(
+    tableau: Any, velocity: Callable[..., State], moved: Callable[..., State], t0: Any, t1: Any, y: State, first: State
+) -> tuple[State, list[State]]:
+    """The same in a loop, in which the field is compiled once."""
+    num, dtype = len(tableau.a_lower), jnp.result_type(t0)
+    # The latest stage comes first: each row has the weights by how long ago a stage was.
+    rows = np.array([np.pad(row[::-1], (0, num - len(row))) for row in tableau.a_lower])
+
+    def stage(carry: tuple[State, list[State]], row: tuple[Array, Array]) -> tuple[tuple[State, list[State]], None]:
+        (_, velocities), (weights, c) = carry, row
+        y = apart(moved)(list(weights), velocities[:-1])
+        t = jnp.where(c == 1, t1, t0 + c * (t1 - t0))
+        return (y, [velocity(t, y), *velocities[:-1]]), None
+
+    start = y, [first, *[_tree.zeros_like(first)] * num]
+    (y, velocities), _ = jax.lax.scan(stage, start, (jnp.asarray(rows, dtype), jnp.asarray(tableau.c, dtype)))
+    return y, velocities[::-1]
+
+
+def combine(weights: Any, stages: list[State]) -> State:
+    """The weighted sum of the stages, without the weights that are known to be zero."""
+    pairs = zip(weights, stages, strict=True)
+    used = [(weight, stage) for weight, stage in pairs if _checks.is_traced(weight) or weight != 0]
     total = _tree.scale(*used[0]) if used else _tree.zeros_like(stages[0])
     for weight, stage in used[1:]:
         total = _tree.step(total, weight, stage)
