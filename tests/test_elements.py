@@ -14,6 +14,8 @@ from gan_ode.simulate import _elements, _processor, ensemble
 
 # Sums are taken in another order; measured 1e-16.
 ROUNDING = 1e-14
+# Operations that are evaluated by elements.
+MOST = 500
 
 X = np.linspace(-1.0, 1.5, 12).reshape(3, 4)
 SQUARES = np.linspace(0.5, 2.0, 16).reshape(4, 4)
@@ -99,7 +101,7 @@ FUNCTIONS = {
 
 
 def by_elements(function):
-    return lambda x: _elements.evaluated(lambda: function(x), _jaxprs.as_it_is)
+    return lambda x: _elements.evaluated(lambda: function(x), _jaxprs.as_it_is, MOST)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -136,7 +138,7 @@ def field(y, matrix, nodes):
 def traced(size, num_nodes):
     matrix, nodes = np.eye(size) + 0.1, np.linspace(0, 1, num_nodes)
     y = tuple(np.linspace(0, 1, size))
-    return jax.make_jaxpr(lambda *y: _elements.evaluated(lambda: field(y, matrix, nodes), _jaxprs.as_it_is))(*y)
+    return jax.make_jaxpr(lambda *y: _elements.evaluated(lambda: field(y, matrix, nodes), _jaxprs.as_it_is, MOST))(*y)
 
 
 def test_no_array_is_left():
@@ -171,7 +173,8 @@ def test_fields_by_differentiation_have_routines():
         y = jnp.stack(y)
         return tuple(jax.grad(lambda y: jnp.sum(jnp.stack([y[0] * y[1], jnp.sin(y[2])]) ** 2) + y[0] ** 3)(y))
 
-    found = jax.make_jaxpr(lambda *y: _elements.evaluated(lambda: gradient(*y), _jaxprs.as_it_is))(0.3, 0.4, 0.5).jaxpr
+    by_elements = jax.make_jaxpr(lambda *y: _elements.evaluated(lambda: gradient(*y), _jaxprs.as_it_is, MOST))
+    found = by_elements(0.3, 0.4, 0.5).jaxpr
     assert _processor._is_plain(found)
     assert {each.outvars[0].aval.shape for each in operations(found)} == {()}
 
@@ -262,5 +265,5 @@ def test_ensembles_of_arrays_and_of_their_elements_are_the_same(monkeypatch):
         return ensemble(own, np.linspace(-1, 1, 40).reshape(10, 4), jnp.array([0.0, 3.0]), rtol=1e-9).final_state
 
     by_elements = ends()
-    monkeypatch.setattr(_elements, "_MOST", 0)
+    monkeypatch.setattr(_processor, "_MOST", 0)
     np.testing.assert_allclose(ends(), by_elements, rtol=1e-10, atol=1e-12)

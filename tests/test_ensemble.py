@@ -189,6 +189,30 @@ def test_a_long_field_is_compiled_once_for_all_stages(monkeypatch):
     assert compiled(0) == 2
 
 
+@pytest.mark.parametrize("how", [{"step_size": 1.0}, {"events": lambda t, y, args, **_: y > 10.0, "rtol": 1e-9}, {}])
+def test_rules_for_derivatives_hold_after_a_run_without_derivatives(how):
+    @jax.custom_jvp
+    def decay(y):
+        return -y
+
+    # Not the derivative of that, so that one sees which is taken.
+    decay.defjvp(lambda primals, tangents: (decay(*primals), -2 * tangents[0]))
+
+    # The same function, of which programs may be remembered.
+    def field(t, y, args):
+        return decay(y)
+
+    def end(y):
+        solver = diffrax.Midpoint() if "step_size" in how else None
+        return ensemble(field, y, jnp.array([0.0, 1.0]), solver=solver, **how).final_state
+
+    y0s = jnp.array([0.5, 1.0])
+    end(y0s)
+    _, slopes = jax.jvp(end, (y0s,), (jnp.ones(2),))
+    # A midpoint step makes 1 - h + h^2 / 2 of a decay, with h = 2 by the rule.
+    np.testing.assert_allclose(slopes, 1.0 if "step_size" in how else np.exp(-2.0), rtol=1e-6)
+
+
 def test_a_field_with_a_jump_is_followed_past_it():
     # y' = sign(t - 1/2): a first stage kept from before the jump would be wrong.
     controller = diffrax.ClipStepSizeController(diffrax.PIDController(rtol=1e-6, atol=1e-6), jump_ts=jnp.array([0.5]))

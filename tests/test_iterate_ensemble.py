@@ -119,3 +119,21 @@ TWO_STEPS = eqx.filter_vmap(updates.Simultaneous)(jnp.ones(2))
 def test_what_cannot_work_is_refused(update, y0s, options, message):
     with pytest.raises(ValueError, match=message):
         iterate_ensemble(update, PLAIN, y0s, 5, **options)
+
+
+def test_rules_for_derivatives_hold_after_a_run_without_derivatives():
+    @jax.custom_jvp
+    def decay(y):
+        return -y
+
+    decay.defjvp(lambda primals, tangents: (decay(*primals), -3 * tangents[0]))
+
+    def field(t, y, args):
+        return decay(y)
+
+    def end(y):
+        return iterate_ensemble(updates.Simultaneous(0.1), field, y, 2, save_every=2).final_state
+
+    y0s = jnp.array([0.5, 1.0])
+    np.testing.assert_allclose(end(y0s), 0.9**2 * y0s, rtol=1e-12)
+    np.testing.assert_allclose(jax.jvp(end, (y0s,), (jnp.ones(2),))[1], 0.7**2, rtol=1e-12)

@@ -50,6 +50,6 @@ PARTS: dict[str, Part] = {
     "accelerator": Part(functools.partial(by_results, "accelerator")),
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
-        for name in ("basins", "first_orbit", "maps", "neural", "neural_field")
+        for name in ("basins", "first_orbit", "maps", "neural", "neural_field", "updates")
     },
 }

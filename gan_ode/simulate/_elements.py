@@ -19,9 +19,6 @@ from jaxtyping import Array
 
 from .. import _jaxprs
 
-# Operations on numbers that a function may have. More compile for longer than a few ensembles of arrays run.
-_MOST = 1600
-
 # Equations that are evaluated by the functions which they hold. Nothing is differentiated here any more.
 _CALLS = {**_jaxprs.CALLS, "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
@@ -57,15 +54,16 @@ class Elements(NamedTuple):
     shape: tuple[int, ...]
 
 
-def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement) -> Any:
+def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement, most: int) -> Any:
     """`function()` element by element, or as it is if that would be much to compile; some equations in another way.
 
     Args:
         function: Called while JAX traces; may hold tracers. Its result has no derivatives.
         instead: How some of the equations are done.
+        most: Operations on numbers that count as much.
     """
     traced, like = jax.make_jaxpr(function, return_shape=True)()
-    if work(traced.jaxpr) > _MOST:
+    if work(traced.jaxpr) > most:
         found = _jaxprs.evaluate(traced, [], functools.partial(_jaxprs.results, instead=instead))
     else:
         found = _jaxprs.evaluate(traced, [], functools.partial(_results, instead=instead), _CALLS)

@@ -1,3 +1,4 @@
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,13 @@ from ..updates import AbstractUpdate
 from . import _inputs, _members
 from ._iterate import check_memory, prepared, scan
 from ._orbit import Orbit
-from ._processor import compiled, in_lanes
+from ._processor import apart, compiled, in_lanes, is_routine, makes_routines
 from ._scalars import is_small
-from ._training import Training
+from ._training import Standing, Training
 
 _CHUNK_SIZE = 2000
+# Operations on numbers of a step by elements. Of several evaluations in it the compiler does some more than once.
+_MOST = 1300
 
 
 def iterate_ensemble(
@@ -86,6 +89,13 @@ def iterate_ensemble(
     return _members.over(solve_chunk, (y0s, own), size, mesh, (shared, record))
 
 
+class _ByElements(Training):
+    """With steps that are evaluated element by element, for routines."""
+
+    def step(self, n: Array, standing: Standing) -> Standing:
+        return apart(super().step, _MOST)(n, standing)
+
+
 def _solve_all(
     members: tuple[State, Any],
     shared: Any,
@@ -94,14 +104,21 @@ def _solve_all(
     save_every: int,
     mesh: Mesh | None,
 ) -> Orbit:
-    def solve_one(member: tuple[State, Any]) -> Orbit:
-        y0, own = member
-        update, field, args, batches = eqx.combine(own, shared)
-        return scan(Training(update, field, args, batches, record), y0, num_steps, save_every)
+    def solve(training: type[Training], members: tuple[State, Any]) -> Orbit:
+        def solve_one(member: tuple[State, Any]) -> Orbit:
+            y0, own = member
+            update, field, args, batches = eqx.combine(own, shared)
+            return scan(training(update, field, args, batches, record), y0, num_steps, save_every)
 
-    if mesh is not None:
         return _members.vectorized(solve_one, members)
-    return in_lanes(lambda lot: _members.vectorized(solve_one, lot), members)
+
+    solve_lot = functools.partial(solve, _ByElements)
+    if mesh is None and makes_routines():
+        return in_lanes(solve_lot, members)
+    # Other programs may hold linear solves, which cannot be divided so.
+    if mesh is not None and is_routine(solve_lot, members):
+        return _members.apart(functools.partial(in_lanes, solve_lot), members, mesh)
+    return solve(Training, members)
 
 
 _solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import Jaxpr, jaxpr_as_fun, jaxprs_in_params
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, jaxprs_in_params
 from jaxtyping import Array
 
 from .. import _compiled, _devices, _jaxprs
@@ -31,8 +31,9 @@ _LANES, _WITHOUT_ROUTINES = 64, 2000
 # A multiple of it leaves no remainder for instructions of several numbers.
 _VECTOR = 8
 
-# Operations on numbers in a function that compile so fast that they may do so at each stage of a step.
-_LONG = 500
+# Operations on numbers in a function: so many compile fast enough to do so at each stage of a step. And so many element
+# by element; more would compile for longer than a few ensembles of arrays run.
+_LONG, _MOST = 500, 1600
 
 _APART = {"inlineable": "false"}
 _AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
@@ -70,11 +71,15 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled.for_processors(traced(True), _OPTIONS, otherwise=traced(False))
 
 
-def apart(function: Callable[..., Any]) -> Callable[..., Any]:
+def apart(function: Callable[..., Any], most: int = _MOST) -> Callable[..., Any]:
     """`function`, from arrays to arrays, which the compiler computes once and for all.
 
     Otherwise it would compute every stage of a step anew for each component of each later one. Calls with arrays alike
     trace it once.
+
+    Args:
+        function: What nobody differentiates.
+        most: Operations on numbers that it may have to be evaluated element by element within routines.
     """
     if not _devices.on_processor():
         return function
@@ -82,18 +87,21 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def evaluated(*operands: Any) -> Any:
         if by_routines:
-            return _elements.evaluated(lambda: function(*operands), _elementary.instead)
+            return _elements.evaluated(lambda: function(*operands), _elementary.instead, most)
         # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
         return _jaxprs.evaluated(lambda: function(*operands))
 
     return _called(evaluated, _APART)
 
 
+def makes_routines() -> bool:
+    """Whether the program that is traced is compiled for routines."""
+    return _by_routines.get() and _devices.on_processor()
+
+
 def is_long(function: Callable[..., Any], *operands: Any) -> bool:
     """Whether to compile the function at each place of a routine where it is called would take long."""
-    if not (_by_routines.get() and _devices.on_processor()):
-        return False
-    return _elements.work(jax.make_jaxpr(function)(*operands).jaxpr) > _LONG
+    return makes_routines() and _elements.work(jax.make_jaxpr(function)(*operands).jaxpr) > _LONG
 
 
 def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
@@ -106,8 +114,7 @@ def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
     if not _by_routines.get():
         return solve(members)
     num, structure = jax.tree.leaves(members)[0].shape[0], jax.tree.structure(members)
-    size = _equal_parts(num, _LANES)
-    traced, solved_like, static = eqx.filter_make_jaxpr(solve)(_of_length(members, size))
+    size, traced, solved_like, static = _lot(solve, members)
 
     def by_routine(lot: Any) -> list[Array]:
         return _called(jaxpr_as_fun(traced), _AS_ONE)(*jax.tree.leaves(lot))
@@ -123,6 +130,17 @@ def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
     solved = jax.lax.map(solve_lot, [leaf[places] for leaf in jax.tree.leaves(members)])
     arrays = [jax.lax.collapse(leaf, 0, 2)[:num] for leaf in solved]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(solved_like), arrays), static)
+
+
+def is_routine(solve: Callable[[Any], Any], members: Any) -> bool:
+    """Whether `in_lanes` makes a routine of each lot."""
+    return makes_routines() and _is_plain(_lot(solve, members)[1].jaxpr)
+
+
+def _lot(solve: Callable[[Any], Any], members: Any) -> tuple[int, ClosedJaxpr, Any, Any]:
+    """How many members are in a lot, the function of one, and what it gives: shapes of arrays, and the rest."""
+    size = _equal_parts(jax.tree.leaves(members)[0].shape[0], _LANES)
+    return size, *eqx.filter_make_jaxpr(solve)(_of_length(members, size))
 
 
 def inverse_root(x: Array, degree: int) -> Array:

@@ -13,14 +13,14 @@ from jaxtyping import Array
 
 from .. import _checks, _tree
 from .._types import Args, RealScalarLike, State
-from ._processor import apart, is_long
+from ._processor import apart, is_long, makes_routines
 
 
 def unrolled(solver: Any) -> Any:
     """The solver with its stages unrolled, if it is an explicit Runge-Kutta method; else the solver as it is."""
     if not isinstance(solver, diffrax.AbstractERK):
         return solver
-    return Unrolled(solver)
+    return Unrolled(solver, makes_routines())
 
 
 class Stages(eqx.Module):
@@ -48,9 +48,12 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
 
     Args:
         solver: The solver, for example `diffrax.Tsit5()`.
+        for_routines: Whether it is traced where routines are made. Then it must not be taken for the same as one that
+            was traced elsewhere: the field's rules for derivatives are gone.
     """
 
     solver: Any
+    for_routines: bool = eqx.field(static=True)
 
     @property
     def term_structure(self) -> Any:
