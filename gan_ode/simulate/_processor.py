@@ -78,7 +78,7 @@ def apart(function: Callable[..., Any], most: int = _MOST) -> Callable[..., Any]
     trace it once.
 
     Args:
-        function: What nobody differentiates.
+        function: Within routines nobody differentiates it any more.
         most: Operations on numbers that it may have to be evaluated element by element within routines.
     """
     if not _devices.on_processor():
