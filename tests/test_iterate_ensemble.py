@@ -1,5 +1,7 @@
 """Many starts at once by a discrete rule: each member is what `iterate` makes of it."""
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 
 from gan_ode import fields, games, iterate, losses, updates
 from gan_ode.games import Players
-from gan_ode.simulate import iterate_ensemble, OUTCOMES
+from gan_ode.simulate import _elements, _iterate_ensemble, _processor, iterate_ensemble, OUTCOMES
 
 # The same products in another order: measured 2e-16 on states of size 1.
 ROUNDING = 1e-13
@@ -134,6 +136,34 @@ def test_rules_for_derivatives_hold_after_a_run_without_derivatives():
     def end(y):
         return iterate_ensemble(updates.Simultaneous(0.1), field, y, 2, save_every=2).final_state
 
-    y0s = jnp.array([0.5, 1.0])
+    # As many as there are in a lot at least: the length of the batch is a part of what is remembered.
+    y0s = jnp.linspace(0.5, 1.0, 8)
     np.testing.assert_allclose(end(y0s), 0.9**2 * y0s, rtol=1e-12)
-    np.testing.assert_allclose(jax.jvp(end, (y0s,), (jnp.ones(2),))[1], 0.7**2, rtol=1e-12)
+    np.testing.assert_allclose(jax.jvp(end, (y0s,), (jnp.ones(8),))[1], 0.7**2, rtol=1e-12)
+
+
+def test_steps_by_elements_and_of_arrays_are_the_same(monkeypatch):
+    asked, evaluated = [], _elements.evaluated
+
+    def recorded(function, instead, most):
+        asked.append(most)
+        return evaluated(function, instead, most)
+
+    monkeypatch.setattr(_elements, "evaluated", recorded)
+    products, is_plain = [], _processor._is_plain
+    monkeypatch.setattr(_processor, "_is_plain", lambda jaxpr: products.append(str(jaxpr)) or is_plain(jaxpr))
+
+    def ends(most):
+        monkeypatch.setattr(_iterate_ensemble, "_MOST", most)
+        asked.clear(), products.clear()
+        # A rule of its own compiles anew.
+        matrix = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)))
+        field = functools.partial(lambda t, y, args: jax.nn.sigmoid(matrix @ y) - y)
+        y0s = np.random.default_rng(1).normal(size=(10, 3))
+        return iterate_ensemble(updates.Extragradient(0.1), field, y0s, 20, save_every=20).final_state
+
+    by_elements = ends(1000)
+    assert asked and set(asked) == {1000} and "dot_general" not in products[0]
+    of_arrays = ends(0)
+    assert asked and set(asked) == {0} and "dot_general" in products[0]
+    np.testing.assert_allclose(by_elements, of_arrays, rtol=0, atol=ROUNDING)

@@ -7,14 +7,14 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from .. import _checks, _tree
-from .._types import Args, Field, State
+from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _inputs, _members
 from ._iterate import check_memory, prepared, scan
 from ._orbit import Orbit
 from ._processor import apart, compiled, in_lanes, is_routine, makes_routines
 from ._scalars import is_small
-from ._training import Standing, Training
+from ._training import Training
 
 _CHUNK_SIZE = 2000
 # Operations on numbers of a step by elements. Of several evaluations in it the compiler does some more than once.
@@ -89,11 +89,23 @@ def iterate_ensemble(
     return _members.over(solve_chunk, (y0s, own), size, mesh, (shared, record))
 
 
-class _ByElements(Training):
-    """With steps that are evaluated element by element, for routines."""
+class _ByElements(AbstractUpdate):
+    """A rule whose steps are evaluated element by element, for routines."""
 
-    def step(self, n: Array, standing: Standing) -> Standing:
-        return apart(super().step, _MOST)(n, standing)
+    update: AbstractUpdate
+    step_size: Any
+
+    def __init__(self, update: AbstractUpdate):
+        self.update, self.step_size = update, update.step_size
+
+    def init(self, field: Field, y: State, args: Args) -> Any:
+        return self.update.init(field, y, args)
+
+    def step(self, field: Field, t: RealScalarLike, y: State, args: Args, memory: Any) -> tuple[State, Any]:
+        def step(t: RealScalarLike, y: State, memory: Any) -> tuple[State, Any]:
+            return self.update.step(field, t, y, args, memory)
+
+        return apart(step, _MOST)(t, y, memory)
 
 
 def _solve_all(
@@ -104,21 +116,21 @@ def _solve_all(
     save_every: int,
     mesh: Mesh | None,
 ) -> Orbit:
-    def solve(training: type[Training], members: tuple[State, Any]) -> Orbit:
+    def solve(members: tuple[State, Any], wrap: Callable[[Any], Any]) -> Orbit:
         def solve_one(member: tuple[State, Any]) -> Orbit:
             y0, own = member
             update, field, args, batches = eqx.combine(own, shared)
-            return scan(training(update, field, args, batches, record), y0, num_steps, save_every)
+            return scan(Training(wrap(update), field, args, batches, record), y0, num_steps, save_every)
 
         return _members.vectorized(solve_one, members)
 
-    solve_lot = functools.partial(solve, _ByElements)
+    solve_lot = functools.partial(solve, wrap=_ByElements)
     if mesh is None and makes_routines():
         return in_lanes(solve_lot, members)
     # Other programs may hold linear solves, which cannot be divided so.
     if mesh is not None and is_routine(solve_lot, members):
         return _members.apart(functools.partial(in_lanes, solve_lot), members, mesh)
-    return solve(Training, members)
+    return solve(members, wrap=lambda update: update)
 
 
 _solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)

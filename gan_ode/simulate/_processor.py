@@ -71,7 +71,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return _compiled.for_processors(traced(True), _OPTIONS, otherwise=traced(False))
 
 
-def apart(function: Callable[..., Any], most: int = _MOST) -> Callable[..., Any]:
+def apart(function: Callable[..., Any], most: int | None = None) -> Callable[..., Any]:
     """`function`, from arrays to arrays, which the compiler computes once and for all.
 
     Otherwise it would compute every stage of a step anew for each component of each later one. Calls with arrays alike
@@ -79,15 +79,16 @@ def apart(function: Callable[..., Any], most: int = _MOST) -> Callable[..., Any]
 
     Args:
         function: Within routines nobody differentiates it any more.
-        most: Operations on numbers that it may have to be evaluated element by element within routines.
+        most: Operations on numbers that it may have to be evaluated element by element within routines; some 1,600 by
+            default.
     """
     if not _devices.on_processor():
         return function
-    by_routines = _by_routines.get()
+    by_routines, bound = _by_routines.get(), _MOST if most is None else most
 
     def evaluated(*operands: Any) -> Any:
         if by_routines:
-            return _elements.evaluated(lambda: function(*operands), _elementary.instead, most)
+            return _elements.evaluated(lambda: function(*operands), _elementary.instead, bound)
         # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
         return _jaxprs.evaluated(lambda: function(*operands))
 

@@ -102,18 +102,23 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
 
     def stages(self, terms: Any, t0: Any, t1: Any, y0: State, args: Args, first: State | None) -> Stages:
         """The step; `first` is the field at its start, where that is known."""
-        tableau, control = self.tableau, terms.contr(t0, t1)
+        tableau, control, dtype = self.tableau, terms.contr(t0, t1), jnp.result_type(t0)
 
         def field(t: Any, y: State) -> State:
             return terms.vf(t, y, args)
 
+        field_apart = apart(field)
+
+        def velocity(c: Any, y: State) -> State:
+            # Without a rounding error at the end of the step.
+            return field_apart(jnp.where(c == 1, t1, t0 + jnp.asarray(c, dtype) * (t1 - t0)), y)
+
         def moved(weights: Any, velocities: list[State]) -> State:
             return _tree.add(y0, terms.prod(combine(weights, velocities), control))
 
-        velocity = apart(field)
-        first = velocity(t0, y0) if first is None else first
+        first = field_apart(t0, y0) if first is None else first
         follow = _by_loop if len(tableau.a_lower) > 1 and is_long(field, t0, y0) else _one_by_one
-        y, velocities = follow(tableau, velocity, moved, t0, t1, y0, first)
+        y, velocities = follow(tableau, velocity, moved, y0, first)
         y1 = y if tableau.ssal else moved(tableau.b_sol, velocities)
         return Stages(y0, y1, velocities, control)
 
@@ -131,31 +136,36 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
 
 
 def _one_by_one(
-    tableau: Any, velocity: Callable[..., State], moved: Callable[..., State], t0: Any, t1: Any, y: State, first: State
+    tableau: Any, velocity: Callable[..., State], moved: Callable[..., State], y: State, first: State
 ) -> tuple[State, list[State]]:
-    """From the start y and the field there to the last stage, and the field at all of them: each stage written out."""
+    """The state at the last stage, and the field at all of them; each stage is written out.
+
+    Args:
+        tableau: The method.
+        velocity: From the part of the step that has gone by, and a state, to the field.
+        moved: From weights and the field at stages to the state that they lead to.
+        y: The state at the start.
+        first: The field there.
+    """
     velocities = [first]
     for row, c in zip(tableau.a_lower, tableau.c, strict=True):
         y = apart(functools.partial(moved, row))(velocities)
-        # Without a rounding error at the end of the step.
-        t = t1 if c == 1 else t0 + jnp.asarray(c, jnp.result_type(t0)) * (t1 - t0)
-        velocities.append(velocity(t, y))
+        velocities.append(velocity(c, y))
     return y, velocities
 
 
 def _by_loop(
-    tableau: Any, velocity: Callable[..., State], moved: Callable[..., State], t0: Any, t1: Any, y: State, first: State
+    tableau: Any, velocity: Callable[..., State], moved: Callable[..., State], y: State, first: State
 ) -> tuple[State, list[State]]:
     """The same in a loop, in which the field is compiled once."""
-    num, dtype = len(tableau.a_lower), jnp.result_type(t0)
+    num, dtype = len(tableau.a_lower), _tree.dtype(y)
     # The latest stage comes first: each row has the weights by how long ago a stage was.
     rows = np.array([np.pad(row[::-1], (0, num - len(row))) for row in tableau.a_lower])
 
     def stage(carry: tuple[State, list[State]], row: tuple[Array, Array]) -> tuple[tuple[State, list[State]], None]:
         (_, velocities), (weights, c) = carry, row
         y = apart(moved)(list(weights), velocities[:-1])
-        t = jnp.where(c == 1, t1, t0 + c * (t1 - t0))
-        return (y, [velocity(t, y), *velocities[:-1]]), None
+        return (y, [velocity(c, y), *velocities[:-1]]), None
 
     start = y, [first, *[_tree.zeros_like(first)] * num]
     (y, velocities), _ = jax.lax.scan(stage, start, (jnp.asarray(rows, dtype), jnp.asarray(tableau.c, dtype)))
