@@ -5,6 +5,7 @@ import contextlib
 import functools
 import math
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -27,10 +28,12 @@ _FEW = 8
 _LEAST = 512
 # Of how many programs it is remembered that they are compiled.
 _REMEMBERED = 1024
+# An array, in bytes, of which copies may be kept.
+_SMALL = 2**16
 
 
 def over(
-    solve: Callable[[Any], Any],
+    solve: Callable[[Any, Any], Any],
     members: Any,
     size: int,
     *,
@@ -38,17 +41,18 @@ def over(
     mesh: jax.sharding.Mesh | None = None,
     shared: Any = None,
 ) -> Any:
-    """`solve(members)`, chunk by chunk along the leading axis.
+    """`solve(members, shared)`, chunk by chunk along the leading axis.
 
     Args:
-        solve: Takes and returns trees with a leading axis of members. It is called from several threads.
+        solve: Takes members and what they share, and returns a tree with a leading axis of members. It is called from
+            several threads.
         members: The tree.
         size: Members to a chunk, on each device. The last chunk is filled up, so that all have one shape and compile
             once.
         starts: A tree of arrays, likewise: members whose starts are near each other come into one chunk. They take
             about as many steps, so that few wait for the slowest.
         mesh: Devices among which the members of each chunk are divided.
-        shared: What all chunks share. With the same as before all threads start at once: it is known to be compiled.
+        shared: A tree. With the same as before all threads start at once: it is known to be compiled.
     """
     num, devices = jax.tree.leaves(members)[0].shape[0], 1 if mesh is None else mesh.size
     by_threads = mesh is None and _devices.on_processor()
@@ -59,11 +63,11 @@ def over(
         rounds = -(-rounds // threads) * threads
         size = -(-num // (devices * rounds))
     if rounds == 1 and mesh is None:
-        return solve(members)
+        return solve(members, shared)
     places = np.resize(by_neighborhood(starts), (rounds, devices * size))
     chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)
     whole = _Whole(num, places)
-    solved = _by_threads(solve, chunks, shared, threads) if mesh is None else _by_devices(solve, chunks, mesh)
+    solved = _by_threads(solve, chunks, shared, threads) if mesh is None else _by_devices(solve, chunks, shared, mesh)
     with contextlib.closing(solved):
         for i, part in solved:
             whole.put(i, part)
@@ -71,7 +75,7 @@ def over(
 
 
 def _by_threads(
-    solve: Callable[[Any], Any], chunks: Any, shared: Any, threads: int
+    solve: Callable[[Any, Any], Any], chunks: Any, shared: Any, threads: int
 ) -> Generator[tuple[int, Any], None, None]:
     """The chunks in any order, so many at a time."""
     num = jax.tree.leaves(chunks)[0].shape[0]
@@ -80,7 +84,7 @@ def _by_threads(
     def solve_one(i: int) -> tuple[int, Any]:
         # `with jax.enable_x64()` holds for the thread that it is said in.
         with jax.enable_x64(wide):
-            return i, jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks)))
+            return i, jax.block_until_ready(solve(jax.tree.map(lambda leaf: jnp.asarray(leaf[i]), chunks), shared))
 
     first, program = 0, _program(chunks, shared)
     compiled = threading.Event() if program is None else _compiled(program)
@@ -116,11 +120,12 @@ def _compiled(program: int) -> threading.Event:
 
 
 def _by_devices(
-    solve: Callable[[Any], Any], chunks: Any, mesh: jax.sharding.Mesh
+    solve: Callable[[Any, Any], Any], chunks: Any, shared: Any, mesh: jax.sharding.Mesh
 ) -> Generator[tuple[int, Any], None, None]:
     """The chunks in order, each spread over the devices; the next one starts before the last one is handed over."""
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(mesh.axis_names))
     num = jax.tree.leaves(chunks)[0].shape[0]
+    shared = jax.tree.map(lambda leaf: _replicas.of(leaf, mesh), shared)
 
     def spread(leaf: Any) -> Array:
         if isinstance(leaf, Array):  # random keys
@@ -129,11 +134,38 @@ def _by_devices(
 
     last = None
     for i in range(num):
-        now = solve(jax.tree.map(lambda leaf, i=i: spread(leaf[i]), chunks))
+        now = solve(jax.tree.map(lambda leaf, i=i: spread(leaf[i]), chunks), shared)
         if last is not None:
             yield i - 1, _gathered(last)
         last = now
     yield num - 1, _gathered(last)
+
+
+class _Replicas:
+    """Small arrays on all devices of a mesh, kept as long as the arrays that they were made of.
+
+    To make one takes about as long as to start a program.
+    """
+
+    def __init__(self):
+        self._found: dict[tuple[int, jax.sharding.Mesh], tuple[weakref.ref, Array]] = {}
+
+    def of(self, leaf: Any, mesh: jax.sharding.Mesh) -> Any:
+        """The leaf on all devices, or as it is."""
+        place = id(leaf), mesh
+        if place in self._found:
+            return self._found[place][1]
+        # Arrays of NumPy may change.
+        if not isinstance(leaf, Array) or _is_key(leaf) or leaf.nbytes > _SMALL or len(leaf.devices()) > 1:
+            return leaf
+        sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+        # By a copy of its own: it would keep what it shares memory with.
+        replica = jax.make_array_from_callback(leaf.shape, sharding, np.array(leaf).__getitem__)
+        self._found[place] = weakref.ref(leaf, lambda _: self._found.pop(place, None)), replica
+        return replica
+
+
+_replicas = _Replicas()
 
 
 def _gathered(tree: Any) -> Any:
@@ -194,20 +226,24 @@ def by_neighborhood(starts: Any) -> np.ndarray:
     """A permutation that puts near starts near each other, along Morton's curve."""
     points = [np.asarray(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(starts)]
     columns = [column for block in points for column in block.T][:_BITS]
-    bits = _BITS // len(columns)
-    cells = [_cells(column, 2**bits) for column in columns]
-    key = np.zeros(len(points[0]), np.uint16)
-    for bit in reversed(range(bits)):
-        for cell in cells:
-            key = (key << np.uint16(1)) | ((cell >> np.uint16(bit)) & np.uint16(1))
+    spread, key = _spread(len(columns)), np.zeros(len(points[0]), np.uint16)
+    for column in columns:
+        key = (key << np.uint16(1)) | np.take(spread, _cells(column, len(spread)))
     return np.argsort(key, kind="stable")
+
+
+@functools.cache
+def _spread(num: int) -> np.ndarray:
+    """Of every integer that a column may have its bits, with room between them for those of the other columns."""
+    bits = np.arange(_BITS // num)
+    places = (np.arange(2 ** len(bits))[:, None] >> bits) & 1
+    return (places << (num * bits)).sum(axis=1).astype(np.uint16)
 
 
 def _cells(column: np.ndarray, num: int) -> np.ndarray:
     """In which of `num` equal intervals each value lies."""
     least, most = column.min(), column.max()
-    place = (column - least) / (most - least if most > least else 1)
-    return (place * (num - 1)).astype(np.uint16)
+    return ((column - least) * ((num - 1) / (most - least if most > least else 1))).astype(np.uint16)
 
 
 def _room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -220,4 +256,8 @@ def _room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 def _on_host(leaf: Array) -> Any:
     # Random keys stay arrays of JAX.
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+    return leaf if _is_key(leaf) else np.asarray(leaf)
+
+
+def _is_key(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -46,6 +46,12 @@ if mesh is None:
     # In another program the errors round otherwise, of which step sizes are made: measured 1e-12.
     assert jnp.array_equal(fast.stats["num_steps"], orbit.stats["num_steps"][:100])
     assert jnp.allclose(fast.ys.generator, orbit.ys.generator[:100], rtol=0, atol=1e-10)
+# What the members share is put onto the devices once, and again where it is another array.
+for slope in (1.0, 2.0, 1.0):
+    shared = jnp.full(2, slope)
+    for _ in range(2):
+        decayed = simulate.ensemble(lambda t, y, args: -args[0] * y, jnp.ones(4), ts[:2], args=shared, mesh=mesh)
+        assert jnp.allclose(decayed.final_state, jnp.exp(-slope * ts[1]), rtol=1e-6)
 update = eqx.filter_vmap(updates.Simultaneous)(jnp.linspace(0.01, 0.2, 101))
 steps = simulate.iterate_ensemble(update, field, y0s, 20, batched_update=True, chunk_size=10, mesh=mesh)
 # With linear solves in it, and with numbers at random, a step is no part of a routine.

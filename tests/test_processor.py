@@ -11,7 +11,7 @@ import pytest
 
 from gan_ode import _checks, _chunks, _compiled, _devices, flow
 from gan_ode.analysis import _jacobian
-from gan_ode.simulate import _processor, ensemble
+from gan_ode.simulate import _flow, _processor, ensemble
 from gan_ode.simulate._pid import Control
 from gan_ode.simulate._processor import compiled, in_lanes, inverse_root
 
@@ -221,3 +221,33 @@ def test_a_matrix_that_is_not_finite_is_not_handed_to_a_library(monkeypatch):
         jnp.linalg, "eigvals", lambda matrix: eigvals(eqx.error_if(matrix, jnp.isnan(matrix).any(), ""))
     )
     assert np.all(np.isnan(_jacobian.eigenvalues_of(jnp.array([[0.0, jnp.nan], [1.0, 0.0]]))))
+
+
+def test_small_arrays_on_other_devices_are_kept_as_long_as_what_they_were_made_of():
+    replicas, mesh = _chunks._Replicas(), jax.sharding.Mesh(jax.devices()[:1], ("members",))
+    small, alike = jnp.arange(3.0), jnp.arange(3.0)
+    found = [replicas.of(each, mesh) for each in (small, alike, small, alike)]
+    np.testing.assert_array_equal(found[0], small)
+    assert [each.sharding.mesh for each in found] == [mesh] * 4
+    # By what array it is, not by its numbers.
+    assert [found[i] is found[j] for i, j in ((0, 2), (1, 3), (0, 1))] == [True, True, False]
+    for each in (jnp.zeros(_chunks._SMALL), np.arange(3.0), jax.random.key(0), "text"):
+        assert replicas.of(each, mesh) is each
+    assert len(replicas._found) == 2
+    del small
+    assert len(replicas._found) == 1
+
+
+def test_tolerances_are_the_same_arrays_each_time_whatever_was_traced_first():
+    def tolerance(value):
+        return _flow._tolerance("rtol", value, jnp.dtype(jnp.float64))
+
+    def traced(y):
+        found.append(tolerance(1.25e-7))
+        return flow(lambda t, y, args: -y, y, TS, rtol=1.25e-7).final_state
+
+    found = []
+    jax.jit(traced)(1.0)
+    assert not _checks.is_traced(found) and found[0] is tolerance(jnp.asarray(1.25e-7))
+    assert found[0] == 1.25e-7 and tolerance(1.5e-7) == 1.5e-7
+    np.testing.assert_allclose(traced(jnp.asarray(1.0)), np.exp(-TS[-1]), rtol=1e-5)

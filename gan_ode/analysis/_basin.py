@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import diffrax
@@ -124,12 +124,7 @@ def basin(
     else:
         # Rounded up, except where the quotient is whole but for rounding.
         steps = jnp.ceil(duration / update.step_size - 1e-6).astype(int)
-        lanes = _chunks.over(
-            lambda chunk: _fates.follow_update(update, field, chunk, steps, traps, args),
-            starts,
-            chunk_size,
-            starts=starts,
-        )
+        lanes = _over(_fates.follow_update, starts, chunk_size, (update, field, steps, traps, args))
     fate, time = _judge(lanes, found, traps, duration)
     return Basin(starts, fate, lanes.index, time, lanes.y, found, traps)
 
@@ -138,23 +133,20 @@ def _follow_flow(
     field: Field, starts: State, duration: Array, equilibria: State, traps: Trap, args: Args, options: dict[str, Any],
     chunk_size: int,
 ) -> _fates.Lane:  # fmt: skip
-    lanes = _chunks.over(
-        lambda chunk: _fates.follow_flow(field, chunk, duration, traps, args, options),
-        starts,
-        chunk_size,
-        starts=starts,
-    )
+    lanes = _over(_fates.follow_flow, starts, chunk_size, (field, duration, traps, args, options))
     # Saving on the way costs more than the way: only those that may cycle go through the second half once more.
     those = np.flatnonzero(np.asarray(_may_cycle(lanes, equilibria, traps)))
     if len(those) == 0:
         return lanes
     halfway = _chunks.rows(lanes.halfway, those)
-    boxes = _chunks.over(
-        lambda chunk: _fates.look_again(field, chunk, duration, args, options), halfway, chunk_size, starts=halfway
-    )
+    boxes = _over(_fates.look_again, halfway, chunk_size, (field, duration, args, options))
     before = (lanes.earlier, lanes.later)
     after = jax.tree.map(lambda whole, part: whole.at[those].set(part), before, boxes)
     return eqx.tree_at(lambda each: (each.earlier, each.later), lanes, after)
+
+
+def _over(follow: Callable[..., Any], starts: State, chunk_size: int, shared: tuple[Any, ...]) -> Any:
+    return _chunks.over(lambda chunk, shared: follow(chunk, *shared), starts, chunk_size, starts=starts, shared=shared)
 
 
 def _tolerances(rtol: Any, atol: Any, starts: State) -> dict[str, Array]:

@@ -73,7 +73,7 @@ class _Caught(eqx.Module):
 
 
 @jit
-def follow_flow(field: Field, starts: State, duration: Array, traps: Trap, args: Args, options: dict[str, Any]) -> Lane:
+def follow_flow(starts: State, field: Field, duration: Array, traps: Trap, args: Args, options: dict[str, Any]) -> Lane:
     ts = duration * jnp.array([0.0, 0.5, 1.0], duration.dtype)
     orbits = ensemble(field, starts, ts, args=args, events=_Caught(traps), **options)
 
@@ -91,7 +91,7 @@ def follow_flow(field: Field, starts: State, duration: Array, traps: Trap, args:
 
 
 @jit
-def look_again(field: Field, halfway: State, duration: Array, args: Args, options: dict[str, Any]) -> tuple[Box, Box]:
+def look_again(halfway: State, field: Field, duration: Array, args: Args, options: dict[str, Any]) -> tuple[Box, Box]:
     """The boxes of a flow over the two quarters after half of the time."""
     ts = duration * jnp.linspace(0.5, 1.0, 2 * _WINDOW + 1, dtype=duration.dtype)
     orbits = ensemble(field, halfway, ts, args=args, **options)
@@ -107,7 +107,7 @@ def look_again(field: Field, halfway: State, duration: Array, args: Args, option
 
 
 @jit
-def follow_update(update: AbstractUpdate, field: Field, starts: State, steps: Array, traps: Trap, args: Args) -> Lane:
+def follow_update(starts: State, update: AbstractUpdate, field: Field, steps: Array, traps: Trap, args: Args) -> Lane:
     step_size = update.step_size.astype(_tree.dtype(starts))
 
     def lane(n: Array, y: State, memory: Any, earlier: Box, later: Box) -> Lane:

@@ -2,6 +2,9 @@
 
 Processors are fastest at operations over members alone. In an array of members and a few nodes or components the
 members are not in a row, and a sum over nodes, or the product of two small matrices for each member, goes across.
+
+What a derivative gives for a sum over nodes is full of products with numbers that all nodes share, one after the other.
+These numbers are kept apart, and the sum is multiplied by them.
 """
 
 import functools
@@ -42,16 +45,29 @@ _MULTIPLIED = [{np.dtype(kind)} for kind in (np.float32, np.float64, np.complex6
 _Integers = Sequence[Any]
 
 
+# Powers of a product are products of powers.
+_POWERS = ("integer_pow", "square")
+# In lower precision what a factor is taken out of may be too large.
+_FACTORED = (jnp.float32, jnp.float64)
+
+
 class Elements(NamedTuple):
     """An array taken apart.
 
     Attributes:
         scalars: The elements.
         shape: Of the array.
+        factor: A scalar by which all of them are still to be multiplied; None if there is none.
     """
 
     scalars: list[Any]
     shape: tuple[int, ...]
+    factor: Any = None
+
+    def times_factor(self) -> "Elements":
+        if self.factor is None:
+            return self
+        return Elements([jax.lax.mul(self.factor, scalar) for scalar in self.scalars], self.shape)
 
 
 def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement, most: int) -> Any:
@@ -107,6 +123,12 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
     if not all(math.prod(_shape(each)) for each in variables):
         # Of an array without elements nobody could tell the kind.
         return None
+    if name == "mul":
+        return functools.partial(_times, equation.outvars[0].aval)
+    if name == "neg":
+        return _negative
+    if name in _POWERS:
+        return functools.partial(_power, equation)
     if name in OF_EACH:
         return functools.partial(_of_each, equation, instead)
     if name in _MOVES:
@@ -122,8 +144,40 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
 
 def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: Elements) -> Elements:
     shape = _shape(equation.outvars[0])
-    columns = [_moved(functools.partial(np.broadcast_to, shape=shape), each).scalars for each in operands]
+    columns = [
+        _moved(functools.partial(np.broadcast_to, shape=shape), each).times_factor().scalars for each in operands
+    ]
     return Elements([_jaxprs.results(equation, list(row), instead)[0] for row in zip(*columns, strict=True)], shape)
+
+
+def _times(like: Any, left: Elements, right: Elements) -> Elements:
+    left, right = (_moved(functools.partial(np.broadcast_to, shape=like.shape), each) for each in (left, right))
+    factor = _product_of(left.factor, right.factor)
+    if len(left.scalars) > 1 and like.dtype in _FACTORED:
+        for shared, others in ((left, right), (right, left)):
+            if all(scalar is shared.scalars[0] for scalar in shared.scalars):
+                return Elements(others.scalars, like.shape, _product_of(factor, shared.scalars[0]))
+    return Elements(list(map(jax.lax.mul, left.scalars, right.scalars)), like.shape, factor)
+
+
+def _product_of(left: Any, right: Any) -> Any:
+    """Of two factors, each of which may be missing."""
+    if left is None or right is None:
+        return right if left is None else left
+    return jax.lax.mul(left, right)
+
+
+def _negative(x: Elements) -> Elements:
+    if x.factor is None:
+        return Elements(list(map(jax.lax.neg, x.scalars)), x.shape)
+    return x._replace(factor=jax.lax.neg(x.factor))
+
+
+def _power(equation: JaxprEqn, x: Elements) -> Elements:
+    def power(scalar: Any) -> Any:
+        return equation.primitive.bind(scalar, **equation.params)
+
+    return Elements(list(map(power, x.scalars)), x.shape, None if x.factor is None else power(x.factor))
 
 
 def _places(x: Elements, first: int) -> np.ndarray:
@@ -131,12 +185,13 @@ def _places(x: Elements, first: int) -> np.ndarray:
     return np.arange(first, first + len(x.scalars)).reshape(x.shape)
 
 
-def _moved(move: Callable[..., np.ndarray], *operands: Elements) -> Elements:
+def _moved(move: Callable[..., np.ndarray], first: Elements, *others: Elements) -> Elements:
     """The elements in other places."""
+    operands = [each.times_factor() for each in (first, *others)] if others else [first]
     scalars = [scalar for each in operands for scalar in each.scalars]
     firsts = itertools.accumulate((len(each.scalars) for each in operands), initial=0)
     places = move(*map(_places, operands, firsts))
-    return Elements([scalars[place] for place in places.flat], places.shape)
+    return Elements([scalars[place] for place in places.flat], places.shape, operands[0].factor)
 
 
 def _broadcast(x: np.ndarray, shape: _Integers, axes: _Integers) -> np.ndarray:
@@ -197,14 +252,15 @@ _PARTS: Mapping[str, Callable[[Any], Callable[..., Iterable[np.ndarray]]]] = {
 
 
 def _parts(cut: Callable[[np.ndarray], Iterable[np.ndarray]], x: Elements) -> list[Elements]:
-    return [Elements([x.scalars[i] for i in np.ravel(part)], np.shape(part)) for part in cut(_places(x, 0))]
+    return [Elements([x.scalars[i] for i in np.ravel(part)], np.shape(part), x.factor) for part in cut(_places(x, 0))]
 
 
 def _reduced(combine: Callable[[Any, Any], Any], axes: _Integers, x: Elements) -> Elements:
+    x = x if combine is jax.lax.add else x.times_factor()
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     shape = tuple(x.shape[axis] for axis in kept)
     rows = _places(x, 0).transpose(*kept, *axes).reshape(math.prod(shape), -1)
-    return Elements([functools.reduce(combine, (x.scalars[place] for place in row)) for row in rows], shape)
+    return Elements([functools.reduce(combine, (x.scalars[place] for place in row)) for row in rows], shape, x.factor)
 
 
 def _product(dimensions: Any, left: Elements, right: Elements) -> Elements:
@@ -223,7 +279,8 @@ def _product(dimensions: Any, left: Elements, right: Elements) -> Elements:
         return functools.reduce(jax.lax.add, (jax.lax.mul(left.scalars[j], right.scalars[k]) for j, k in pairs))
 
     scalars = [one(*place) for place in np.ndindex(a.shape[0], a.shape[1], b.shape[1])]
-    return Elements(scalars, (*(left.shape[axis] for axis in batch[0]), *rows_kept, *columns_kept))
+    shape = *(left.shape[axis] for axis in batch[0]), *rows_kept, *columns_kept
+    return Elements(scalars, shape, _product_of(left.factor, right.factor))
 
 
 def _taken_apart(value: Any) -> Elements:
@@ -241,6 +298,7 @@ def _taken_apart(value: Any) -> Elements:
 def _put_together(value: Any) -> Array:
     if not isinstance(value, Elements):
         return jnp.asarray(value)
+    value = value.times_factor()
     if not value.shape:
         return jnp.asarray(value.scalars[0])
     return jnp.stack(value.scalars).reshape(value.shape)

@@ -101,17 +101,12 @@ def ensemble(
     sizes = sizes if _devices.on_processor() else _CHUNK_SIZE_OF_ACCELERATOR
     usual = _members.chunk_size(y0s, sizes["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
-    members = (y0s, own_field, own_args)
-
-    def solve_chunk(members: Any, mesh: Mesh | None) -> Orbit:
-        return solve_all(members, field, ts, args, how, mesh)
-
-    return _members.over(solve_chunk, members, size, mesh, (field, ts, args, how))
+    return _members.over(solve_all, (y0s, own_field, own_args), size, mesh, (field, ts, args, how))
 
 
-def _solve_all(
-    members: tuple[State, Any, Any], field: Any, ts: Array, args: Args, how: Method, mesh: Mesh | None
-) -> Orbit:
+def _solve_all(members: tuple[State, Any, Any], shared: tuple[Any, Array, Args, Method], mesh: Mesh | None) -> Orbit:
+    field, ts, args, how = shared
+
     def by_own_loop(member: tuple[State, Any, Any]) -> Orbit:
         y0, own_field, own_args = member
         return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how, dense, _members.AXIS)

@@ -1,3 +1,5 @@
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +22,8 @@ _MAX_STEPS = 65_536
 _TOLERANCE = {4: 1e-5, 8: 1e-8}
 _LEAST_TOLERANCE = {4: 1e-7, 8: 1e-14}
 _BLOW_UP = "_blow_up"
+# Tolerances that are kept as arrays.
+_REMEMBERED = 64
 
 
 def flow(
@@ -91,15 +95,21 @@ def flow(
     return _raise_if_failed(orbit, fine) if throw else orbit
 
 
-class Method(eqx.Module):
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("solver", "controller", "dt0", "event", "adjoint", "meter"),
+    meta_fields=("max_steps", "dense"),
+)
+@dataclasses.dataclass(frozen=True)
+class Method:
     """How a field is followed: `flow`'s options, checked and completed."""
 
     solver: Any
     controller: Any
     dt0: Any
     event: diffrax.Event | None
-    max_steps: int = eqx.field(static=True)
-    dense: bool = eqx.field(static=True)
+    max_steps: int
+    dense: bool
     adjoint: Any
     meter: Any
 
@@ -140,8 +150,8 @@ def _adaptive(
     controller: Any, rtol: Any, atol: Any, dtype: DTypeLike, solver: Any, step_ts: Any
 ) -> diffrax.AbstractAdaptiveStepSizeController:
     if controller is None:
-        size = jnp.dtype(dtype).itemsize
-        rtol = _tolerance("rtol", _TOLERANCE[max(size, 4)] if rtol is None else rtol, dtype)
+        dtype = jnp.dtype(dtype)
+        rtol = _tolerance("rtol", _TOLERANCE[max(dtype.itemsize, 4)] if rtol is None else rtol, dtype)
         atol = rtol if atol is None else _tolerance("atol", atol, dtype, zero=True)
         # PI control; for explicit steps at the edge of stability it rejects far less than the plain I controller.
         p, i = (0.0, 1.0) if _solvers.is_implicit(solver) else (0.2, 0.6)
@@ -156,8 +166,8 @@ def _adaptive(
     return Guarded(controller=clipped, rtol=controller.rtol, atol=controller.atol, norm=controller.norm)
 
 
-def _tolerance(name: str, value: RealScalarLike, dtype: DTypeLike, zero: bool = False) -> Array:
-    least = _LEAST_TOLERANCE[max(jnp.dtype(dtype).itemsize, 4)]
+def _tolerance(name: str, value: RealScalarLike, dtype: Any, zero: bool = False) -> Array:
+    least = _LEAST_TOLERANCE[max(dtype.itemsize, 4)]
     if _checks.is_traced(value):
         return jnp.asarray(value, dtype)
     number = float(np.asarray(value))
@@ -165,10 +175,17 @@ def _tolerance(name: str, value: RealScalarLike, dtype: DTypeLike, zero: bool = 
         raise ValueError(f"`{name}` must be above 0 and finite, but is {number}: 1e-8 is usual, 1e-5 in float32.")
     if 0 < number < least:
         raise ValueError(
-            f"`{name}` must be at least {least:g} in {jnp.dtype(dtype)}, but is {number:g}: below that rounding is "
+            f"`{name}` must be at least {least:g} in {dtype}, but is {number:g}: below that rounding is "
             "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
         )
-    return jnp.asarray(value, dtype)
+    return _constant(number, dtype)
+
+
+@functools.lru_cache(_REMEMBERED)
+def _constant(number: float, dtype: Any) -> Array:
+    """The number as an array, the same one every time: then that it was copied to other devices is remembered."""
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(number, dtype)
 
 
 def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps: int | None) -> tuple[Array, int]:

@@ -37,7 +37,8 @@ def _parameter(path: str, leaf: Any) -> Array:
             "`equinox.partition(module, equinox.is_inexact_array)`, as `games.GAN(...).players` does."
         )
     # With its dtype said, an array is not weakly typed: else a Python float would compile everything once more.
-    array = jnp.asarray(leaf, jnp.result_type(leaf))
+    is_array = isinstance(leaf, Array) and not leaf.weak_type
+    array = leaf if is_array else jnp.asarray(leaf, jnp.result_type(leaf))
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be of a real floating dtype, but is {array.dtype}: write 1.0 instead of 1, or cast by "
@@ -61,7 +62,7 @@ def times(ts: Any, dtype: DTypeLike) -> Float[Array, " times"]:
             f"`ts` must be one axis of at least two times, but has shape {ts.shape}: the first is where `y0` is, for "
             "example `jnp.linspace(0.0, 10.0, 101)`."
         )
-    ts = ts.astype(dtype)
+    ts = ts if ts.dtype == dtype else ts.astype(dtype)
     if _checks.is_traced(ts):
         return ts
     values = np.asarray(ts)

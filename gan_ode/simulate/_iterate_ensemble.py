@@ -75,18 +75,13 @@ def iterate_ensemble(
     own_field, field = _members.batched("batched_field", field, batched_field, num)
     own_args, args = _members.batched("batched_args", args, batched_args, num)
     own_batches, batches = _members.batched("batched_batches", batches, batched_batches, num)
-    own, shared = (own_update, own_field, own_args, own_batches), (update, field, args, batches)
-    update, field, args, batches = eqx.combine(_tree.first(own), shared)
+    own, rest = (own_update, own_field, own_args, own_batches), (update, field, args, batches)
+    update, field, args, batches = eqx.combine(_tree.first(own), rest)
     one, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
     check_memory(one, _tree.first(y0s), num * (num_steps // save_every + 1))
     size = _members.chunk_size(y0s, _CHUNK_SIZE) if chunk_size is None else _checks.count("chunk_size", chunk_size)
-
     solve_all = _solve_small if is_small(y0s, num) else _solve_large
-
-    def solve_chunk(members: Any, mesh: Mesh | None) -> Orbit:
-        return solve_all(members, shared, record, num_steps, save_every, mesh)
-
-    return _members.over(solve_chunk, (y0s, own), size, mesh, (shared, record))
+    return _members.over(solve_all, (y0s, own), size, mesh, (rest, record, num_steps, save_every))
 
 
 class _ByElements(AbstractUpdate):
@@ -108,18 +103,13 @@ class _ByElements(AbstractUpdate):
         return apart(step, _MOST)(t, y, memory)
 
 
-def _solve_all(
-    members: tuple[State, Any],
-    shared: Any,
-    record: Callable | None,
-    num_steps: int,
-    save_every: int,
-    mesh: Mesh | None,
-) -> Orbit:
+def _solve_all(members: tuple[State, Any], shared: tuple[Any, Callable | None, int, int], mesh: Mesh | None) -> Orbit:
+    rest, record, num_steps, save_every = shared
+
     def solve(members: tuple[State, Any], wrap: Callable[[Any], Any]) -> Orbit:
         def solve_one(member: tuple[State, Any]) -> Orbit:
             y0, own = member
-            update, field, args, batches = eqx.combine(own, shared)
+            update, field, args, batches = eqx.combine(own, rest)
             return scan(Training(wrap(update), field, args, batches, record), y0, num_steps, save_every)
 
         return _members.vectorized(solve_one, members)

@@ -54,11 +54,12 @@ def batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
     return own, shared
 
 
-def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh: Mesh | None, shared: Any) -> Any:
-    """`solve(members, mesh)`, chunk by chunk; on a mesh the members come divided among its devices.
+def over(solve: Callable[[Any, Any, Mesh | None], Any], members: Any, size: int, mesh: Mesh | None, shared: Any) -> Any:
+    """`solve(members, shared, mesh)`, chunk by chunk; on a mesh the members come divided among its devices.
 
     Args:
-        solve: Compiled; takes and returns trees with a leading axis of members, by `vectorized`.
+        solve: Compiled; takes members and what they share, and returns a tree with a leading axis of members, by
+            `vectorized`.
         members: The tree; its first entry are the starts.
         size: Members to a chunk, on each device.
         mesh: The devices; None for all of this process.
@@ -78,10 +79,12 @@ def over(solve: Callable[[Any, Mesh | None], Any], members: Any, size: int, mesh
                 f"`y0s` must have a number of members that the {mesh.size} devices of `mesh` divide, under `jax.jit` "
                 f"and other transformations, but has {number(members)}: add some, or call it outside."
             )
-        return solve(members if mesh is None else _divided(members, mesh), mesh)
+        return solve(members if mesh is None else _divided(members, mesh), shared, mesh)
     if mesh is None and jax.local_device_count() > 1:
         mesh = Mesh(jax.local_devices(), (AXIS,))
-    return _chunks.over(lambda chunk: solve(chunk, mesh), members, size, starts=members[0], mesh=mesh, shared=shared)
+    return _chunks.over(
+        lambda chunk, shared: solve(chunk, shared, mesh), members, size, starts=members[0], mesh=mesh, shared=shared
+    )
 
 
 def _divided(members: Any, mesh: Mesh) -> Any:

@@ -75,7 +75,8 @@ def paths(
     if _checks.is_traced((keys, sde, y0, ts, args, how)):
         size = num_paths
     in_order = jnp.arange(num_paths, dtype=ts.dtype)
-    return _chunks.over(lambda some: _solve_all(some, sde, y0, ts, args, how), keys, size, starts=in_order)
+    shared = sde, y0, ts, args, how
+    return _chunks.over(lambda some, shared: _solve_all(some, *shared), keys, size, starts=in_order, shared=shared)
 
 
 @jit
