@@ -28,7 +28,7 @@ _FEW = 8
 _LEAST = 512
 # Of how many programs it is remembered that they are compiled.
 _REMEMBERED = 1024
-# An array, in bytes, of which copies may be kept.
+# The largest array of which copies are kept, in bytes.
 _SMALL = 2**16
 
 
@@ -38,8 +38,8 @@ def over(
     size: int,
     *,
     starts: Any,
+    shared: Any,
     mesh: jax.sharding.Mesh | None = None,
-    shared: Any = None,
 ) -> Any:
     """`solve(members, shared)`, chunk by chunk along the leading axis.
 
@@ -51,8 +51,8 @@ def over(
             once.
         starts: A tree of arrays, likewise: members whose starts are near each other come into one chunk. They take
             about as many steps, so that few wait for the slowest.
-        mesh: Devices among which the members of each chunk are divided.
         shared: A tree. With the same as before all threads start at once: it is known to be compiled.
+        mesh: Devices among which the members of each chunk are divided.
     """
     num, devices = jax.tree.leaves(members)[0].shape[0], 1 if mesh is None else mesh.size
     by_threads = mesh is None and _devices.on_processor()
@@ -104,11 +104,11 @@ def _by_threads(
 
 
 def _program(chunks: Any, shared: Any) -> int | None:
-    """A hash of what a program depends on; None if something of it has none, or if `shared` is not given."""
+    """A hash of what a program depends on; None if something of it has none."""
     leaves, structure = jax.tree.flatten((chunks, shared))
     parts = [(leaf.shape, leaf.dtype) if isinstance(leaf, Array | np.ndarray) else leaf for leaf in leaves]
     try:
-        return None if shared is None else hash((structure, *parts))
+        return hash((structure, *parts))
     except TypeError:
         return None
 
@@ -155,14 +155,24 @@ class _Replicas:
         place = id(leaf), mesh
         if place in self._found:
             return self._found[place][1]
-        # Arrays of NumPy may change.
-        if not isinstance(leaf, Array) or _is_key(leaf) or leaf.nbytes > _SMALL or len(leaf.devices()) > 1:
+        if not self._can_keep(leaf):
             return leaf
         sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
         # By a copy of its own: it would keep what it shares memory with.
         replica = jax.make_array_from_callback(leaf.shape, sharding, np.array(leaf).__getitem__)
         self._found[place] = weakref.ref(leaf, lambda _: self._found.pop(place, None)), replica
         return replica
+
+    @staticmethod
+    def _can_keep(leaf: Any) -> bool:
+        # Arrays of NumPy may change, and a copy would be of another kind than a weakly typed array.
+        return (
+            isinstance(leaf, Array)
+            and not (_is_key(leaf) or leaf.weak_type)
+            and leaf.dtype == jax.dtypes.canonicalize_dtype(leaf.dtype)
+            and leaf.nbytes <= _SMALL
+            and len(leaf.devices()) == 1
+        )
 
 
 _replicas = _Replicas()
@@ -228,7 +238,7 @@ def by_neighborhood(starts: Any) -> np.ndarray:
     columns = [column for block in points for column in block.T][:_BITS]
     spread, key = _spread(len(columns)), np.zeros(len(points[0]), np.uint16)
     for column in columns:
-        key = (key << np.uint16(1)) | np.take(spread, _cells(column, len(spread)))
+        key = (key << np.uint16(1)) | np.take(spread, _cells(column, len(spread)), mode="clip")
     return np.argsort(key, kind="stable")
 
 
@@ -242,6 +252,7 @@ def _spread(num: int) -> np.ndarray:
 
 def _cells(column: np.ndarray, num: int) -> np.ndarray:
     """In which of `num` equal intervals each value lies."""
+    column = column.astype(float)
     least, most = column.min(), column.max()
     return ((column - least) * ((num - 1) / (most - least if most > least else 1))).astype(np.uint16)
 

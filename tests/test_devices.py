@@ -46,7 +46,7 @@ if mesh is None:
     # In another program the errors round otherwise, of which step sizes are made: measured 1e-12.
     assert jnp.array_equal(fast.stats["num_steps"], orbit.stats["num_steps"][:100])
     assert jnp.allclose(fast.ys.generator, orbit.ys.generator[:100], rtol=0, atol=1e-10)
-# What the members share is put onto the devices once, and again where it is another array.
+# Copies on the devices of what the members share are those of the array that is given.
 for slope in (1.0, 2.0, 1.0):
     shared = jnp.full(2, slope)
     for _ in range(2):

@@ -156,7 +156,7 @@ def test_steps_by_elements_and_of_arrays_are_the_same(monkeypatch):
     def ends(most):
         monkeypatch.setattr(_iterate_ensemble, "_MOST", most)
         asked.clear(), products.clear()
-        # A rule of its own compiles anew.
+        # A field that is new compiles anew.
         matrix = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)))
         field = functools.partial(lambda t, y, args: jax.nn.sigmoid(matrix @ y) - y)
         y0s = np.random.default_rng(1).normal(size=(10, 3))

@@ -78,6 +78,19 @@ def test_a_path_is_what_diffrax_makes_of_the_terms_and_its_key_in_whatever_chunk
     assert len(np.unique(found)) == 3
 
 
+def test_any_number_of_paths_goes_through_transformations():
+    def ends(y0):
+        key = jax.random.key(0)
+        orbit = simulate.paths(GEOMETRIC, y0, ts, key=key, num_paths=1200, step_size=0.5, args=DECAY)
+        return orbit.final_state
+
+    ts = jnp.array([0.0, 1.0])
+    outside = ends(jnp.asarray(1.0))
+    np.testing.assert_allclose(jax.jit(ends)(1.0), outside, rtol=ROUNDING)
+    # Geometric paths are proportional to their start.
+    np.testing.assert_allclose(jax.jvp(ends, (1.0,), (1.0,))[1], outside, rtol=ROUNDING)
+
+
 def test_a_path_that_blows_up_spoils_no_other():
     orbit = geometric_paths(BLOW_UP, 0.5)
     blown = np.asarray(orbit.outcome == OUTCOMES.blow_up)

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_ode import _checks, _chunks, _compiled, _devices, flow
+from gan_ode import _checks, _chunks, _compiled, _devices, flow, iterate, updates
 from gan_ode.analysis import _jacobian
-from gan_ode.simulate import _flow, _processor, ensemble
+from gan_ode.simulate import _processor, ensemble
 from gan_ode.simulate._pid import Control
 from gan_ode.simulate._processor import compiled, in_lanes, inverse_root
 
@@ -231,23 +231,43 @@ def test_small_arrays_on_other_devices_are_kept_as_long_as_what_they_were_made_o
     assert [each.sharding.mesh for each in found] == [mesh] * 4
     # By what array it is, not by its numbers.
     assert [found[i] is found[j] for i, j in ((0, 2), (1, 3), (0, 1))] == [True, True, False]
-    for each in (jnp.zeros(_chunks._SMALL), np.arange(3.0), jax.random.key(0), "text"):
+    for each in (jnp.zeros(_chunks._SMALL), jnp.asarray(0.5), np.arange(3.0), jax.random.key(0), "text"):
         assert replicas.of(each, mesh) is each
     assert len(replicas._found) == 2
     del small
     assert len(replicas._found) == 1
 
 
-def test_tolerances_are_the_same_arrays_each_time_whatever_was_traced_first():
-    def tolerance(value):
-        return _flow._tolerance("rtol", value, jnp.dtype(jnp.float64))
+def test_what_the_members_share_keeps_its_type_on_a_mesh():
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("members",))
+    # Weakly typed, so that the velocity has the precision of the state.
+    rate, y0s = jnp.asarray(0.5), jnp.ones(4, jnp.float32)
+    orbit = ensemble(lambda t, y, args: -args * y, y0s, TS[::3], args=rate, mesh=mesh)
+    assert orbit.final_state.dtype == jnp.float32
+    np.testing.assert_allclose(orbit.final_state, np.exp(-0.5), rtol=1e-4)
 
-    def traced(y):
-        found.append(tolerance(1.25e-7))
-        return flow(lambda t, y, args: -y, y, TS, rtol=1.25e-7).final_state
 
-    found = []
-    jax.jit(traced)(1.0)
-    assert not _checks.is_traced(found) and found[0] is tolerance(jnp.asarray(1.25e-7))
-    assert found[0] == 1.25e-7 and tolerance(1.5e-7) == 1.5e-7
-    np.testing.assert_allclose(traced(jnp.asarray(1.0)), np.exp(-TS[-1]), rtol=1e-5)
+def test_a_mesh_that_was_set_leaves_nothing_behind():
+    with jax.set_mesh(jax.make_mesh((1,), ("members",))):
+        flow(lambda t, y, args: -y, jnp.asarray(1.0), TS, rtol=1.25e-7)
+    end = ensemble(lambda t, y, args: -y, jnp.ones(4), TS, rtol=1.25e-7).final_state
+    np.testing.assert_allclose(end, np.exp(-TS[-1]), rtol=1e-5)
+
+
+def test_an_array_in_double_precision_is_taken_in_single_where_that_is_asked_for():
+    y0, ts = jnp.ones(2), jnp.asarray(TS)
+    with jax.enable_x64(False):
+        for orbit in (
+            flow(lambda t, y, args: -y, y0, ts),
+            iterate(updates.Simultaneous(0.1), lambda t, y, args: -y, y0, 2),
+        ):
+            assert orbit.final_state.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.float64])
+@pytest.mark.parametrize("num", [1, 2, 3, 20])
+def test_neighbors_are_found_in_any_precision(dtype, num):
+    for seed in range(5):
+        starts = jnp.asarray(np.random.default_rng(seed).normal(size=(50, num)), dtype)
+        assert sorted(_chunks.by_neighborhood(starts)) == list(range(50))
+    np.testing.assert_array_equal(_chunks.by_neighborhood(jnp.ones((50, num), dtype)), np.arange(50))

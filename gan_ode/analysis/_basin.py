@@ -146,7 +146,7 @@ def _follow_flow(
 
 
 def _over(follow: Callable[..., Any], starts: State, chunk_size: int, shared: tuple[Any, ...]) -> Any:
-    return _chunks.over(lambda chunk, shared: follow(chunk, *shared), starts, chunk_size, starts=starts, shared=shared)
+    return _chunks.over(lambda chunk, rest: follow(chunk, *rest), starts, chunk_size, starts=starts, shared=shared)
 
 
 def _tolerances(rtol: Any, atol: Any, starts: State) -> dict[str, Array]:

@@ -45,10 +45,9 @@ _MULTIPLIED = [{np.dtype(kind)} for kind in (np.float32, np.float64, np.complex6
 _Integers = Sequence[Any]
 
 
-# Powers of a product are products of powers.
-_POWERS = ("integer_pow", "square")
-# In lower precision what a factor is taken out of may be too large.
-_FACTORED = (jnp.float32, jnp.float64)
+# Where factors are kept apart. In another order products may overflow that would not, which in double precision takes
+# numbers beyond 1e150.
+_FACTORED = jnp.float64
 
 
 class Elements(NamedTuple):
@@ -127,8 +126,8 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
         return functools.partial(_times, equation.outvars[0].aval)
     if name == "neg":
         return _negative
-    if name in _POWERS:
-        return functools.partial(_power, equation)
+    if name == "square" or (name == "integer_pow" and params["y"] == 2):
+        return _squared
     if name in OF_EACH:
         return functools.partial(_of_each, equation, instead)
     if name in _MOVES:
@@ -144,16 +143,15 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
 
 def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: Elements) -> Elements:
     shape = _shape(equation.outvars[0])
-    columns = [
-        _moved(functools.partial(np.broadcast_to, shape=shape), each).times_factor().scalars for each in operands
-    ]
-    return Elements([_jaxprs.results(equation, list(row), instead)[0] for row in zip(*columns, strict=True)], shape)
+    alike = (_moved(functools.partial(np.broadcast_to, shape=shape), each.times_factor()) for each in operands)
+    rows = zip(*(each.scalars for each in alike), strict=True)
+    return Elements([_jaxprs.results(equation, list(row), instead)[0] for row in rows], shape)
 
 
 def _times(like: Any, left: Elements, right: Elements) -> Elements:
     left, right = (_moved(functools.partial(np.broadcast_to, shape=like.shape), each) for each in (left, right))
     factor = _product_of(left.factor, right.factor)
-    if len(left.scalars) > 1 and like.dtype in _FACTORED:
+    if len(left.scalars) > 1 and like.dtype == _FACTORED:
         for shared, others in ((left, right), (right, left)):
             if all(scalar is shared.scalars[0] for scalar in shared.scalars):
                 return Elements(others.scalars, like.shape, _product_of(factor, shared.scalars[0]))
@@ -173,11 +171,9 @@ def _negative(x: Elements) -> Elements:
     return x._replace(factor=jax.lax.neg(x.factor))
 
 
-def _power(equation: JaxprEqn, x: Elements) -> Elements:
-    def power(scalar: Any) -> Any:
-        return equation.primitive.bind(scalar, **equation.params)
-
-    return Elements(list(map(power, x.scalars)), x.shape, None if x.factor is None else power(x.factor))
+def _squared(x: Elements) -> Elements:
+    factor = None if x.factor is None else jax.lax.square(x.factor)
+    return Elements(list(map(jax.lax.square, x.scalars)), x.shape, factor)
 
 
 def _places(x: Elements, first: int) -> np.ndarray:

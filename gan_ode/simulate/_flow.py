@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +21,6 @@ _MAX_STEPS = 65_536
 _TOLERANCE = {4: 1e-5, 8: 1e-8}
 _LEAST_TOLERANCE = {4: 1e-7, 8: 1e-14}
 _BLOW_UP = "_blow_up"
-# Tolerances that are kept as arrays.
-_REMEMBERED = 64
 
 
 def flow(
@@ -95,11 +92,8 @@ def flow(
     return _raise_if_failed(orbit, fine) if throw else orbit
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("solver", "controller", "dt0", "event", "adjoint", "meter"),
-    meta_fields=("max_steps", "dense"),
-)
+# No module of Equinox: one is made at every call, and that takes longer.
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Method:
     """How a field is followed: `flow`'s options, checked and completed."""
@@ -108,8 +102,8 @@ class Method:
     controller: Any
     dt0: Any
     event: diffrax.Event | None
-    max_steps: int
-    dense: bool
+    max_steps: int = dataclasses.field(metadata={"static": True})
+    dense: bool = dataclasses.field(metadata={"static": True})
     adjoint: Any
     meter: Any
 
@@ -166,7 +160,7 @@ def _adaptive(
     return Guarded(controller=clipped, rtol=controller.rtol, atol=controller.atol, norm=controller.norm)
 
 
-def _tolerance(name: str, value: RealScalarLike, dtype: Any, zero: bool = False) -> Array:
+def _tolerance(name: str, value: RealScalarLike, dtype: Any, zero: bool = False) -> Array | np.ndarray:
     least = _LEAST_TOLERANCE[max(dtype.itemsize, 4)]
     if _checks.is_traced(value):
         return jnp.asarray(value, dtype)
@@ -178,14 +172,8 @@ def _tolerance(name: str, value: RealScalarLike, dtype: Any, zero: bool = False)
             f"`{name}` must be at least {least:g} in {dtype}, but is {number:g}: below that rounding is "
             "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
         )
-    return _constant(number, dtype)
-
-
-@functools.lru_cache(_REMEMBERED)
-def _constant(number: float, dtype: Any) -> Array:
-    """The number as an array, the same one every time: then that it was copied to other devices is remembered."""
-    with jax.ensure_compile_time_eval():
-        return jnp.asarray(number, dtype)
+    # In NumPy: an array of JAX takes longer to make.
+    return np.asarray(number, dtype)
 
 
 def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps: int | None) -> tuple[Array, int]:

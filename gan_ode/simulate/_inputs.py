@@ -37,8 +37,10 @@ def _parameter(path: str, leaf: Any) -> Array:
             "`equinox.partition(module, equinox.is_inexact_array)`, as `games.GAN(...).players` does."
         )
     # With its dtype said, an array is not weakly typed: else a Python float would compile everything once more.
-    is_array = isinstance(leaf, Array) and not leaf.weak_type
-    array = leaf if is_array else jnp.asarray(leaf, jnp.result_type(leaf))
+    # An array in double precision may be older than the wish for single precision.
+    dtype = jax.dtypes.canonicalize_dtype(jnp.result_type(leaf))
+    is_one = isinstance(leaf, Array) and leaf.dtype == dtype and not leaf.weak_type
+    array = leaf if is_one else jnp.asarray(leaf, dtype)
     if not jnp.issubdtype(array.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be of a real floating dtype, but is {array.dtype}: write 1.0 instead of 1, or cast by "

@@ -72,11 +72,11 @@ def paths(
     _inputs.same_structure(sde.drift, ts[0], y0, args)
     size = _CHUNK_SIZE if chunk_size is None else _checks.count("chunk_size", chunk_size)
     keys = jax.random.split(key, num_paths)
-    if _checks.is_traced((keys, sde, y0, ts, args, how)):
-        size = num_paths
-    in_order = jnp.arange(num_paths, dtype=ts.dtype)
     shared = sde, y0, ts, args, how
-    return _chunks.over(lambda some, shared: _solve_all(some, *shared), keys, size, starts=in_order, shared=shared)
+    if _checks.is_traced((keys, shared)):
+        return _solve_all(keys, *shared)
+    in_order = jnp.arange(num_paths, dtype=ts.dtype)
+    return _chunks.over(lambda some, rest: _solve_all(some, *rest), keys, size, starts=in_order, shared=shared)
 
 
 @jit
