@@ -142,10 +142,7 @@ def _by_devices(
 
 
 class _Replicas:
-    """Small arrays on all devices of a mesh, kept as long as the arrays that they were made of.
-
-    To make one takes about as long as to start a program.
-    """
+    """Small arrays on all devices of a mesh, which take long to make: kept as long as what they were made of."""
 
     def __init__(self):
         self._found: dict[tuple[int, jax.sharding.Mesh], tuple[weakref.ref, Array]] = {}

@@ -149,6 +149,7 @@ def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: Elemen
 
 
 def _times(like: Any, left: Elements, right: Elements) -> Elements:
+    """The product. What is one scalar for all elements becomes a factor."""
     left, right = (_moved(functools.partial(np.broadcast_to, shape=like.shape), each) for each in (left, right))
     factor = _product_of(left.factor, right.factor)
     if len(left.scalars) > 1 and like.dtype == _FACTORED:
