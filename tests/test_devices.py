@@ -33,6 +33,10 @@ noisy = lambda t, y, key: jax.tree.map(lambda slope: slope + jax.random.normal(k
 y0s = games.Players(jnp.linspace(-1.0, 1.0, 101), jnp.linspace(0.5, 1.5, 101))
 mesh = jax.sharding.Mesh(jax.devices(), ("members",)) if len(sys.argv) > 2 else None
 ts = jnp.linspace(0.0, 10.0, 6)
+if jax.local_device_count() > 1:
+    # What is made while this holds must not be found again later.
+    with jax.set_mesh(jax.make_mesh((jax.local_device_count(),), ("members",))):
+        simulate.flow(field, games.Players(jnp.array(0.1), jnp.array(0.9)), ts, rtol=1e-6)
 orbit = simulate.ensemble(field, y0s, ts, rtol=1e-6, chunk_size=10, mesh=mesh)
 implicit = simulate.ensemble(field, y0s, ts[:2], solver=diffrax.Kvaerno3(), rtol=1e-4, mesh=mesh)
 if mesh is None:

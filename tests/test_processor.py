@@ -247,13 +247,6 @@ def test_what_the_members_share_keeps_its_type_on_a_mesh():
     np.testing.assert_allclose(orbit.final_state, np.exp(-0.5), rtol=1e-4)
 
 
-def test_a_mesh_that_was_set_leaves_nothing_behind():
-    with jax.set_mesh(jax.make_mesh((1,), ("members",))):
-        flow(lambda t, y, args: -y, jnp.asarray(1.0), TS, rtol=1.25e-7)
-    end = ensemble(lambda t, y, args: -y, jnp.ones(4), TS, rtol=1.25e-7).final_state
-    np.testing.assert_allclose(end, np.exp(-TS[-1]), rtol=1e-5)
-
-
 def test_an_array_in_double_precision_is_taken_in_single_where_that_is_asked_for():
     y0, ts = jnp.ones(2), jnp.asarray(TS)
     with jax.enable_x64(False):

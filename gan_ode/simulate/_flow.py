@@ -160,7 +160,7 @@ def _adaptive(
     return Guarded(controller=clipped, rtol=controller.rtol, atol=controller.atol, norm=controller.norm)
 
 
-def _tolerance(name: str, value: RealScalarLike, dtype: Any, zero: bool = False) -> Array | np.ndarray:
+def _tolerance(name: str, value: RealScalarLike, dtype: np.dtype, zero: bool = False) -> Array | np.ndarray:
     least = _LEAST_TOLERANCE[max(dtype.itemsize, 4)]
     if _checks.is_traced(value):
         return jnp.asarray(value, dtype)
