@@ -48,6 +48,7 @@ PARTS: dict[str, Part] = {
     "sizes": Part(functools.partial(by_results, "sizes")),
     "parameters": Part(functools.partial(by_results, "parameters")),
     "accelerator": Part(functools.partial(by_results, "accelerator")),
+    "fates": Part(functools.partial(by_results, "fates")),
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
         for name in ("basins", "first_orbit", "maps", "neural", "neural_field", "updates")
