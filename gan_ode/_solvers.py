@@ -128,6 +128,11 @@ def is_implicit(solver: Any) -> bool:
     return isinstance(solver, diffrax.AbstractImplicitSolver)
 
 
+def may_fail(solver: Any) -> bool:
+    """Whether a step can fail: where equations have to be solved, or where there is a most number of stages."""
+    return is_implicit(solver) or hasattr(solver, "max_stages")
+
+
 def _takes_tolerances(solver: Any) -> bool:
     """Whether the root finder waits for tolerances from a step size controller."""
     return is_implicit(solver) and not isinstance(solver.root_finder.rtol, ArrayLike)

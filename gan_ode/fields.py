@@ -64,9 +64,9 @@ class GameField(eqx.Module):
             ValueError: If `y` is not `Players`, or the losses are not `Players` of two scalars.
         """
         if not isinstance(y, Players):
+            found = f"an array of shape {y.shape}" if isinstance(y, Array) else type(y).__name__
             raise ValueError(
-                f"`y` must be `games.Players`, but is {type(y).__name__}: write "
-                "`Players(discriminator=..., generator=...)`."
+                f"`y` must be `games.Players`, but is {found}: write `Players(discriminator=..., generator=...)`."
             )
         downhill = _products.by_vectors(lambda: gradients(self.game, y, args))
         return Players(

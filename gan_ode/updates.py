@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from . import _checks, _solvers, _tree
+from . import _checks, _optimizers, _solvers, _tree
 from ._look_ahead import unrolled_velocity
 from ._types import Args, Field, RealScalarLike, State
 from .games import Players
@@ -23,6 +22,9 @@ _POSITIVE_STEP = "Time runs forward; to climb instead of descend change the loss
 
 class AbstractUpdate(eqx.Module):
     """One step of training. To add one, implement `init` and `step`, and store the `step_size`.
+
+    An attribute `may_fail` is optional: True says that a step solves equations, and gives a state of NaN where it
+    cannot. That is what a run that ends in NaN is then called.
 
     Attributes:
         step_size: How much time one step stands for.
@@ -92,7 +94,7 @@ class Alternating(AbstractUpdate):
         self.generator_steps = _checks.count("generator_steps", generator_steps)
 
     def init(self, field: Field, y: Players, args: Args) -> None:
-        return None
+        _optimizers.two_players(self, y)
 
     def step(self, field: Field, t: RealScalarLike, y: Players, args: Args, memory: None) -> tuple[Players, None]:
         for _ in range(self.discriminator_steps):
@@ -181,24 +183,26 @@ class Optax(AbstractUpdate):
         step_size: RealScalarLike = 1.0,
     ):
         _checks.one_of("order", order, ("discriminator_first", "generator_first", "simultaneous"))
-        self.discriminator = discriminator
-        self.generator = generator
+        self.discriminator = _optimizers.checked("discriminator", discriminator)
+        self.generator = _optimizers.checked("generator", generator)
         self.order = order
         self.step_size = _checks.positive("step_size", step_size, _POSITIVE_STEP)
 
     def init(self, field: Field, y: Players, args: Args) -> Players:
-        return Players(self.discriminator.init(y.discriminator), self.generator.init(y.generator))
+        return _optimizers.start(self, y)
 
     def step(self, field: Field, t: RealScalarLike, y: Players, args: Args, memory: Players) -> tuple[Players, Players]:
         if self.order == "simultaneous":
             velocity = field(t, y, args)
-            d, d_memory = _descend(self.discriminator, velocity.discriminator, y.discriminator, memory.discriminator)
-            g, g_memory = _descend(self.generator, velocity.generator, y.generator, memory.generator)
+            parts = (
+                _optimizers.descend(self, p, getattr(velocity, p), getattr(y, p), getattr(memory, p))
+                for p in _optimizers.PLAYERS
+            )
+            (d, d_memory), (g, g_memory) = parts
             return Players(d, g), Players(d_memory, g_memory)
-        players = ("discriminator", "generator")
-        for player in players if self.order == "discriminator_first" else reversed(players):
+        for player in _optimizers.PLAYERS if self.order == "discriminator_first" else reversed(_optimizers.PLAYERS):
             here, remembered = getattr(y, player), getattr(memory, player)
-            moved = _descend(getattr(self, player), getattr(field(t, y, args), player), here, remembered)
+            moved = _optimizers.descend(self, player, getattr(field(t, y, args), player), here, remembered)
             y, memory = (_replace(whole, player, part) for whole, part in zip((y, memory), moved, strict=True))
         return y, memory
 
@@ -229,29 +233,29 @@ class UnrolledOptax(AbstractUpdate):
     step_size: Float[Array, ""]
 
     def __init__(self, discriminator: Any, generator: Any, *, steps: int, step_size: RealScalarLike = 1.0):
-        self.discriminator = discriminator
-        self.generator = generator
+        self.discriminator = _optimizers.checked("discriminator", discriminator)
+        self.generator = _optimizers.checked("generator", generator)
         self.steps = _checks.count("steps", steps)
         self.step_size = _checks.positive("step_size", step_size, _POSITIVE_STEP)
 
     def init(self, field: Field, y: Players, args: Args) -> Players:
-        return Players(self.discriminator.init(y.discriminator), self.generator.init(y.generator))
+        return _optimizers.start(self, y)
 
     def step(self, field: Field, t: RealScalarLike, y: Players, args: Args, memory: Players) -> tuple[Players, Players]:
         def advance(velocity: State, here: State, remembered: Any) -> tuple[State, Any]:
-            return _descend(self.discriminator, velocity, here, remembered)
+            return _optimizers.descend(self, "discriminator", velocity, here, remembered)
 
         d, d_memory = advance(field(t, y, args).discriminator, y.discriminator, memory.discriminator)
         velocity = unrolled_velocity(field, advance, t, Players(d, y.generator), d_memory, args, self.steps)
-        g, g_memory = _descend(self.generator, velocity, y.generator, memory.generator)
+        g, g_memory = _optimizers.descend(self, "generator", velocity, y.generator, memory.generator)
         return Players(d, g), Players(d_memory, g_memory)
 
 
 class SolverStep(AbstractUpdate):
     """One joint step of a Diffrax solver: Runge-Kutta on both players at once, the minibatch held for all its stages.
 
-    A step whose implicit equations are not solved makes a state of NaN. `iterate` ends there, as where a state grows
-    without bound: if the states before it are moderate, raise the root finder's `max_steps` or take a smaller step.
+    A step whose implicit equations are not solved makes a state of NaN, and `iterate` ends there with the outcome
+    `root_find_failed`: raise the root finder's `max_steps`, or take a smaller step.
 
     Args:
         solver: Any Diffrax solver for ordinary equations, for example `diffrax.Heun()`.
@@ -277,6 +281,11 @@ class SolverStep(AbstractUpdate):
         _solvers.check_for_ode(solver)
         self.solver = _solvers.differentiable_both_ways(_solvers.for_fixed_steps(solver, rtol, atol))
         self.step_size = _checks.positive("step_size", step_size, _POSITIVE_STEP)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether a step can be one that is not solved: of an implicit solver, or one of few stages at the most."""
+        return _solvers.may_fail(self.solver)
 
     def init(self, field: Field, y: State, args: Args) -> None:
         return None
@@ -324,8 +333,13 @@ class FrozenOpponent(AbstractUpdate):
         self.joint = SolverStep(solver, step_size, rtol=rtol, atol=atol)
         self.step_size = self.joint.step_size
 
+    @property
+    def may_fail(self) -> bool:
+        """As of `SolverStep`."""
+        return self.joint.may_fail
+
     def init(self, field: Field, y: Players, args: Args) -> None:
-        return None
+        _optimizers.two_players(self, y)
 
     def step(self, field: Field, t: RealScalarLike, y: Players, args: Args, memory: None) -> tuple[Players, None]:
         def moved(player: str) -> Any:
@@ -335,12 +349,6 @@ class FrozenOpponent(AbstractUpdate):
             return self.joint.step(own, t, getattr(y, player), args, None)[0]
 
         return Players(moved("discriminator"), moved("generator")), None
-
-
-def _descend(optimizer: Any, velocity: Any, params: Any, memory: Any) -> tuple[Any, Any]:
-    gradient = jax.tree.map(jnp.negative, velocity)
-    change, memory = optimizer.update(gradient, memory, params)
-    return jax.tree.map(lambda leaf, by: leaf + by.astype(leaf.dtype), params, change), memory
 
 
 def _replace(whole: Players, player: str, part: Any) -> Players:

@@ -318,11 +318,28 @@ def test_a_fixed_step_blow_up_is_a_result():
     np.testing.assert_allclose(orbit.final_time, 0.5, rtol=1e-6)
 
 
-def test_fixed_steps_into_a_field_that_is_not_a_number_do_not_succeed():
-    orbit = solve("not_a_number_after_a_half", 0.0, [0.0, 0.5, 1.0], solver=diffrax.Euler(), step_size=0.1, throw=False)
-    assert orbit.outcome != OUTCOMES.ok
+@pytest.mark.parametrize("last", [0.8, 1.0])
+def test_fixed_steps_into_a_field_that_is_not_a_number_end_where_it_was_one(last):
+    # The step to 0.8 is the first that has none, whether it is saved or not.
+    orbit = solve(
+        "not_a_number_after_a_half", 0.0, [0.0, 0.6, last], solver=diffrax.Euler(), step_size=0.2, throw=False
+    )
+    assert orbit.outcome == OUTCOMES.nonfinite_field
     assert orbit.reached.tolist() == [True, True, False]
-    np.testing.assert_allclose(orbit.ys[:2], [0.0, 0.5], rtol=1e-12)
+    np.testing.assert_allclose(orbit.ys[:2], [0.0, 0.6], rtol=1e-12)
+    np.testing.assert_allclose([orbit.final_time, orbit.final_state], [0.6, 0.6], rtol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"solver": diffrax.Euler(), "step_size": 1.0}])
+def test_who_left_where_the_field_is_finite_did_not_blow_up_however_far_away(options):
+    # From 1 to 5000, by a speed of 1 and more, where the root ends. An implicit or smaller step does not lead over it.
+    def field(t, y, args):
+        return 1 + 1e-2 * jnp.sqrt(5000.0 - y)
+
+    orbit = flow(field, ONE, jnp.array([0.0, 1e4]), throw=False, **options)
+    assert orbit.outcome != OUTCOMES.ok and orbit.outcome != OUTCOMES.blow_up
+    if options:
+        assert orbit.outcome == OUTCOMES.nonfinite_field
 
 
 def test_implicit_equations_without_a_solution_are_a_failed_root_find():
@@ -522,7 +539,7 @@ REFUSED = {
     ),
     "complex parameters": (
         lambda: flow(decay, ONE + 1j, TS),
-        "`y0` must be of a real floating dtype, but is complex128",
+        "`y0` must be real, but is complex128: split it into its real and imaginary part",
     ),
     "parameters of two dtypes": (
         lambda: flow(decay, Players(jnp.ones((), jnp.float32), ONE), TS),
@@ -544,7 +561,53 @@ REFUSED = {
         lambda: flow(lambda t, y, args: y.astype(jnp.float64), jnp.ones((), jnp.float32), TS),
         "`y0` must match the field's velocity, but has shape .* and dtype float32, and the velocity .* float64",
     ),
-    "a state that is not Players": (lambda: flow(PLAIN, (1.0, 1.0), TS), "`y` must be `games.Players`, but is tuple"),
+    "a state that is not Players": (lambda: flow(PLAIN, (1.0, 1.0), TS), "`y0` must be `games.Players`, but is tuple"),
+    "an array for a game": (
+        lambda: flow(PLAIN, jnp.ones(2), TS),
+        r"`y0` must be `games.Players`, but is an array of shape \(2,\): write `Players\(discriminator",
+    ),
+    "a complex number in one player": (
+        lambda: flow(PLAIN, Players(1.0, 1 + 1j), TS),
+        "`y0.generator` must be real, but is complex128",
+    ),
+    "a complex velocity": (
+        lambda: flow(lambda t, y, args: 1j * y, ONE, TS),
+        "`y0` must match the field's velocity, .* and complex128",
+    ),
+    "bfloat16": (
+        lambda: flow(decay, ONE.astype(jnp.bfloat16), TS),
+        r"`y0` must have at least 32 bits .* but is bfloat16.* cast it by `.astype\(jnp.float32\)`",
+    ),
+    "float16": (lambda: flow(decay, ONE.astype(jnp.float16), TS), "`y0` must have at least 32 bits .* but is float16"),
+    "a game in the place of its field": (
+        lambda: flow(games.Dirac(losses.Minimax()), players(1.0, 1.0), TS),
+        r"`field` must be a field, but is the game Dirac: write `fields.GameField\(game\)`",
+    ),
+    "a penalized game in the place of its field": (
+        lambda: flow(damped(0.5).game, players(1.0, 1.0), TS),
+        "`field` must be a field, but is the game Penalized",
+    ),
+    "a class of fields": (
+        lambda: flow(GameField, players(1.0, 1.0), TS),
+        "`field` must be an instance, but is the class GameField",
+    ),
+    "no function": (lambda: flow(3.0, ONE, TS), r"`field` must be a function `\(t, y, args\) -> dy/dt`, but is 3.0"),
+    "a field of two arguments": (
+        lambda: flow(lambda t, y: y, ONE, TS),
+        r"`field` must take three arguments `\(t, y, args\)`, but has the signature \(t, y\)",
+    ),
+    "a field that returns a number": (
+        lambda: flow(lambda t, y, args: 1.0, ONE, TS),
+        "`field` must return arrays, but returns the number 1.0 for `y0`",
+    ),
+    "a player whose velocity is a number": (
+        lambda: flow(lambda t, y, args: Players(-y.discriminator, 0), players(1.0, 1.0), TS),
+        "`field` must return arrays, but returns the number 0 for `y0.generator`",
+    ),
+    "a field without a return": (
+        lambda: flow(lambda t, y, args: None, ONE, TS),
+        "`field` must return the velocity, but returns None: does it lack its `return`",
+    ),
     "a solver class": (
         lambda: flow(decay, ONE, TS, solver=diffrax.Tsit5),
         r"`solver` must be an instance.*write `Tsit5\(\)`",

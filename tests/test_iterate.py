@@ -1,16 +1,18 @@
 """Following a field by a discrete rule."""
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
+import optax
 import pytest
 
 from gan_ode import games, iterate, losses, RESULTS
 from gan_ode.fields import GameField
 from gan_ode.games import Players
 from gan_ode.simulate import OUTCOMES
-from gan_ode.updates import Alternating, Extragradient, Simultaneous
+from gan_ode.updates import Alternating, Extragradient, FrozenOpponent, Simultaneous, SolverStep
 from tests.catalogue import players
 
 FIELD = GameField(games.LinearQuadratic(losses.Wasserstein()))
@@ -131,6 +133,79 @@ def test_states_that_are_no_numbers_are_marked_by_infinity_as_well():
     assert np.all(np.isfinite(orbit.ys[:reached])) and np.all(np.isposinf(orbit.ys[reached:]))
 
 
+def drain(t, y, args):
+    """A tank that runs empty: Torricelli's law, which says nothing of less than nothing."""
+    return -jnp.sqrt(y)
+
+
+def over_the_edge(t, y, args):
+    """Moves on evenly, to a hundred times where it started and farther, until it leaves where it is defined."""
+    return 1 + 0.01 * jnp.sqrt(5000.0 - y)
+
+
+def into_a_pole(t, y, args):
+    """Is infinite at 0, and not a number nowhere."""
+    return -1 / y
+
+
+MODERATE = {
+    # 1, 0.7, 0.449, ..., 0.0036, -0.014: the sixth is negative, and the seventh no number.
+    "a root of a negative number": (drain, 1.0, 0.3, 6),
+    # From 1 on by 1.71 and then less: 4987.1, 5000.3, and no more.
+    "a slow drift over an edge": (over_the_edge, 1.0, 13.1, None),
+    # 0.5, 0, infinity.
+    "a pole": (into_a_pole, 0.5, 0.25, 1),
+}
+
+
+@pytest.mark.parametrize("name", MODERATE)
+@pytest.mark.parametrize(
+    "options", [{}, {"save_every": 60}, {"record": drain}, {"progress": lambda n, num_steps: None}]
+)
+def test_where_the_state_did_not_grow_it_is_the_field_that_is_not_finite(name, options):
+    field, start, step_size, last = MODERATE[name]
+    orbit = iterate(Simultaneous(step_size), field, jnp.asarray(start), 600, **options)
+    assert orbit.outcome == OUTCOMES.nonfinite_field
+    if last is not None and options.get("save_every", 1) == 1:
+        np.testing.assert_allclose(orbit.final_time, last * step_size, rtol=1e-12)
+    assert np.isfinite(orbit.final_state) and not np.isfinite(orbit.ts[-1])
+
+
+@pytest.mark.parametrize("save_every", [1, 100, 10_000])
+@pytest.mark.parametrize(
+    ("field", "start"), [(square, 2.0), (lambda t, y, args: y, 1.0), (lambda t, y, args: jnp.exp(y), 1.0)]
+)
+def test_growth_is_told_from_a_field_that_ends_however_seldom_states_are_saved(field, start, save_every):
+    # By squares; evenly, past all bounds; and by an exponential, which overflows at a state of 2e6.
+    orbit = iterate(Simultaneous(0.1), field, jnp.asarray(start), 10_000, save_every=save_every)
+    assert orbit.outcome == OUTCOMES.blow_up
+
+
+@pytest.mark.parametrize("rule", [SolverStep, FrozenOpponent])
+def test_implicit_steps_that_are_not_solved_are_called_so(rule):
+    # y = 1 + h exp(y) has no real root.
+    def no_root(t, y, args):
+        return jax.tree.map(jnp.exp, y)
+
+    implicit = iterate(rule(diffrax.ImplicitEuler(), 1.0, rtol=1e-8, atol=1e-8), no_root, START, 3)
+    assert implicit.outcome == OUTCOMES.root_find_failed
+    explicit = iterate(rule(diffrax.Heun(), 1.0), lambda t, y, args: jax.tree.map(drain_of, y), START, 5)
+    assert explicit.outcome == OUTCOMES.nonfinite_field
+
+
+def drain_of(part):
+    return drain(0.0, part, None)
+
+
+def test_a_rule_made_of_an_implicit_one_with_steps_of_its_own_is_not_taken_for_it():
+    class Explicit(SolverStep):
+        def step(self, field, t, y, args, memory):
+            return y + self.step_size * field(t, y, args), None
+
+    orbit = iterate(Explicit(diffrax.ImplicitEuler(), 0.3, rtol=1e-8, atol=1e-8), drain, jnp.asarray(1.0), 20)
+    assert orbit.outcome == OUTCOMES.nonfinite_field
+
+
 def test_one_member_that_blows_up_leaves_the_others_alone():
     orbit = jax.jit(jax.vmap(lambda y: iterate(Simultaneous(1.0), square, y, 20)))(jnp.array([2.0, -0.5]))
     assert (orbit.outcome == OUTCOMES.blow_up).tolist() == [True, False]
@@ -163,7 +238,7 @@ def test_the_gradient_of_the_end_with_respect_to_the_step_size_is_the_closed_for
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: iterate(Simultaneous, FIELD, START, 5), "`update` must be a rule from `gan_ode.updates`"),
+        (lambda: iterate(Simultaneous, FIELD, START, 5), r"the class Simultaneous: .* `Simultaneous\(0.1\)`"),
         (lambda: iterate(Simultaneous(0.1), FIELD, START, 0), "`num_steps` must be at least 1, but is 0"),
         (lambda: iterate(Simultaneous(0.1), FIELD, START, 2.5), "`num_steps` must be a whole number, but is 2.5"),
         (lambda: iterate(Simultaneous(0.1), FIELD, START, -3), "`num_steps` must be at least 1, but is -3"),
@@ -195,7 +270,40 @@ def test_the_gradient_of_the_end_with_respect_to_the_step_size_is_the_closed_for
             lambda: iterate(Simultaneous(0.1), FIELD, players(1, 1, int), 2),
             "`y0.discriminator` must be of a real floating",
         ),
-        (lambda: iterate(Simultaneous(0.1), FIELD, (1.0, 1.0), 2), "`y` must be `games.Players`, but is tuple"),
+        (lambda: iterate(Simultaneous(0.1), FIELD, (1.0, 1.0), 2), "`y0` must be `games.Players`, but is tuple"),
+        (
+            lambda: iterate(Simultaneous(0.1), FIELD, jnp.ones(2), 2),
+            r"`y0` must be `games.Players`, but is an array of shape \(2,\): write `Players",
+        ),
+        (
+            lambda: iterate(Alternating(0.1), square, jnp.ones(2), 2),
+            "`y0` must be `games.Players` for `updates.Alternating`, .* `updates.Simultaneous`",
+        ),
+        (lambda: iterate(Simultaneous(0.1), toward, 1 + 1j, 2), "`y0` must be real, but is complex128: split it"),
+        (lambda: iterate(Simultaneous(0.1), FIELD.game, START, 2), "is the game LinearQuadratic: write `fields.GameF"),
+        (
+            lambda: iterate(Simultaneous(0.1), GameField, START, 2),
+            "`field` must be an instance, but is the class",
+        ),
+        (lambda: iterate(Simultaneous(0.1), "field", START, 2), r"`field` must be a function .* but is 'field'"),
+        (
+            lambda: iterate(Simultaneous(0.1), lambda t, y: y, jnp.ones(2), 2),
+            r"`field` must take three arguments `\(t, y, args\)`, but has the signature \(t, y\)",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), lambda t, y, args: 0, jnp.ones(2), 2),
+            r"`field` must return arrays, but returns the number 0 for `y0` of shape \(2,\)",
+        ),
+        (
+            lambda: iterate(Alternating(0.1), lambda t, y, args: Players(0.0, y.generator), START, 2),
+            r"`field` must return arrays, but returns the number 0.0 for `y0.discriminator`",
+        ),
+        (
+            lambda: iterate(Simultaneous(0.1), lambda t, y, args: None, jnp.ones(2), 2),
+            "`field` must return the velocity, but returns None",
+        ),
+        (lambda: iterate(optax.adam(0.1), FIELD, START, 2), "is an optimizer of Optax: write `updates.Optax"),
+        (lambda: iterate(diffrax.Heun(), FIELD, START, 2), "is the solver Heun: write `updates.SolverStep"),
         (
             lambda: iterate(Simultaneous(0.1), lambda t, y, args: (y, y), START, 2),
             "`y0` must have the structure of the field's velocity",

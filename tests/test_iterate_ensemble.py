@@ -2,9 +2,11 @@
 
 import functools
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import optax
 import pytest
@@ -84,6 +86,30 @@ def test_a_member_that_blows_up_spoils_no_other():
     assert np.isinf(orbit.ys[0, -1]) and np.all(np.isfinite(orbit.ys[1]))
 
 
+@pytest.mark.parametrize("save_every", [1, 40])
+def test_a_member_is_told_apart_that_left_where_the_field_is_finite(save_every):
+    # y' = -sqrt(y) ends at 0; y' = y^3 grows; and in between all is well.
+    def field(t, y, args):
+        return jnp.where(args > 0, y**3, -jnp.sqrt(y))
+
+    starts, kinds = jnp.array([1.0, 9.0, 0.01]), jnp.array([-1.0, 1.0, 1.0])
+    orbit = iterate_ensemble(
+        updates.Simultaneous(0.3), field, starts, 40, args=kinds, batched_args=True, save_every=save_every
+    )
+    named = [OUTCOMES.nonfinite_field, OUTCOMES.blow_up, OUTCOMES.ok]
+    assert all(bool(member(orbit.outcome, i) == name) for i, name in enumerate(named))
+
+
+def test_a_member_whose_implicit_step_is_not_solved_is_called_so():
+    # y = 1 + h exp(y) has a real root for h = 0.01, and none for h = 1.
+    implicit = eqx.filter_vmap(lambda h: updates.SolverStep(diffrax.ImplicitEuler(), h, rtol=1e-8, atol=1e-8))
+    orbit = iterate_ensemble(
+        implicit(jnp.array([1.0, 0.01])), lambda t, y, args: jnp.exp(y), jnp.ones(2), 2, batched_update=True
+    )
+    assert [bool(each) for each in orbit.outcome == OUTCOMES.root_find_failed] == [True, False]
+    assert [bool(each) for each in orbit.outcome == OUTCOMES.ok] == [False, True]
+
+
 def test_what_is_recorded_takes_the_place_of_the_states():
     orbit = iterate_ensemble(
         updates.Simultaneous(0.5), Decay(jnp.asarray(-1.0)), jnp.array([1.0, 2.0]), 2, record=lambda t, y, args: 10 * y
@@ -121,6 +147,29 @@ TWO_STEPS = eqx.filter_vmap(updates.Simultaneous)(jnp.ones(2))
 def test_what_cannot_work_is_refused(update, y0s, options, message):
     with pytest.raises(ValueError, match=message):
         iterate_ensemble(update, PLAIN, y0s, 5, **options)
+
+
+@pytest.mark.parametrize(
+    ("update", "field", "y0s", "message"),
+    [
+        (STEP, lambda t, y, args: 1.0, jnp.ones(3), "`field` must return arrays, but returns the number 1.0"),
+        (STEP, lambda t, y, args: [y], jnp.ones(3), "`y0` must have the structure of the field's velocity"),
+        (STEP, PLAIN.game, STARTS, "`field` must be a field, but is the game LinearQuadratic"),
+        (STEP, PLAIN, jnp.ones(5), r"must be `games.Players`, but is an array of shape \(\)"),
+        (STEP, PLAIN, jnp.ones(5) + 0j, "`y0s` must be real, but is complex128"),
+        (updates.Simultaneous, PLAIN, STARTS, r"the class Simultaneous: .* `Simultaneous\(0.1\)`"),
+        (
+            updates.Optax(optax.sgd(0.1), optax.polyak_sgd()),
+            PLAIN,
+            STARTS,
+            "`generator` of `updates.Optax` must be an optimizer that goes by gradients .* argument: 'value'",
+        ),
+    ],
+)
+def test_what_is_of_another_kind_is_refused(update, field, y0s, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=message):
+        iterate_ensemble(update, field, y0s, 5)
 
 
 def test_rules_for_derivatives_hold_after_a_run_without_derivatives():

@@ -3,6 +3,7 @@
 import functools
 import math
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +83,30 @@ def test_an_orbit_that_blew_up_is_marked_and_holds_no_number():
     steps = iterate(updates.Simultaneous(40.0), cubic, scalars(0.1, 0.0), 50, args=(RATE, BEND))
     assert int(found.num_finite[3]) == int(np.sum(np.asarray(steps.reached))) - 1
     assert np.all(found.num_finite[:3] == 1900)
+
+
+def test_an_orbit_that_left_where_the_field_is_finite_did_not_blow_up():
+    # y <- y - h sqrt(y) falls below 0 from the first step on where h > 1, and later where it is smaller; with a pole
+    # in the place of the root, y <- y - h / y from 1 meets 0 for h = 1, and goes on otherwise.
+    def ends(field, step_sizes, rule=updates.Simultaneous):
+        return analysis.orbit_diagram(rule, field, jnp.asarray(1.0), step_sizes, num_transient=40, num_kept=64)
+
+    root = ends(lambda t, y, args: -jnp.sqrt(y), jnp.array([1.5, 0.3]))
+    assert np.all(root.outcome == simulate.OUTCOMES.nonfinite_field) and root.num_finite.tolist() == [1, 6]
+    assert np.all(np.isinf(root.values)) and not np.any(root.settled) and root.period.tolist() == [0, 0]
+    pole = ends(lambda t, y, args: -1 / y, jnp.array([1.0, 0.6]))
+    np.testing.assert_array_equal(pole.outcome == simulate.OUTCOMES.nonfinite_field, [True, False])
+    grown = ends(lambda t, y, args: y**3, jnp.array([1.0, 0.5]))
+    assert np.all(grown.outcome == simulate.OUTCOMES.blow_up)
+
+
+def test_an_implicit_step_without_a_solution_is_called_so_in_a_diagram():
+    # y = 1 + h exp(y) has no real root for h = 1.
+    found = analysis.orbit_diagram(
+        lambda h: updates.SolverStep(diffrax.ImplicitEuler(), h, rtol=1e-8, atol=1e-8),
+        lambda t, y, args: jnp.exp(y), jnp.asarray(1.0), jnp.array([1.0]), num_transient=0, num_kept=64,
+    )  # fmt: skip
+    assert np.all(found.outcome == simulate.OUTCOMES.root_find_failed)
 
 
 def test_an_orbit_that_still_spirals_has_not_settled():

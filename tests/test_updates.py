@@ -302,6 +302,14 @@ def test_a_negative_step_size_is_refused_under_jit_when_it_runs():
             lambda: updates.Optax(optax.sgd(0.1), optax.sgd(0.1), order="both"),
             "`order` must be one of 'discriminator_first', 'generator_first', 'simultaneous', but is 'both'",
         ),
+        (
+            lambda: updates.Optax(optax.adam, optax.sgd(0.1)),
+            r"`discriminator` must be an optimizer of Optax, but is adam: call it, `adam\(1e-3\)`",
+        ),
+        (
+            lambda: updates.UnrolledOptax(optax.sgd(0.1), 1e-3, steps=1),
+            r"`generator` must be an optimizer of Optax, but is 0.001: for example `optax.adam\(1e-3\)`",
+        ),
         (lambda: updates.SolverStep(diffrax.Heun, 0.1), r"`solver` must be an instance.*write `Heun\(\)`"),
         (lambda: updates.SolverStep("heun", 0.1), r"`solver` must be a Diffrax solver, but is 'heun'"),
         (lambda: updates.SolverStep(diffrax.KenCarp4(), 0.1), "`solver` must take one ordinary term, but KenCarp4"),
@@ -315,6 +323,44 @@ def test_what_cannot_work_is_refused(make, message, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         make()
+
+
+LINEAR_QUADRATIC = GameField(games.LinearQuadratic(losses.Wasserstein()))
+ASK_FOR_MORE = {
+    "polyak": (optax.polyak_sgd(), "argument: 'value'"),
+    "lbfgs": (optax.lbfgs(), "'value', 'grad', and 'value_fn'"),
+    "a part of a chain": (optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau()), "argument: 'value'"),
+    "momo": (optax.contrib.momo(), "argument: 'value'"),
+    "every second step": (optax.MultiSteps(optax.polyak_sgd(), 2), "argument: 'value'"),
+    "a Hessian": (optax.contrib.sophia(1e-3), "obj_fn must be provided"),
+}
+
+
+@pytest.mark.parametrize("name", ASK_FOR_MORE)
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_an_optimizer_that_asks_for_more_than_gradients_is_refused_at_the_start(name, player):
+    rule, asks = ASK_FOR_MORE[name]
+    pair = {"discriminator": optax.sgd(0.1), "generator": optax.sgd(0.1)} | {player: rule}
+    message = rf"`{player}` of `updates.Optax` must be an optimizer .*{asks}.* take one like `optax.adam\(1e-3\)`"
+    with pytest.raises(ValueError, match=message):
+        iterate(updates.Optax(**pair), LINEAR_QUADRATIC, players(0.5, 1.0), 1)
+    with pytest.raises(ValueError, match=message.replace("Optax`", "UnrolledOptax`")):
+        iterate(updates.UnrolledOptax(**pair, steps=1), LINEAR_QUADRATIC, players(0.5, 1.0), 1)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        updates.Alternating(0.1),
+        updates.Optax(optax.sgd(0.1), optax.sgd(0.1)),
+        updates.UnrolledOptax(optax.sgd(0.1), optax.sgd(0.1), steps=1),
+        updates.FrozenOpponent(diffrax.Euler(), 0.1),
+    ],
+)
+def test_a_rule_that_moves_each_player_by_itself_refuses_another_state(rule, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=rf"`y0` must be `games.Players` for `updates.{type(rule).__name__}`"):
+        iterate(rule, lambda t, y, args: -y, jnp.ones(2), 1)
 
 
 def test_a_user_writes_an_update_with_two_methods():

@@ -9,6 +9,8 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from .. import _checks, _tree
 from .._compiled import jit
+from .._growth import Sizes
+from .._trust import says
 from .._types import Args, Field, RealScalarLike, State
 from ..simulate import OUTCOMES
 from ..updates import AbstractUpdate
@@ -21,18 +23,21 @@ _CLOSED = {4: 1e-3, 8: 1e-7}
 _PACE, _SAMPLED = 0.2, 1e-3
 
 
+_Carry = tuple[State, Any, Bool[Array, ""], Int[Array, ""], Sizes]
+
+
 class OrbitDiagram(eqx.Module):
     """What orbits settle on, one for each step size.
 
     Attributes:
         step_sizes: The step sizes, shape `(step_sizes,)`.
         values: The last states, or the quantity of them, with leading axes `(step_sizes, num_kept)`; infinite where the
-            orbit blew up.
-        outcome: How each orbit ended, to be compared with `simulate.OUTCOMES`: `ok`, or `blow_up` if it did not stay
-            finite to the end.
+            orbit did not stay finite.
+        outcome: How each orbit ended, to be compared with `simulate.OUTCOMES`: `ok`, or if it did not stay finite to
+            the end `blow_up`, or `nonfinite_field` (`root_find_failed` of an implicit step) where it did not grow.
         num_finite: Steps up to the first state that was not finite; all of them if there was none.
         period: Steps after which the kept values repeat, up to 32: 1 at a fixed point. Zero if they do not: they lie on
-            a closed curve, are irregular, have not settled, or blew up.
+            a closed curve, are irregular, have not settled, or are not finite.
         settled: Whether the kept values repeat, or spread as far in the second half as in the first: at the pace of
             their difference the spread would change by less than 20 % in as many steps as were made. An orbit that
             still spirals in or out is not settled; nor is one that is not finite.
@@ -100,25 +105,29 @@ def _follow(
         h = step_size.astype(_tree.dtype(y0))
         rule = update(h)
 
-        def one(carry: tuple[State, Any, Array, Array], n: Array) -> tuple[tuple[State, Any, Array, Array], None]:
-            y, memory, finite, num_finite = carry
+        def one(carry: _Carry, n: Array) -> tuple[_Carry, None]:
+            y, memory, finite, num_finite, sizes = carry
             y, memory = rule.step(field, h * n.astype(h.dtype), y, args, memory)
-            finite = finite & _tree.all_finite(y)
-            return (y, memory, finite, num_finite + finite), None
+            sizes, now = sizes.then(y)
+            finite = finite & now
+            return (y, memory, finite, num_finite + finite, sizes), None
 
-        def keep(carry: tuple[State, Any, Array, Array], n: Array) -> tuple[tuple[State, Any, Array, Array], Any]:
+        def keep(carry: _Carry, n: Array) -> tuple[_Carry, Any]:
             carry, _ = one(carry, n)
             return carry, carry[0] if quantity is None else quantity(carry[0])
 
-        carry = (y0, rule.init(field, y0, args), _tree.all_finite(y0), jnp.asarray(0))
+        carry = (y0, rule.init(field, y0, args), _tree.all_finite(y0), jnp.asarray(0), Sizes.of(y0))
         carry, _ = jax.lax.scan(one, carry, jnp.arange(num_transient))
         carry, values = jax.lax.scan(keep, carry, num_transient + jnp.arange(num_kept))
-        _, _, ok, num_finite = carry
+        _, _, ok, num_finite, sizes = carry
+        may_fail = says(rule, "may_fail", "step", otherwise=False)
+        lost = OUTCOMES.root_find_failed if may_fail else OUTCOMES.nonfinite_field
+        lost = OUTCOMES.where(sizes.grew, OUTCOMES.blow_up, lost)
         period, settled = _settled(values, num_transient + num_kept)
         return OrbitDiagram(
             step_sizes=step_size,
             values=jax.tree.map(lambda leaf: jnp.where(ok, leaf, jnp.inf), values),
-            outcome=OUTCOMES.where(ok, OUTCOMES.ok, OUTCOMES.blow_up),
+            outcome=OUTCOMES.where(ok, OUTCOMES.ok, lost),
             num_finite=num_finite,
             period=jnp.where(ok, period, 0),
             settled=ok & settled,

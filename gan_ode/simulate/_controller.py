@@ -6,9 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optimistix as optx
-from jaxtyping import Array, Bool, PyTree
+from jaxtyping import Array, ArrayLike, Bool, PyTree
 
 from .. import _tree
+from .._growth import Sizes
 from .._types import Args, RealScalarLike, Scalar, State
 
 
@@ -48,12 +49,12 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
     Args:
         controller: The controller to guard, for example a `diffrax.PIDController`.
         rtol: Relative tolerance, which implicit solvers take for their root finder.
-        atol: Absolute tolerance, likewise.
+        atol: Absolute tolerance, likewise; one number, or one for each component of a state that is one array.
     """
 
     controller: diffrax.AbstractStepSizeController
     rtol: RealScalarLike
-    atol: RealScalarLike
+    atol: ArrayLike
     norm: Callable[[PyTree], Any] = optx.rms_norm
 
     def wrap(self, direction: Any) -> "Guarded":
@@ -101,3 +102,39 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
         h = 0.01 * position / speed
         h = jnp.where((position > 1e-5) & (speed > 1e-5) & jnp.isfinite(h), h, 1e-6)
         return jax.lax.stop_gradient(jnp.asarray(jnp.minimum(h, t1 - t0), jnp.result_type(t0)))
+
+
+class Steady(eqx.Module):
+    """What a solve at a fixed step was like.
+
+    Attributes:
+        sizes: Of the states up to the last finite one.
+    """
+
+    sizes: Sizes
+
+
+class Fixed(diffrax.AbstractStepSizeController[Any, Any]):
+    """Diffrax's fixed steps, which remember how large the last finite states were: a failed solve gets its name so."""
+
+    controller: diffrax.ConstantStepSize = eqx.field(default_factory=diffrax.ConstantStepSize)
+
+    def wrap(self, direction: Any) -> "Fixed":
+        return self
+
+    def init(
+        self, terms: Any, t0: Any, t1: Any, y0: State, dt0: Any, args: Args, func: Callable, error_order: Any
+    ) -> tuple[Any, Any]:
+        t_next, state = self.controller.init(terms, t0, t1, y0, dt0, args, func, error_order)
+        return t_next, (state, Steady(Sizes.of(y0)))
+
+    def adapt_step_size(
+        self, t0: Any, t1: Any, y0: State, y1_candidate: State, args: Args, y_error: Any, error_order: Any,
+        controller_state: Any,
+    ) -> tuple[Any, Any, Any, Any, Any, diffrax.RESULTS]:  # fmt: skip
+        inner, steady = controller_state
+        keep, t_from, t_to, jump, inner, result = self.controller.adapt_step_size(
+            t0, t1, y0, y1_candidate, args, y_error, error_order, inner
+        )
+        sizes, _ = steady.sizes.then(y1_candidate)
+        return keep, t_from, t_to, jump, (inner, Steady(sizes)), result

@@ -13,7 +13,7 @@ from .. import _checks, _solvers, _tree
 from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, State
 from . import _inputs
-from ._controller import Guarded, Trial
+from ._controller import Fixed, Guarded, Steady, Trial
 from ._orbit import Orbit, OUTCOMES, SolveFailed
 from ._outcome import outcome
 
@@ -134,7 +134,7 @@ def method(
     else:
         if stepsize_controller is not None or dt0 is not None or exact_times:
             raise ValueError("`step_size` fixes every step: leave out `stepsize_controller`, `dt0` and `exact_times`.")
-        controller = diffrax.ConstantStepSize()
+        controller = Fixed()
         solver = _solvers.for_fixed_steps(solver, rtol, atol)
         dt0, max_steps = fixed_steps(step_size, ts, max_steps)
     return Method(solver, controller, dt0, _event(events), max_steps, dense, adjoint, _meter(progress_meter))
@@ -242,7 +242,7 @@ def solve(field: Field, y0: State, ts: Array, args: Args, how: Method) -> tuple[
 
 def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tuple[Orbit, Array]:
     """As `solve`, of any Diffrax terms."""
-    event, fixed = how.event, not isinstance(how.controller, Guarded)
+    event, fixed = how.event, isinstance(how.controller, Fixed)
     guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
     if event is not None:
         guard, direction = guard | {"user": event.cond_fn}, direction | {"user": event.direction}
@@ -258,7 +258,7 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
         saveat=diffrax.SaveAt(
             subs={"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)},
             dense=how.dense,
-            controller_state=not fixed,
+            controller_state=True,
         ),
         stepsize_controller=how.controller,
         adjoint=how.adjoint,
@@ -270,9 +270,9 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
     assert solution.ts is not None and solution.ys is not None
     final_time, final_state = solution.ts["end"][0], _tree.first(solution.ys["end"])
     mask = {} if solution.event_mask is None else solution.event_mask
-    trial: Trial | None = None if fixed else solution.controller_state[1]  # pyright: ignore[reportOptionalSubscript]
+    trial: Trial | Steady = solution.controller_state[1]  # pyright: ignore[reportOptionalSubscript]
     result = solution.result
-    if trial is not None:
+    if isinstance(trial, Trial):
         result = diffrax.RESULTS.where(trial.stuck, diffrax.RESULTS.dt_min_reached, result)
         final_time = jnp.where(trial.stuck, trial.time, final_time)
     orbit = Orbit(
@@ -288,12 +288,12 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
         event_mask=mask.get("user"),
     )
     fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
-    return _without_unsolved_step(orbit, how.dt0) if fixed else orbit, fine
+    return _without_failed_step(orbit, how.dt0) if fixed else orbit, fine
 
 
-def _without_unsolved_step(orbit: Orbit, dt0: Array) -> Orbit:
-    """At a fixed step Diffrax keeps the last step even where its implicit equations were not solved."""
-    unsolved = orbit.outcome == OUTCOMES.root_find_failed
+def _without_failed_step(orbit: Orbit, dt0: Array) -> Orbit:
+    """At a fixed step Diffrax keeps the last step even where it was not solved, or the field not finite."""
+    unsolved = (orbit.outcome == OUTCOMES.root_find_failed) | (orbit.outcome == OUTCOMES.nonfinite_field)
     solved = ~unsolved | (orbit.ts < orbit.final_time - 0.999 * dt0)
     last = jnp.maximum(jnp.sum(solved & jnp.isfinite(orbit.ts)) - 1, 0)
     return eqx.tree_at(

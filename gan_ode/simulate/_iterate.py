@@ -9,11 +9,12 @@ from jaxtyping import Array
 
 from .. import _checks, _tree
 from .._compiled import jit
-from .._types import Args, Field, RealScalarLike, State
+from .._types import Args, Field, State
 from ..updates import AbstractUpdate
 from . import _inputs, _pieces
 from ._checkpoint import Checkpoint
 from ._orbit import Orbit, OUTCOMES
+from ._outcome import outcome_of_steps
 from ._training import Saved, Standing, time, Training
 
 
@@ -34,7 +35,9 @@ def iterate(
 
     One compiled scan, which works under `jax.jit`, `jax.vmap` and `jax.grad`. Time is step size times number of steps,
     so the orbit lies beside a flow's. A state that grows without bound is a result: from the first state that is not
-    finite on, `ts` and `ys` hold infinity and the outcome is `OUTCOMES.blow_up`.
+    finite on, `ts` and `ys` hold infinity and the outcome is `OUTCOMES.blow_up`. Where the state did not grow, the
+    field is not finite there (`OUTCOMES.nonfinite_field`), or the equations of an implicit step have no solution that
+    was found (`OUTCOMES.root_find_failed`).
 
     With `progress` or `checkpoint` the run goes in compiled pieces of about half a second, outside transformations
     only. Between two of them Ctrl-C ends it: the orbit then has the outcome `OUTCOMES.interrupted`, and infinity where
@@ -73,7 +76,7 @@ def iterate(
     if not progress and checkpoint is None:
         return scan(training, y0, num_steps, save_every)
     saved, standing, done = _pieces.run(training, y0, num_steps, save_every, progress, checkpoint)
-    return _close(update.step_size, saved, standing, jnp.asarray(done), save_every)
+    return _close(update, saved, standing, jnp.asarray(done), save_every)
 
 
 def prepared(
@@ -81,9 +84,7 @@ def prepared(
 ) -> tuple[Training, int, int]:
     """What is to be done, how many steps, and after how many to save; or a `ValueError`."""
     if not isinstance(update, AbstractUpdate):
-        raise ValueError(
-            f"`update` must be a rule from `gan_ode.updates`, but is {update!r}: for example `Simultaneous(0.1)`."
-        )
+        raise ValueError(f"`update` must be a rule from `gan_ode.updates`, but is {_instead(update)}")
     num_steps = _checks.count("num_steps", num_steps)
     save_every = _checks.count("save_every", save_every)
     if num_steps % save_every:
@@ -97,6 +98,17 @@ def prepared(
     if record is not None and not callable(record):
         raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
     return Training(update, field, args, batches, record), num_steps, save_every
+
+
+def _instead(update: Any) -> str:
+    """What somebody took for a rule, and how to make one of it."""
+    if isinstance(update, type):
+        return f"the class {update.__name__}: make an instance, for example `{update.__name__}(0.1)`."
+    if isinstance(update, diffrax.AbstractSolver):
+        return f"the solver {type(update).__name__}: write `updates.SolverStep(solver, 0.1)`."
+    if hasattr(update, "init") and hasattr(update, "update"):
+        return "an optimizer of Optax: write `updates.Optax(discriminator=optimizer, generator=optimizer)`."
+    return f"{update!r}: for example `Simultaneous(0.1)`."
 
 
 def check_memory(training: Training, y0: State, copies: int) -> None:
@@ -144,26 +156,26 @@ def scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbi
     else:
         standing, rest = jax.lax.scan(until_save, standing, numbers.reshape(-1, save_every))
     saved = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), first, rest)
-    return _orbit(training.update.step_size, saved, standing, jnp.asarray(num_steps), save_every)
+    return _orbit(training.update, saved, standing, jnp.asarray(num_steps), save_every)
 
 
 @eqx.filter_jit
-def _close(step_size: RealScalarLike, saved: Saved, standing: Standing, done: Array, save_every: int) -> Orbit:
+def _close(update: AbstractUpdate, saved: Saved, standing: Standing, done: Array, save_every: int) -> Orbit:
     """The orbit of a run in pieces, which may have been stopped between two saves."""
-    orbit = _orbit(step_size, saved, standing, done, save_every)
+    orbit = _orbit(update, saved, standing, done, save_every)
     stopped = standing.finite & ~saved.finite[-1]
     ended = (
         diffrax.RESULTS.where(stopped, diffrax.RESULTS.event_occurred, orbit.result),
         OUTCOMES.where(stopped, OUTCOMES.interrupted, orbit.outcome),
-        jnp.where(stopped, time(step_size, done, standing.y), orbit.final_time),
+        jnp.where(stopped, time(update.step_size, done, standing.y), orbit.final_time),
     )
     return eqx.tree_at(lambda o: (o.result, o.outcome, o.final_time), orbit, ended)
 
 
-def _orbit(step_size: RealScalarLike, saved: Saved, standing: Standing, num_steps: Array, save_every: int) -> Orbit:
+def _orbit(update: AbstractUpdate, saved: Saved, standing: Standing, num_steps: Array, save_every: int) -> Orbit:
     """The orbit, with infinity from the first state on that is not finite."""
-    ts = time(step_size, save_every * jnp.arange(saved.finite.shape[0]), standing.y)
-    finite, blown_up = saved.finite, ~standing.finite
+    ts = time(update.step_size, save_every * jnp.arange(saved.finite.shape[0]), standing.y)
+    finite = saved.finite
     last = jnp.sum(finite) - 1
     sound = jax.tree.map(lambda leaf: leaf[last], saved.values) if standing.sound is None else standing.sound
     return Orbit(
@@ -171,9 +183,9 @@ def _orbit(step_size: RealScalarLike, saved: Saved, standing: Standing, num_step
         ys=_where_reached(finite, saved.values),
         stats={"num_steps": num_steps},
         result=diffrax.RESULTS.successful,
-        outcome=OUTCOMES.where(blown_up, OUTCOMES.blow_up, OUTCOMES.ok),
+        outcome=outcome_of_steps(update, standing.finite, standing.sizes),
         final_time=ts[last],
-        final_state=_tree.where(blown_up, sound, standing.y),
+        final_state=_tree.where(standing.finite, standing.y, sound),
     )
 
 

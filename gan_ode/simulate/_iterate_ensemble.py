@@ -7,6 +7,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from .. import _checks, _tree
+from .._trust import says
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _inputs, _members
@@ -92,6 +93,10 @@ class _ByElements(AbstractUpdate):
 
     def __init__(self, update: AbstractUpdate):
         self.update, self.step_size = update, update.step_size
+
+    @property
+    def may_fail(self) -> bool:
+        return says(self.update, "may_fail", "step", otherwise=False)
 
     def init(self, field: Field, y: State, args: Args) -> Any:
         return self.update.init(field, y, args)

@@ -25,10 +25,14 @@ class OUTCOMES(eqx.Enumeration):
         "The steps became too small to get on: the field is discontinuous where the orbit is, or the tolerances ask "
         "for more than the dtype has. Loosen them, or smooth the field."
     )
-    nonfinite_field = "The field is not finite where the orbit is: `orbit.final_time` is when. Look at it there."
+    nonfinite_field = (
+        "The field is not finite where the orbit is, or where a step looks: `orbit.final_time` is when. Look at the "
+        "field, and for an optimizer at its memory, there and in the direction of the velocity."
+    )
     root_find_failed = (
-        "The implicit step's equations could not be solved, or a stabilized step would need more stages than allowed. "
-        "Take smaller steps, looser root-finder tolerances, or `root_finder=optimistix.Newton(...)`."
+        "The implicit step's equations could not be solved (it may be that the field is not finite where the step "
+        "looks), or a stabilized step would need more stages than allowed. Take smaller steps, looser root-finder "
+        "tolerances, or `root_finder=optimistix.Newton(...)`."
     )
     interrupted = (
         "Ctrl-C: the orbit has what was computed until then; with a checkpoint the same call goes on from there."
@@ -47,8 +51,8 @@ class Orbit(eqx.Module):
         stats: Counts: of steps taken, accepted, rejected; of updates.
         result: Diffrax's result, to be compared with `gan_ode.RESULTS`.
         outcome: How it ended, to be compared with `simulate.OUTCOMES`.
-        final_time: The last time that was reached, saved or not; if a fixed step could not be solved, the last one
-            that was saved.
+        final_time: The last time that was reached, saved or not; if a fixed step could not be solved, or the field was
+            not finite in it, the last one that was saved.
         final_state: The state there.
         interpolation: Dense output, if it was asked for.
         event_mask: Which events stopped the solve, if there were events.

@@ -12,6 +12,7 @@ from .._compiled import jit
 from .._types import Args, RealScalarLike, State
 from ..noise import SDE, stratonovich_drift
 from . import _inputs
+from ._controller import Fixed
 from ._flow import fixed_steps, Method, solve_terms
 from ._orbit import Orbit
 
@@ -65,8 +66,7 @@ def paths(
     _check_times(ts, step)
     _check_draws(ts, step)
     how = Method(
-        solver, diffrax.ConstantStepSize(), step, None, max_steps, False, diffrax.ForwardMode(),
-        diffrax.NoProgressMeter(),
+        solver, Fixed(), step, None, max_steps, False, diffrax.ForwardMode(), diffrax.NoProgressMeter(),
     )  # fmt: skip
     _inputs.fits_in_memory("num_paths", _inputs.num_bytes(y0, num_paths * ts.shape[0]), "save at fewer times.")
     _inputs.same_structure(sde.drift, ts[0], y0, args)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from .. import _tree
+from .._growth import Sizes
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _inputs
@@ -20,13 +21,15 @@ class Standing(eqx.Module):
     Attributes:
         y: The state.
         memory: What the update remembers.
-        finite: Whether every state that was saved was finite.
-        sound: The last one of them; None where the states themselves are saved.
+        finite: Whether every state so far was finite.
+        sizes: How large the last of those were.
+        sound: The last one of them that was saved; None where the states themselves are saved.
     """
 
     y: State
     memory: Any
     finite: Bool[Array, ""]
+    sizes: Sizes
     sound: State | None
 
 
@@ -57,23 +60,24 @@ class Training(eqx.Module):
         _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self._batch(first))
         memory = self.update.init(self.field, y0, self._batch(first))
         sound = None if self.record is None else y0
-        return self.save(first, Standing(y0, memory, jnp.asarray(True), sound))
+        return self.save(first, Standing(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound))
 
     def step(self, n: Array, standing: Standing) -> Standing:
         """The step of number `n`, from 0."""
         t, batch = self.time(n, standing.y), self._batch(n)
         y, memory = self.update.step(self.field, t, standing.y, batch, standing.memory)
-        return Standing(y, memory, standing.finite, standing.sound)
+        sizes, finite = standing.sizes.then(y)
+        return Standing(y, memory, standing.finite & finite, sizes, standing.sound)
 
     def save(self, n: Array, standing: Standing) -> tuple[Standing, Saved]:
         """What is kept of the state after `n` steps."""
-        y, memory = standing.y, standing.memory
-        finite = standing.finite & _tree.all_finite(y)
+        y, finite = standing.y, standing.finite
         if self.record is None:
-            return Standing(y, memory, finite, None), Saved(finite, y)
+            return standing, Saved(finite, y)
         values = self.record(self.time(n, y), y, self._batch(jnp.maximum(n - 1, 0)))
         sound = _tree.where(finite, y, standing.sound)
-        return Standing(y, memory, finite, sound), Saved(finite, jax.tree.map(jnp.asarray, values))
+        standing = eqx.tree_at(lambda s: s.sound, standing, sound)
+        return standing, Saved(finite, jax.tree.map(jnp.asarray, values))
 
     def time(self, n: Array, y: State) -> Array:
         return time(self.update.step_size, n, y)
