@@ -37,6 +37,9 @@ def _slope_of_log_sigmoid(primals: tuple[Array], tangents: tuple[Array]) -> tupl
 class AbstractLoss(eqx.Module):
     """How scores are paid. To add one, implement `f` and `generator`, and set `zero_sum` and `degree`.
 
+    Both are said of the `f` and `generator` of the same class. A class made of it that writes one of these anew has to
+    say them anew: what it inherits is not trusted, and two backward passes and many nodes are taken.
+
     Attributes:
         zero_sum: Whether the generator's loss is the part of the value that it has a say in, $E_z f(-D(G(z)))$; then
             one backward pass serves both players.

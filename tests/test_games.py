@@ -200,6 +200,229 @@ def test_a_game_that_says_it_is_zero_sum_has_opposite_gradients(name):
     assert game.zero_sum == bool(jnp.allclose(of_discriminator, -of_generator))
 
 
+# What a class says of its methods is not trusted of those that a class made of it has written anew.
+
+
+class RelativisticDirac(Dirac):
+    """Pairs a datum with a sample: -f(D(x) - D(G(z))) and -f(D(G(z)) - D(x)) are not zero-sum, whatever f is."""
+
+    def losses(self, y, args):
+        datum = latent = jnp.zeros(())
+        real, made = (self.discriminate(y.discriminator, x) for x in (datum, self.generate(y.generator, latent)))
+        return Players(-self.loss.f(real - made), -self.loss.f(made - real))
+
+
+class RelativisticNetworks(GAN):
+    def losses(self, y, args):
+        data, latent = args
+        real = jax.vmap(lambda x: self.discriminate(y.discriminator, x))(data)
+        made = jax.vmap(lambda z: self.discriminate(y.discriminator, self.generate(y.generator, z)))(latent)
+        return Players(-jnp.mean(self.loss.f(real - made)), -jnp.mean(self.loss.f(made - real)))
+
+
+class Weighted(games.Bilinear):
+    """The generator pays three times what the discriminator gets."""
+
+    def losses(self, y, args):
+        value = y.discriminator @ self.matrix @ y.generator
+        return Players(-value, 3 * value)
+
+
+class Paid(losses.Minimax):
+    """The saturating loss with another pay for the generator, still called zero-sum by the class that it is made of."""
+
+    def generator(self, score):
+        return -3 * score
+
+
+class Bent(losses.Wasserstein):
+    """No polynomial of degree 1 any more, and not zero-sum."""
+
+    def f(self, score):
+        return jnp.tanh(score)
+
+
+class OneSided(LinearQuadratic):
+    """D(x) = w (x^2 + x^5) is not even."""
+
+    def discriminate(self, discriminator, x):
+        return discriminator * (x**2 + x**5)
+
+
+class Cubed(LinearQuadratic):
+    """G(z) = a (z + z^2 / 2) makes other samples of z than of -z."""
+
+    def generate(self, generator, z):
+        return generator * (z + z**2 / 2)
+
+
+class Shifted(LinearQuadratic):
+    """Data on [0, 2 c]."""
+
+    def measures(self, y, args):
+        data, latent = LinearQuadratic.measures(self, y, args)
+        return distributions.Quadrature(data.nodes + self.half_width, data.weights), latent
+
+
+def differences(game, y, args=None):
+    """Minus the slopes of each player's own loss, by central differences."""
+    numbers, back = ravel_pytree(y)
+    num = ravel_pytree(y.discriminator)[0].size
+
+    @jax.jit
+    def paid(x):
+        of = game.losses(back(x), args)
+        return jnp.stack([of.discriminator, of.generator])
+
+    steps = 1e-5 * jnp.eye(numbers.size)
+    slopes = np.array([(paid(numbers + e) - paid(numbers - e)) / 2e-5 for e in steps])
+    return -np.concatenate([slopes[:num, 0], slopes[num:, 1]])
+
+
+def test_the_relativistic_dirac_gan_follows_its_own_losses():
+    game = RelativisticDirac(losses.Minimax())
+    y = players(0.7, 1.1)
+    # f(D(x) - D(G(z))) = f(psi theta), and f'(s) is the logistic function of -s.
+    expected = [1.1 * sigmoid(-0.77), -0.7 * sigmoid(0.77)]
+    np.testing.assert_allclose(flat(velocity(game, y)), expected, rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(expected[1], -0.4785, rtol=0, atol=5e-5)
+    assert not game.zero_sum
+
+
+def relativistic_networks():
+    game = gan(losses.Minimax())
+    one, other = game.modules(game.players)
+    return RelativisticNetworks(one, other, game.loss, data=game.data, latent=game.latent)
+
+
+REWRITTEN = {
+    "the losses of a game of networks": relativistic_networks,
+    "the losses of a game that says so itself": lambda: Weighted(jnp.array([[1.0, 2.0], [0.5, -1.0]])),
+    "what the generator pays": lambda: Dirac(Paid()),
+    "what the discriminator gets": lambda: LinearQuadratic(Bent()),
+    "scores that are no longer even": lambda: OneSided(losses.Minimax()),
+    "scores of a higher degree": lambda: OneSided(losses.LeastSquares()),
+    "samples that are no longer symmetric": lambda: Cubed(losses.NonSaturating()),
+    "data that are no longer symmetric": lambda: Shifted(losses.Minimax()),
+}
+
+
+@pytest.mark.parametrize("name", REWRITTEN)
+def test_what_is_written_anew_is_what_is_followed(name):
+    game = REWRITTEN[name]()
+    if name == "the losses of a game of networks":
+        y, args = game.players, game.sample(jax.random.key(0), 4)
+    elif name == "the losses of a game that says so itself":
+        y, args = players([0.3, -0.2], [1.0, 0.7]), None
+    else:
+        y, args = players(0.7, 1.1), None
+    # Central differences: measured 2e-10.
+    np.testing.assert_allclose(flat(velocity(game, y, args)), differences(game, y, args), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("make", "loss"), [(OneSided, "minimax"), (OneSided, "least_squares"), (Cubed, "wasserstein")])
+def test_means_of_scores_that_are_written_anew_are_over_all_of_the_data(make, loss):
+    facts, w, a = LOSSES[loss], 0.7, 1.1
+    game = make(facts.make())
+
+    def score(x):
+        return w * (x**2 + x**5) if make is OneSided else w * x**2
+
+    def sample(z):
+        return a * (z + z**2 / 2) if make is Cubed else a * z
+
+    def mean(function):
+        return scipy.integrate.quad(function, -1, 1, epsabs=1e-13)[0] / 2
+
+    value = mean(lambda x: facts.f(score(x))) + mean(lambda z: facts.f(-score(sample(z))))
+    found = losses_of(game, players(w, a))
+    np.testing.assert_allclose(found.discriminator, -value, rtol=1e-11)
+    np.testing.assert_allclose(found.generator, mean(lambda z: facts.generator(score(sample(z)))), rtol=1e-11)
+
+
+def test_a_loss_of_another_degree_is_averaged_over_enough_nodes():
+    found = losses_of(LinearQuadratic(Bent()), players(2.0, 1.1)).discriminator
+
+    def value(x):
+        return np.tanh(2 * x**2) + np.tanh(-2 * (1.1 * x) ** 2)
+
+    np.testing.assert_allclose(-found, scipy.integrate.quad(value, 0, 1, epsabs=1e-13)[0], rtol=1e-11)
+
+
+def test_who_says_it_anew_is_believed():
+    class Again(Dirac):
+        zero_sum = True
+
+        def losses(self, y, args):
+            value = y.discriminator * jnp.sin(y.generator)
+            return Players(-value, value)
+
+    class Quicker(Again):
+        def gradients(self, y, args):
+            return Players(jnp.asarray(5.0), jnp.asarray(6.0))
+
+    class Slower(Quicker):
+        def losses(self, y, args):
+            return Players(y.discriminator**2, y.generator**2)
+
+    y = players(0.7, 1.1)
+    passes = str(jax.make_jaxpr(lambda y: gradients(Again(losses.Minimax()), y, None))(y)).count(" cos ")
+    np.testing.assert_allclose(flat(gradients(Again(losses.Minimax()), y, None)), [-np.sin(1.1), 0.7 * np.cos(1.1)])
+    assert passes == 1
+    assert flat(gradients(Quicker(losses.Minimax()), y, None)).tolist() == [5, 6]
+    np.testing.assert_allclose(flat(gradients(Slower(losses.Minimax()), y, None)), [1.4, 2.2])
+
+
+def test_what_an_object_is_told_by_itself_is_believed_of_methods_of_one_version():
+    class Plain:
+        def __init__(self):
+            self.zero_sum = True
+
+        def losses(self, y, args):
+            return Players(-y.discriminator * y.generator, 3 * y.discriminator * y.generator)
+
+    class Anew(Plain):
+        def losses(self, y, args):
+            return Players(-y.discriminator * y.generator, 5 * y.discriminator * y.generator)
+
+    class Handed:
+        """All but the losses of another game."""
+
+        def __init__(self, game):
+            self.game = game
+
+        def __getattr__(self, name):
+            return getattr(self.game, name)
+
+        def losses(self, y, args):
+            return Players(-y.discriminator * y.generator, 7 * y.discriminator * y.generator)
+
+    y, patched = players(2.0, 3.0), Plain()
+    # Believed, though it is not so: the generator's slope is minus the other one's.
+    assert flat(gradients(Plain(), y, None)).tolist() == [-3, 2]
+    assert flat(gradients(Anew(), y, None)).tolist() == [-3, 10]
+    assert flat(gradients(Handed(Dirac(losses.Minimax())), y, None)).tolist() == [-3, 14]
+    patched.losses = lambda y, args: Players(-y.discriminator * y.generator, 9 * y.discriminator * y.generator)
+    del patched.zero_sum
+    Plain.zero_sum = True
+    assert flat(gradients(patched, y, None)).tolist() == [-3, 18]
+
+
+@pytest.mark.parametrize("make", [Dirac, LinearQuadratic])
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        ("wasserstein", r"`loss` must be one of `gan_ode.losses`, but is 'wasserstein': .* `losses.Wasserstein\(\)`"),
+        (losses.Wasserstein, r"`loss` must be an instance, but is the class Wasserstein: write `Wasserstein\(\)`"),
+        (None, "`loss` must be one of `gan_ode.losses`, but is None"),
+    ],
+)
+def test_what_is_no_loss_is_refused(make, loss, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=message):
+        make(loss)
+
+
 # GANs of networks.
 
 

@@ -259,6 +259,39 @@ def test_the_gradient_norm_needs_only_losses():
     np.testing.assert_allclose(found, [3.0, -2.0 - 2 * 0.5 * 3.0], rtol=ROUNDING)
 
 
+class Doubled(GradientNorm):
+    """Twice the penalty, with the quick way to the gradients of once."""
+
+    def losses(self, game, y, args):
+        return jax.tree.map(lambda term: 2 * term, GradientNorm.losses(self, game, y, args))
+
+
+class Charged(Penalized):
+    """What the generator has to pay for its size, too."""
+
+    def losses(self, y, args):
+        paid = Penalized.losses(self, y, args)
+        return Players(paid.discriminator, paid.generator + y.generator**2)
+
+
+def test_a_penalty_and_a_penalized_game_that_write_their_losses_anew_are_followed_by_them():
+    game, y = LinearQuadratic(losses.Wasserstein()), players(0.5, 1.2)
+    once, twice = (velocity(Penalized(game, GradientNorm(eta)), y) for eta in (0.3, 0.6))
+    np.testing.assert_allclose(flat(velocity(Penalized(game, Doubled(0.3)), y)), flat(twice), rtol=0, atol=ROUNDING)
+    charged = velocity(Charged(game, GradientNorm(0.3)), y)
+    np.testing.assert_allclose(flat(charged), flat(once) - [0, 2 * 1.2], rtol=0, atol=ROUNDING)
+
+
+def test_a_penalty_of_a_game_that_writes_its_losses_anew_is_of_those():
+    class Steep(Dirac):
+        def losses(self, y, args):
+            return Players(-3 * y.discriminator * y.generator, y.discriminator * y.generator)
+
+    # The gradient for the discriminator is -3 theta: the generator pays 9 eta theta^2 more.
+    found = velocity(Penalized(Steep(losses.Minimax()), GradientNorm(0.5)), players(0.7, 1.1))
+    np.testing.assert_allclose(flat(found), [3 * 1.1, -0.7 - 2 * 0.5 * 9 * 1.1], rtol=ROUNDING)
+
+
 def test_a_user_writes_a_penalty_with_one_method():
     class Decay(AbstractPenalty):
         weight: float

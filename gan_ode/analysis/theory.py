@@ -207,7 +207,7 @@ def _penalized(
     undamped, eta = matrix, jnp.zeros((), matrix.dtype)
     for penalty in penalties:
         # By its class: the theorem is about this penalty and no other.
-        if isinstance(penalty, GradientNorm):
+        if isinstance(penalty, GradientNorm) and type(penalty).losses is GradientNorm.losses:
             matrix = sheared(matrix, num, penalty.eta)
             eta = eta + penalty.eta.astype(matrix.dtype)
         else:

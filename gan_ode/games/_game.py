@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._trust import says
 from .._types import Args
 
 _Item = TypeVar("_Item")
@@ -32,7 +33,8 @@ class AbstractGame(eqx.Module):
     Two attributes are optional. A class variable `zero_sum = True` says that the generator's loss differs from minus
     the discriminator's by nothing that depends on the generator, and saves a backward pass. A method
     `gradients(y, args)` gives each player's gradient of its own loss where that is cheaper than differentiating
-    `losses`.
+    `losses`. Both are said of the `losses` of the same class: where a class made of it writes `losses` anew, they are
+    not used, unless it says them anew.
     """
 
     @abc.abstractmethod
@@ -78,14 +80,14 @@ def gradients(game: Any, y: Players, args: Args) -> Players:
     Raises:
         ValueError: If the losses are not `Players` of two scalars.
     """
-    own = getattr(game, "gradients", None)
+    own = says(game, "gradients", "losses", otherwise=None)
     if own is not None:
         return own(y, args)
 
     def losses(players: Players) -> Players:
         return _two_scalars(game.losses(players, args))
 
-    if getattr(game, "zero_sum", False):
+    if says(game, "zero_sum", "losses", otherwise=False):
         of_both = jax.grad(lambda players: losses(players).discriminator)(y)
         return Players(of_both.discriminator, jax.tree.map(jnp.negative, of_both.generator))
     found, pull_back = jax.vjp(losses, y)

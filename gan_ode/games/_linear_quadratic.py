@@ -5,11 +5,12 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from .. import _checks, _tree
+from .._trust import says
 from .._types import Args, RealScalarLike, Scalar
 from ..distributions import Quadrature
 from ..losses import AbstractLoss
 from ._game import Players
-from ._sampled import AbstractSampledGame, Batch, weighted
+from ._sampled import AbstractSampledGame, Batch, check_loss, weighted
 
 _SMOOTH_NODES = 40
 
@@ -64,11 +65,21 @@ class LinearQuadratic(AbstractSampledGame):
             raise ValueError(
                 "`linear` and `quadratic` must not both be False: the discriminator would have no parameter."
             )
+        check_loss(loss)
         self.loss = loss
         self.half_width = _checks.positive("half_width", half_width, "The data lie on [-half_width, half_width].")
         self.linear, self.offset, self.quadratic = linear, offset, quadratic
-        exact = _SMOOTH_NODES if loss.degree is None else loss.degree + 1
-        self.num_nodes = exact if num_nodes is None else _checks.count("num_nodes", num_nodes)
+        self.num_nodes = self._exact() if num_nodes is None else _checks.count("num_nodes", num_nodes)
+
+    def _exact(self) -> int:
+        """So many nodes that means of polynomial losses are exact, where scores are as they are here."""
+        degree = says(self.loss, "degree", "f", "generator", otherwise=None)
+        own = self._has_own("losses", "discriminate", "generate")
+        return degree + 1 if own and degree is not None else _SMOOTH_NODES
+
+    def _has_own(self, *names: str) -> bool:
+        """Whether no class made of this one has written anew what is named."""
+        return all(getattr(type(self), name) is getattr(LinearQuadratic, name) for name in names)
 
     def discriminate(self, discriminator: Float[Array, "..."], x: Scalar) -> Scalar:
         """$D(x)$ at one point."""
@@ -80,13 +91,14 @@ class LinearQuadratic(AbstractSampledGame):
         """$G(z)$ at one point."""
         return generator[0] * z + generator[1] if self.offset else generator * z
 
-    def losses(self, y: Players, args: Args) -> Players:
-        """What each player minimizes: two scalars. Where scores are even, half of the nodes do."""
-        if args is None and not self.linear:
-            data, latent = self.measures(y, args)
-            # The offset makes the samples lie to one side.
-            args = _upper_half(data), latent if self.offset else _upper_half(latent)
-        return super().losses(y, args)
+    def _averaged_over(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
+        """The nodes; where scores are even, half of them do."""
+        data, latent = self.measures(y, args)
+        even = args is None and not self.linear and self._has_own("discriminate", "generate", "measures", "_nodes")
+        if not even:
+            return data, latent
+        # The offset makes the samples lie to one side.
+        return _upper_half(data), latent if self.offset else _upper_half(latent)
 
     def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
         """The minibatch; without one, Gauss-Legendre nodes of $[-c, c]$ and $[-1, 1]$."""

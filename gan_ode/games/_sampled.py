@@ -1,10 +1,11 @@
 import abc
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
 
+from .._trust import says
 from .._types import Args, Scalar
 from ..distributions import equal_weights, Quadrature
 from ..losses import AbstractLoss
@@ -41,9 +42,15 @@ class AbstractSampledGame(AbstractGame):
 
     $V = E_x f(D(x)) + E_z f(-D(G(z)))$; the discriminator minimizes $-V$, the generator the second
     term or a loss of its own. To add one, implement `discriminate`, `generate` and `measures`, and store the `loss`.
+
+    Raises:
+        ValueError: If `loss` is none.
     """
 
     loss: eqx.AbstractVar[AbstractLoss]
+
+    def __check_init__(self) -> None:
+        check_loss(self.loss)
 
     @abc.abstractmethod
     def discriminate(self, discriminator: PyTree[Array], x: Float[Array, "*event"]) -> Scalar:
@@ -55,17 +62,40 @@ class AbstractSampledGame(AbstractGame):
 
     @abc.abstractmethod
     def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
-        """The points and weights that stand for the data and for the latent distribution."""
+        """The points and weights that stand for the data and for the latent distribution.
+
+        They must not depend on the numbers in `y`: where the data moved with the generator, no game would be zero-sum.
+        """
 
     @property
     def zero_sum(self) -> bool:
-        """Whether one backward pass serves both players; see `AbstractLoss`."""
-        return self.loss.zero_sum
+        """Whether one backward pass serves both players; see `AbstractLoss`. Not where `losses` are written anew."""
+        of_losses = type(self).losses is AbstractSampledGame.losses
+        return of_losses and says(self.loss, "zero_sum", "f", "generator", otherwise=False)
 
     def losses(self, y: Players, args: Args) -> Players:
         """What each player minimizes: two scalars."""
-        data, latent = self.measures(y, args)
+        data, latent = self._averaged_over(y, args)
         real = jax.vmap(lambda x: self.discriminate(y.discriminator, x))(data.nodes)
         made = jax.vmap(lambda z: self.discriminate(y.discriminator, self.generate(y.generator, z)))(latent.nodes)
         value = data.mean(self.loss.f(real)) + latent.mean(self.loss.f(-made))
         return Players(discriminator=-value, generator=latent.mean(self.loss.generator(made)))
+
+    def _averaged_over(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
+        """Points that give the means of the losses that `measures` gives: fewer of them, where scores are even."""
+        return self.measures(y, args)
+
+
+def check_loss(loss: Any) -> None:
+    """Refuses what is no loss.
+
+    Raises:
+        ValueError: If it is a class, a name or anything else that has no `f` and `generator`.
+    """
+    if isinstance(loss, type):
+        raise ValueError(f"`loss` must be an instance, but is the class {loss.__name__}: write `{loss.__name__}()`.")
+    if not (callable(getattr(loss, "f", None)) and callable(getattr(loss, "generator", None))):
+        raise ValueError(
+            f"`loss` must be one of `gan_ode.losses`, but is {loss!r}: for example `losses.Wasserstein()`, or an "
+            "`AbstractLoss` of your own."
+        )

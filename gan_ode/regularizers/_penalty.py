@@ -4,6 +4,7 @@ from typing import Any
 import equinox as eqx
 
 from .. import _tree
+from .._trust import says
 from .._types import Args
 from ..games import AbstractGame, gradients, Players
 
@@ -12,7 +13,8 @@ class AbstractPenalty(eqx.Module):
     """A term for each player's loss. To add one, implement `losses`.
 
     A method `gradients(game, y, args)` is optional: the gradients of the players' whole penalized losses, where they
-    can be had more cheaply than by differentiating the values.
+    can be had more cheaply than by differentiating the values. It is not used where a class made of this one writes
+    `losses` anew, and not `gradients`.
     """
 
     @abc.abstractmethod
@@ -37,7 +39,7 @@ class Penalized(AbstractGame):
 
     def gradients(self, y: Players, args: Args) -> Players:
         """Each player's gradient of its own penalized loss."""
-        own = getattr(self.penalty, "gradients", None)
+        own = says(self.penalty, "gradients", "losses", otherwise=None)
         return gradients(_Sum(self), y, args) if own is None else own(self.game, y, args)
 
 
