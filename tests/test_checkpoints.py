@@ -1,6 +1,7 @@
 """Runs in pieces: progress, Ctrl-C, and checkpoints from which a run goes on to the same bits."""
 
 import functools
+import hashlib
 import json
 import os
 import signal
@@ -212,6 +213,21 @@ def test_a_finished_run_is_read_and_can_be_made_longer(tmp_path):
         train(checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize("save_every", [1, 5])
+def test_a_field_that_is_not_finite_ends_the_pieces_and_is_resumed_as_such(save_every, tmp_path):
+    def run(**options):
+        # Falls below 0 at the sixth step.
+        return iterate(
+            Simultaneous(0.3), lambda t, y, args: -jnp.sqrt(y), jnp.asarray(1.0), 100, save_every=save_every, **options
+        )
+
+    checkpoint = Checkpoint(tmp_path, every=2)
+    scan, first, second = run(), run(checkpoint=checkpoint), run(checkpoint=checkpoint)
+    assert first.outcome == OUTCOMES.nonfinite_field and first.stats["num_steps"] < 100
+    same_bits(first, scan)
+    same_bits(first, second)
+
+
 def test_a_blow_up_is_resumed_as_one(tmp_path):
     def run():
         return iterate(Simultaneous(1.0), lambda t, y, args: y**2, jnp.asarray(2.0), 100, checkpoint=checkpoint)
@@ -371,6 +387,119 @@ def test_a_damaged_checkpoint_is_refused(damage, folder, tmp_path):
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(ValueError, match=r"`checkpoint` must be whole, but .*checkpoint\.eqx is damaged"):
         train(checkpoint=Checkpoint(tmp_path, every=30))
+
+
+@pytest.fixture(scope="module")
+def taken_up(folder):
+    """What `iterate` asks of the files of that run, without the run: it takes a second to trace."""
+    asked = {}
+    load = _checkpoint.Files.load
+
+    def noted(self, *arguments):
+        asked["config"], asked["arguments"] = self.config, arguments
+        return load(self, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_checkpoint.Files, "load", noted)
+        train(checkpoint=Checkpoint(folder, every=30))
+
+    def take_up(folder):
+        return _checkpoint.Files(Checkpoint(folder, every=30), asked["config"]).load(*asked["arguments"])
+
+    return take_up
+
+
+def copied(folder, to):
+    for name in ("checkpoint.eqx", "config.json"):
+        (to / name).write_bytes((folder / name).read_bytes())
+    return (to / "checkpoint.eqx").read_bytes()
+
+
+def flipped(content, bit):
+    return content[: bit // 8] + bytes([content[bit // 8] ^ (1 << bit % 8)]) + content[bit // 8 + 1 :]
+
+
+def test_no_bit_of_a_checkpoint_can_be_another(folder, taken_up, tmp_path):
+    content = copied(folder, tmp_path)
+    n, _ = taken_up(tmp_path)
+    assert n == NUM_STEPS
+    header = 8 * (content.index(b"\n") + 1)
+    assert b'"step": 60' in content[: header // 8]
+    some = np.random.default_rng(0).choice(np.arange(header, 8 * len(content)), 300, replace=False)
+    for bit in [*range(header), *map(int, some), 8 * len(content) - 1]:
+        (tmp_path / "checkpoint.eqx").write_bytes(flipped(content, bit))
+        with pytest.raises(ValueError, match=r"`checkpoint` must be whole, but .*checkpoint\.eqx is damaged"):
+            taken_up(tmp_path)
+
+
+@pytest.mark.parametrize("by", ["less", "more", "moved"])
+def test_no_byte_of_a_checkpoint_may_be_missing_or_too_many(by, folder, taken_up, tmp_path):
+    content = copied(folder, tmp_path)
+    header = content.index(b"\n") + 1
+    changed = {
+        "less": [content[:cut] for cut in [*range(0, header + 64, 3), *range(header, len(content), 997), -1]],
+        "more": [content + b"\0", content + b"\n", b" " + content, content[:header] + b"\n" + content[header:]],
+        "moved": [content[header:] + content[:header], content[:header] + content, content + content],
+    }[by]
+    for damaged in changed:
+        (tmp_path / "checkpoint.eqx").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"checkpoint\.eqx is damaged"):
+            taken_up(tmp_path)
+
+
+def test_a_header_of_another_number_of_steps_in_other_words_is_damaged(folder, taken_up, tmp_path):
+    content = copied(folder, tmp_path)
+    for other in (b'"step": 61', b'"step": 6.0e1', b'"step": 60.0', b'"step":  60', b'"step": -60', b'"step": "60"'):
+        (tmp_path / "checkpoint.eqx").write_bytes(content.replace(b'"step": 60', other, 1))
+        with pytest.raises(ValueError, match=r"checkpoint\.eqx is damaged"):
+            taken_up(tmp_path)
+
+
+def test_a_configuration_with_a_bit_that_is_another_is_refused_where_it_is_believed(folder, taken_up, tmp_path):
+    copied(folder, tmp_path)
+    path = tmp_path / "config.json"
+    content = path.read_bytes()
+    # The version of JAX is there to be read by people.
+    version = content.index(b'"jax"')
+    for bit in range(8 * version):
+        path.write_bytes(flipped(content, bit))
+        with pytest.raises(ValueError, match=r"`checkpoint` must be whole, but .*config\.json is damaged"):
+            taken_up(tmp_path)
+    path.write_bytes(content)
+    assert taken_up(tmp_path)[0] == NUM_STEPS
+    path.unlink()
+    with pytest.raises(ValueError, match=r"config\.json is damaged"):
+        taken_up(tmp_path)
+
+
+def test_files_of_two_runs_are_not_mixed(folder, taken_up, tmp_path):
+    copied(folder, tmp_path)
+    other = tmp_path / "other"
+    train(12, update=small_training.adam(2e-2), checkpoint=Checkpoint(other, every=6))
+    ours, theirs = ((place / "checkpoint.eqx").read_bytes() for place in (tmp_path, other))
+    (tmp_path / "checkpoint.eqx").write_bytes(theirs)
+    with pytest.raises(ValueError, match=r"checkpoint\.eqx is of another one than config\.json beside it"):
+        taken_up(tmp_path)
+    (other / "checkpoint.eqx").write_bytes(ours)
+    with pytest.raises(ValueError, match=r"config\.json is damaged: checkpoint\.eqx beside it is of this run"):
+        taken_up(other)
+    (other / "checkpoint.eqx").write_bytes(theirs)
+    with pytest.raises(ValueError, match=r"must be of the same run, but the one in .* differs in `program`"):
+        taken_up(other)
+    # The body of one under the header of the other.
+    (tmp_path / "checkpoint.eqx").write_bytes(ours.split(b"\n", 1)[0] + b"\n" + theirs.split(b"\n", 1)[1])
+    with pytest.raises(ValueError, match=r"checkpoint\.eqx is damaged"):
+        taken_up(tmp_path)
+
+
+def test_a_checkpoint_of_the_format_before_is_refused_in_words(folder, taken_up, tmp_path):
+    _, body = copied(folder, tmp_path).split(b"\n", 1)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"format": 1}))
+    header = {"config": "", "step": 60, "sha256": hashlib.sha256(body).hexdigest()}
+    (tmp_path / "checkpoint.eqx").write_bytes(json.dumps(header).encode() + b"\n" + body)
+    with pytest.raises(ValueError, match=r"must be of format 2, but the one in .* is of format 1"):
+        taken_up(tmp_path)
 
 
 def test_a_configuration_without_a_checkpoint_holds_nobody_up(tmp_path):

@@ -20,7 +20,7 @@ from .._types import State
 from ._training import Saved, Standing, Training
 
 _STATE, _CONFIGURATION = "checkpoint.eqx", "config.json"
-_FORMAT = 1
+_FORMAT = 2
 # What differs, in words, where the entry's name does not say it.
 _MEANINGS = {
     "program": "what a step or the recording computes: the rule, its learning rates, the networks, the batches",
@@ -35,8 +35,8 @@ class Checkpoint:
     """Where and how often a run is put on disk, to be resumed from there.
 
     The folder gets `checkpoint.eqx` (state, the update's memory, and what was saved so far, by Equinox, with a
-    checksum) and `config.json` (what run it is of). Each is written beside its place, flushed to the disk and renamed:
-    a kill at any moment leaves the last checkpoint whole.
+    checksum over all of it and over its header) and `config.json` (what run it is of). Each is written beside its
+    place, flushed to the disk and renamed: a kill at any moment leaves the last checkpoint whole.
 
     Args:
         folder: The folder; made if missing. One folder for each run.
@@ -77,9 +77,7 @@ class Files:
         """Puts the run on disk as it stands after `n` steps."""
         content = io.BytesIO()
         eqx.tree_serialise_leaves(content, _plain((standing, _rows(saved, n // save_every + 1))))
-        body = content.getvalue()
-        header = {"config": _digest(self.config), "step": n, "sha256": hashlib.sha256(body).hexdigest()}
-        _files.replace(self.folder / _STATE, json.dumps(header).encode() + b"\n" + body)
+        _files.replace(self.folder / _STATE, _sealed(_digest(self.config), n, content.getvalue()))
         self.step = n
 
     def load(self, standing: Standing, saved: Saved, num_steps: int, save_every: int) -> tuple[int, Standing]:
@@ -90,13 +88,12 @@ class Files:
         path = self.folder / _STATE
         if not path.exists():
             return 0, standing
-        head, _, body = path.read_bytes().partition(b"\n")
-        header = _header(head)
-        if header.get("sha256") != hashlib.sha256(body).hexdigest() or header["config"] != _digest(self.config):
+        config, n, body = _opened(path)
+        if config != _digest(self.config):
             raise ValueError(
-                f"`checkpoint` must be whole, but {path} is damaged: its checksum is another. Remove it to start anew."
+                f"`checkpoint` must be of the same run, but {path} is of another one than {_CONFIGURATION} beside it "
+                "says. Remove both to start anew."
             )
-        n = header["step"]
         if n > num_steps:
             raise ValueError(
                 f"`num_steps` must be at least the {n} of the checkpoint in {self.folder}, but is {num_steps}."
@@ -132,6 +129,31 @@ def configuration(training: Training, y0: State, save_every: int) -> dict[str, A
         "program": _hash_program(traced),
         "jax": jax.__version__,
     }
+
+
+def _sealed(config: str, n: int, body: bytes) -> bytes:
+    """A file's content: the header in words and a checksum over it and the body, and the body."""
+    header = {"format": _FORMAT, "config": config, "step": n}
+    checksum = hashlib.sha256(json.dumps(header).encode() + b"\n" + body).hexdigest()
+    return json.dumps(header | {"sha256": checksum}).encode() + b"\n" + body
+
+
+def _opened(path: Path) -> tuple[str, int, bytes]:
+    """The digest of the configuration, the number of steps and the body, of a file that is whole.
+
+    Raises:
+        ValueError: If a bit is not as it was written.
+    """
+    content = path.read_bytes()
+    head, _, body = content.partition(b"\n")
+    header = _header(head)
+    config, n = header.get("config"), header.get("step")
+    # Made again from what is believed, and compared as a whole: so nothing is believed that is not covered.
+    if not (isinstance(config, str) and type(n) is int and n >= 0 and _sealed(config, n, body) == content):
+        raise ValueError(
+            f"`checkpoint` must be whole, but {path} is damaged: its checksum is another. Remove it to start anew."
+        )
+    return config, n, body
 
 
 def _shapes(tree: Any) -> dict[str, str]:
@@ -197,12 +219,30 @@ def _refuse_another(folder: Path, config: dict[str, Any]) -> None:
     there = _header(path.read_bytes()) if path.exists() else {}
     if _compared(there) == _compared(config):
         return
+    if _is_of(folder / _STATE, config):
+        raise ValueError(
+            f"`checkpoint` must be whole, but {path} is damaged: {_STATE} beside it is of this run, and it is not. "
+            "Remove both to start anew."
+        )
+    if there.get("format", _FORMAT) != _FORMAT:
+        raise ValueError(
+            f"`checkpoint` must be of format {_FORMAT}, but the one in {folder} is of format {there['format']}, which "
+            "another version of gan_ode wrote. Go on with that version, or give another folder."
+        )
     names = [name for name in _compared(config) if there.get(name) != config[name]]
     raise ValueError(
         f"`checkpoint` must be of the same run, but the one in {folder} differs in "
         f"{'; '.join(_difference(name, there, config) for name in names)}"
         f"{_versions(there, config)}. Give another folder, or remove this one to start anew."
     )
+
+
+def _is_of(path: Path, config: dict[str, Any]) -> bool:
+    """Whether the checkpoint itself is whole and of this run."""
+    try:
+        return _opened(path)[0] == _digest(config)
+    except ValueError:
+        return False
 
 
 def _difference(name: str, there: dict[str, Any], config: dict[str, Any]) -> str:
