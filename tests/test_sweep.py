@@ -15,7 +15,7 @@ import pytest
 import xarray
 
 from gan_ode import _files, games, iterate, simulate
-from gan_ode.simulate import _sweep_folder
+from gan_ode.simulate import _shards, _sweep_folder
 from gan_ode.updates import Simultaneous
 from tests import small_sweep
 from tests.small_sweep import compute, computed, NUM_SHARDS, on_disk, OVER, run, SHARD_SIZE, SMALL
@@ -414,6 +414,69 @@ def test_every_checksum_stands_alone(folder, tmp_path):
         simulate.open_sweep(tmp_path)
     (tmp_path / "shard-000003.nc").write_bytes(content)
     assert simulate.open_sweep(tmp_path)["done"].all()
+
+
+UNITS = {"units": "days", "scale": 2.5, "range": [0, 9], "names": ["one", "other"], "none": ""}
+
+
+def with_units(folder):
+    def compute(points):
+        attributes = UNITS | {"shape": np.arange(3), "wide": np.float32(0.1)}
+        return {"x": xarray.DataArray(points["a"] + 0.5, dims="point", attrs=attributes)}
+
+    return simulate.sweep(compute, {"a": [1, 2, 3]}, folder, shard_size=2, notes="by hand")
+
+
+def test_attributes_of_every_kind_are_read_as_written(tmp_path):
+    with_units(tmp_path)
+    found = simulate.open_sweep(tmp_path)["x"].attrs
+    assert {name: np.asarray(found[name]).tolist() for name in UNITS} == UNITS
+    assert np.array_equal(found["shape"], [0, 1, 2]) and found["wide"] == np.float32(0.1)
+
+
+@pytest.mark.parametrize("of", ["units", "shard", "versions"])
+def test_an_attribute_that_is_another_is_damage(of, tmp_path):
+    with_units(tmp_path)
+    path = tmp_path / "shard-000001.nc"
+    content = path.read_bytes()
+    old, new = {"units": (b"days", b"dayr"), "shard": (None, None), "versions": (b'"jax": "', b'"jbx": "')}[of]
+    if of == "shard":
+        import h5py
+
+        with h5py.File(path, "r+") as file:
+            file.attrs["shard"] = 0
+        path.rename(tmp_path / "shard-000000.nc")
+    else:
+        assert content.count(old) == 1
+        path.write_bytes(content.replace(old, new))
+    with pytest.raises(ValueError, match=r"shard-00000\d\.nc is damaged"):
+        simulate.open_sweep(tmp_path)
+
+
+def test_no_bit_of_what_a_sweep_is_of_can_be_another(tmp_path):
+    with_units(tmp_path)
+    path = tmp_path / "sweep.json"
+    content = path.read_bytes()
+    assert b'"by hand"' in content
+    for bit in range(8 * len(content.rstrip())):
+        path.write_bytes(content[: bit // 8] + bytes([content[bit // 8] ^ (1 << bit % 8)]) + content[bit // 8 + 1 :])
+        with pytest.raises(ValueError, match=r"sweep\.json is damaged|comes from another one"):
+            simulate.open_sweep(tmp_path)
+
+
+def test_a_sweep_from_before_whose_checksum_is_of_its_numbers_alone_is_read(tmp_path):
+    with_units(tmp_path)
+    import h5py
+
+    for path in tmp_path.glob("*.nc"):
+        dataset = xarray.load_dataset(path, engine="h5netcdf")
+        with h5py.File(path, "r+") as file:
+            del file.attrs["checksum"]
+            file.attrs["sha256"] = _shards._checksum(dataset, attributes=False)
+    described = json.loads((tmp_path / "sweep.json").read_bytes())
+    del described["checksum"]
+    (tmp_path / "sweep.json").write_text(json.dumps(described))
+    assert simulate.open_sweep(tmp_path)["x"].values.tolist() == [1.5, 2.5, 3.5]
 
 
 @pytest.mark.parametrize("how", ["another place", "another sweep"])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import xarray
 
 POINT = "point"
+_CHECKSUM = "checksum"
 _NUMBERS = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)} - {"float8", "float16"}
 
 
@@ -147,8 +148,8 @@ def encode(dataset: "xarray.Dataset", sweep: str, shard: int, attributes: Mappin
         encoding[str(name)] = {"_FillValue": None} if variable.dtype.kind == "f" else {}
         if variable.dtype.kind != "U" and variable.size:
             encoding[str(name)]["fletcher32"] = True
-    marks = {"sweep": sweep, "shard": shard, "sha256": _checksum(dataset)}
-    marked = dataset.assign_attrs(**marks, **attributes)
+    marked = dataset.assign_attrs(sweep=sweep, shard=shard, **attributes)
+    marked = marked.assign_attrs({_CHECKSUM: _checksum(marked)})
     return bytes(marked.to_netcdf(engine="h5netcdf", encoding=encoding))
 
 
@@ -166,7 +167,12 @@ def read(path: Path, sweep: str, shard: int) -> "xarray.Dataset":
         dataset = stored.assign({name: variables[name] for name in stored.data_vars}).assign_coords(
             {name: variables[name] for name in stored.coords}
         )
-        whole = stored.attrs["sha256"] == _checksum(dataset)
+        # A file from before has a checksum of its numbers alone.
+        whole = (
+            stored.attrs[_CHECKSUM] == _checksum(dataset)
+            if _CHECKSUM in stored.attrs
+            else stored.attrs["sha256"] == _checksum(dataset, attributes=False)
+        )
         origin = stored.attrs["sweep"], int(stored.attrs["shard"])
     except FileNotFoundError:
         raise
@@ -189,8 +195,13 @@ def _damaged(path: Path) -> str:
     )
 
 
-def _checksum(dataset: Any) -> str:
+def _checksum(dataset: Any, attributes: bool = True) -> str:
+    """Of all that is in a file: its attributes, units among them, and its variables."""
     digest = hashlib.sha256()
+    if attributes:
+        kept = {name: value for name, value in dataset.attrs.items() if name != _CHECKSUM}
+        all_of_them = [kept, *(dataset.variables[name].attrs for name in sorted(map(str, dataset.variables)))]
+        digest.update(json.dumps([_as_read(attrs) for attrs in all_of_them]).encode())
     for name in sorted(map(str, dataset.variables)):
         variable = dataset.variables[name]
         if variable.dtype.kind == "U":
@@ -199,3 +210,9 @@ def _checksum(dataset: Any) -> str:
             kind, content = variable.dtype.str, np.ascontiguousarray(variable.values).tobytes()
         digest.update(json.dumps([name, variable.dims, kind, variable.shape]).encode() + content)
     return digest.hexdigest()
+
+
+def _as_read(attributes: Mapping[Any, Any]) -> list[tuple[str, list[str]]]:
+    """Attributes in the form that they have before and after they were in a file: as lists of words."""
+    listed = {str(name): np.ravel(np.asarray(value)).tolist() for name, value in attributes.items()}
+    return [(name, [str(one) for one in listed[name]]) for name in sorted(listed)]

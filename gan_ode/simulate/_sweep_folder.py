@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "sweep.json"
 _FORMAT = 1
+_CHECKSUM = "checksum"
 _PACKAGES = ("gan_ode", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5netcdf")
 _SHOWN = 60
 
@@ -53,6 +54,7 @@ class Folder:
             raise ValueError(f"`folder` must say of what its shards are, but {path / _DESCRIPTION} is missing.")
         else:
             described = compared | {"notes": _plain("notes", notes), "versions": versions()}
+            described |= {_CHECKSUM: _digest(described)}
             _files.replace(path / _DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
         folder = cls(path, grid, _digest(compared))
         for shard in range(grid.num_shards):
@@ -168,6 +170,9 @@ def _description(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(_unreadable(path)) from error
     if not isinstance(described, dict):
+        raise ValueError(_unreadable(path))
+    # A folder from before has none; its shards tell whether they are of what is described.
+    if _CHECKSUM in described and described.pop(_CHECKSUM) != _digest(described):
         raise ValueError(_unreadable(path))
     return described
 
