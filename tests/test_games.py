@@ -320,7 +320,10 @@ def test_what_is_written_anew_is_what_is_followed(name):
     np.testing.assert_allclose(flat(velocity(game, y, args)), differences(game, y, args), rtol=0, atol=1e-8)
 
 
-@pytest.mark.parametrize(("make", "loss"), [(OneSided, "minimax"), (OneSided, "least_squares"), (Cubed, "wasserstein")])
+@pytest.mark.parametrize(
+    ("make", "loss"),
+    [(OneSided, "minimax"), (OneSided, "least_squares"), (Cubed, "wasserstein"), (Shifted, "minimax")],
+)
 def test_means_of_scores_that_are_written_anew_are_over_all_of_the_data(make, loss):
     facts, w, a = LOSSES[loss], 0.7, 1.1
     game = make(facts.make())
@@ -334,7 +337,8 @@ def test_means_of_scores_that_are_written_anew_are_over_all_of_the_data(make, lo
     def mean(function):
         return scipy.integrate.quad(function, -1, 1, epsabs=1e-13)[0] / 2
 
-    value = mean(lambda x: facts.f(score(x))) + mean(lambda z: facts.f(-score(sample(z))))
+    shift = 1 if make is Shifted else 0
+    value = mean(lambda x: facts.f(score(x + shift))) + mean(lambda z: facts.f(-score(sample(z))))
     found = losses_of(game, players(w, a))
     np.testing.assert_allclose(found.discriminator, -value, rtol=1e-11)
     np.testing.assert_allclose(found.generator, mean(lambda z: facts.generator(score(sample(z)))), rtol=1e-11)
