@@ -14,7 +14,7 @@ _RTOL_OF = {"Radau": 1e-11}
 _POINTS_A_STEP = 8
 
 
-def solve(velocity: Velocity, start: Sequence[float], end: float, *, method: str = "DOP853", **options: Any) -> Any:
+def solve(velocity: Velocity, start: Any, end: float, *, method: str = "DOP853", **options: Any) -> Any:
     """SciPy's solution of y' = velocity(*y), its absolute tolerance far below its relative one."""
     rtol = _RTOL_OF.get(method, _RTOL)
     return scipy.integrate.solve_ivp(
@@ -22,14 +22,14 @@ def solve(velocity: Velocity, start: Sequence[float], end: float, *, method: str
     )
 
 
-def final(velocity: Velocity, start: Sequence[float], end: float, **options: Any) -> np.ndarray:
+def final(velocity: Velocity, start: Any, end: float, **options: Any) -> np.ndarray:
     """The state at the end."""
     return solve(velocity, start, end, **options).y[:, -1]
 
 
 def cycle(
     velocity: Velocity,
-    start: Sequence[float],
+    start: Any,
     longest: float,
     *,
     settle: float = 0.0,
@@ -57,7 +57,7 @@ def cycle(
     def top(t: float, y: np.ndarray) -> float:
         return float(velocity(*y)[section])
 
-    top.direction = -1.0
+    setattr(top, "direction", -1.0)  # noqa: B010, SciPy asks for the attribute
     if settle:
         start = final(velocity, start, settle, method=method)
     found = solve(velocity, start, longest, method=method, events=top, dense_output=True)
@@ -69,7 +69,7 @@ def cycle(
     return {"period": period, "amplitude": _amplitude(found, first, first + period, back)}
 
 
-def _passage(velocity: Velocity, start: Sequence[float], near: float, section: int, method: str) -> float:
+def _passage(velocity: Velocity, start: Any, near: float, section: int, method: str) -> float:
     """The time near the given one when that velocity vanishes, from solves that end there."""
     apart = 1e-4 * near
     before = final(velocity, start, near - apart, method=method)
@@ -77,7 +77,8 @@ def _passage(velocity: Velocity, start: Sequence[float], near: float, section: i
     def slope(after: float) -> float:
         return float(velocity(*final(velocity, before, after, method=method) if after else before)[section])
 
-    return near - apart + float(scipy.optimize.brentq(slope, 0.0, 2 * apart, xtol=1e-13 * near, rtol=1e-14))
+    root: Any = scipy.optimize.brentq(slope, 0.0, 2 * apart, xtol=1e-13 * near, rtol=np.float64(1e-14))
+    return near - apart + float(root)
 
 
 def _amplitude(found: Any, begin: float, end: float, back: Callable[[np.ndarray], np.ndarray]) -> float:

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.special import ellipk, ellipkm1, gamma
+from scipy.special import ellipkm1, gamma
 
 from experiments.benchmarks._bank import _independent
 from experiments.benchmarks._bank._case import Case, of
