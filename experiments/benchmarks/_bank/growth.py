@@ -95,8 +95,7 @@ CASES = (
         rate=-2.0
     ),
     _case(
-        "octants_on_a_face", _octants, (1.5, -0.2, 0.0), "JuliaDynamics/DynamicalSystems.jl,
-        issue 187: stays on the face",
+        "octants_on_a_face", _octants, (1.5, -0.2, 0.0), "JuliaDynamics/DynamicalSystems.jl, issue 187: on a face",
         fate="converges", failing=13,
     ),
     _case("very_fast_decay", _fast_decay, (1.0,), "patrick-kidger/diffrax, issue 632", fate="converges", rate=-1e11),

@@ -60,8 +60,7 @@ CASES = (
         fate="converges",
     ),
     _case(
-        "dry_friction", lambda x, v: (v, -x - 0.1 * jnp.sign(v)), (1.05, 0.0), "loses 0.2 in each half turn,
-        then sticks",
+        "dry_friction", lambda x, v: (v, -x - 0.1 * jnp.sign(v)), (1.05, 0.0), "loses 0.2 a half turn; sticks",
         fate="converges",
     ),
     _case(
