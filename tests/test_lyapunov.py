@@ -134,6 +134,14 @@ def test_an_update_that_blows_up_before_anything_counts_has_infinite_exponents()
     assert alive.outcome == simulate.OUTCOMES.ok and np.all(np.isfinite(alive.standard_error))
 
 
+def test_an_update_that_leaves_where_the_field_is_finite_did_not_blow_up():
+    # y <- y - 0.3 sqrt(y) from 1 is negative after six steps.
+    drain = updates.Simultaneous(0.3)
+    found = lyapunov_exponents(lambda t, y, args: -jnp.sqrt(y), jnp.array([1.0]), 30.0, update=drain, num_spans=100)
+    assert found.outcome == simulate.OUTCOMES.nonfinite_field
+    assert int(np.sum(np.isfinite(found.ts))) == 0 and np.all(np.isfinite(found.final_state))
+
+
 def test_spans_that_are_too_long_are_refused():
     steep = Linear(jnp.diag(jnp.array([0.0, -5.0, -10.0])))
     with pytest.raises(ValueError, match=r"`num_spans` must be larger"):

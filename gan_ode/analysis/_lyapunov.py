@@ -10,6 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
 from .._compiled import jit
+from .._growth import Sizes
+from .._trust import says
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import flow, OUTCOMES
 from ..updates import AbstractUpdate
@@ -155,8 +157,8 @@ def _along_update(
     step_size = update.step_size.astype(duration.dtype)
     stride = jnp.maximum(jnp.round(duration / num_spans / step_size), 1).astype(int)
 
-    def one(number: Array, carry: tuple[tuple[Array, Any], Array]) -> tuple[tuple[Array, Any], Array]:
-        (x, counters), frame = carry
+    def one(number: Array, carry: tuple[tuple[Array, Any, Sizes], Array]) -> tuple[tuple[Array, Any, Sizes], Array]:
+        (x, counters, sizes), frame = carry
 
         def step(x: Array) -> tuple[Array, Any]:
             y, memory = restore(x)
@@ -165,14 +167,20 @@ def _along_update(
             return ravel_pytree((y, remembered))[0], later
 
         push = jax.vmap(lambda v: jax.jvp(lambda x: step(x)[0], (x,), (v,))[1], in_axes=1, out_axes=1)
-        return step(x), push(frame)
+        later, counters = step(x)
+        return (later, counters, sizes.then(later)[0]), push(frame)
 
-    def advance(at: tuple[Array, Any], frame: Array, number: Array) -> tuple[tuple[Array, Any], Array, OUTCOMES]:
+    may_fail = says(update, "may_fail", "step", otherwise=False)
+    lost = OUTCOMES.root_find_failed if may_fail else OUTCOMES.nonfinite_field
+
+    def advance(at: tuple[Array, Any, Sizes], frame: Array, number: Array) -> tuple[Any, Array, OUTCOMES]:
         later, pushed = jax.lax.fori_loop(number * stride, (number + 1) * stride, one, (at, frame))
         finite = _tree.all_finite((later[0], pushed))
-        return _tree.where(finite, later, at), pushed, OUTCOMES.where(finite, OUTCOMES.ok, OUTCOMES.blow_up)
+        ended = OUTCOMES.where(later[2].grew, OUTCOMES.blow_up, lost)
+        return _tree.where(finite, later, at), pushed, OUTCOMES.where(finite, OUTCOMES.ok, ended)
 
-    (x, _), growths, reached, outcome = _spans(advance, (x0, counters), x0.size, num, num_spans)
+    start = (x0, counters, Sizes.of(x0))
+    (x, _, _), growths, reached, outcome = _spans(advance, start, x0.size, num, num_spans)
     # A single step cannot be divided, and may well be singular.
     resolved = (stride == 1) | _resolved(growths, 100 * jnp.finfo(x0.dtype).eps)
     return _averaged(growths, reached, step_size * stride, restore(x)[0], outcome), resolved
