@@ -1,9 +1,18 @@
 """The bank of known fates: every system of the folder `_bank`, by its name."""
 
-from experiments.benchmarks._bank import conservative, growth, limit_cycles, linear, normal_forms, populations, rough
+from experiments.benchmarks._bank import (
+    chaos,
+    conservative,
+    growth,
+    limit_cycles,
+    linear,
+    normal_forms,
+    populations,
+    rough,
+)
 from experiments.benchmarks._bank._case import Case
 
-_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough)
+_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough, chaos)
 
 
 def _by_name(cases: tuple[Case, ...]) -> dict[str, Case]:
