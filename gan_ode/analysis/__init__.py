@@ -37,13 +37,7 @@ from ._equilibrium import Equilibrium as Equilibrium, find_equilibrium as find_e
 from ._extremes import Extremes as Extremes, extremes as extremes
 from ._floquet import cycle_type as cycle_type
 from ._invariant import Drift as Drift, drift as drift
-from ._jacobian import (
-    jacobian as jacobian,
-    multipliers as multipliers,
-    spectral_radius as spectral_radius,
-    spectrum as spectrum,
-    step_jacobian as step_jacobian,
-)
+from ._jacobian import jacobian as jacobian, spectrum as spectrum
 from ._kinds_of_equilibria import EquilibriumKind as EquilibriumKind
 from ._leading import (
     leading_eigenvalues as leading_eigenvalues,
@@ -56,6 +50,11 @@ from ._lyapunov_function import (
     lyapunov as lyapunov,
     LyapunovCheck as LyapunovCheck,
     step_change as step_change,
+)
+from ._multipliers import (
+    multipliers as multipliers,
+    spectral_radius as spectral_radius,
+    step_jacobian as step_jacobian,
 )
 from ._nonnormal import (
     numerical_abscissa as numerical_abscissa,
@@ -77,6 +76,7 @@ from ._periodic import (
     PeriodicOrbit as PeriodicOrbit,
     SEARCHES as SEARCHES,
 )
+from ._rhythm import step_period as step_period
 from ._rotation import Rotation as Rotation, rotation_number as rotation_number
 from ._stability_map import (
     critical_curve as critical_curve,

@@ -13,7 +13,9 @@ from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._critical import critical_step_size
-from ._jacobian import step_at_fixed_point, step_jacobian
+from ._fixed_point import Standing, step_at_fixed_point
+from ._multipliers import matrix_of_steps, trusted
+from ._rhythm import Rhythm, rhythm
 
 _MOST_NUMBERS = 200
 # A multiplier's angle, and the cosine between its two eigenvectors, count as zero below this; and the real part of a
@@ -25,9 +27,10 @@ class Bifurcation(eqx.Module):
     r"""How an update loses a fixed point at its critical step size, and what takes its place.
 
     On the plane of the multiplier $\mu$ that reaches modulus 1, disturbances $w$ become
-    $\mu w (1 + c\,\lvert w\rvert^2)$ in one step.
+    $\mu w (1 + c\,\lvert w\rvert^2)$ in one step, or in the steps of a period for a rule that has one.
 
     Attributes:
+        period: Steps after which the rule does the same again, see `step_period`; 1 for most.
         step_size: The critical step size.
         multiplier: $\mu$ there; of a pair, the one above the axis.
         coefficient: $c$, in units of one over the state squared.
@@ -43,11 +46,12 @@ class Bifurcation(eqx.Module):
     growth: Scalar
     turning: Scalar
     direction: State
+    period: int = eqx.field(static=True, default=1)
 
     @property
     def kind(self) -> Literal["closed curve", "period doubling", "exchange"]:
-        """What meets the fixed point: a closed curve (a pair of multipliers), an orbit of two steps (-1), or another
-        fixed point (+1), where there is no coefficient. Concrete."""
+        """What meets the fixed point: a closed curve (a pair of multipliers), an orbit of two steps, or of two periods
+        (-1), or another fixed point (+1), where there is no coefficient. Concrete."""
         if _turns(np.asarray(self.multiplier)):
             return "closed curve"
         return "period doubling" if np.real(self.multiplier) < 0 else "exchange"
@@ -76,9 +80,9 @@ class Bifurcation(eqx.Module):
         return jax.tree.map(lambda leaf: size.astype(leaf.dtype) * leaf, self.direction)
 
     def rotation(self, step_size: RealScalarLike) -> Scalar:
-        r"""Turns in a step on the closed curve, to first order in $h - h^*$.
+        r"""Turns in a step, or in a period, on the closed curve, to first order in $h - h^*$.
 
-        Like `rotation_number`, but without its sign.
+        Like `rotation_number`, but without its sign, and of states a period apart.
         """
         past = step_size - self.step_size
         bend = jnp.imag(self.coefficient) * self._squared_size(step_size)
@@ -91,12 +95,18 @@ class Bifurcation(eqx.Module):
 
 
 def bifurcation(
-    update: Callable[[RealScalarLike], AbstractUpdate], field: Field, y: State, args: Args = None
+    update: Callable[[RealScalarLike], AbstractUpdate],
+    field: Field,
+    y: State,
+    args: Args = None,
+    *,
+    check: bool = True,
 ) -> Bifurcation:
     r"""What an update does just beyond its critical step size at a fixed point: a small orbit, or none.
 
-    The coefficient of the normal form, with $A$ the Jacobian of the step, $B$ and $C$ its second and third derivatives,
-    $A q = \mu q$, $A^T p = \bar\mu p$, $\langle p, q\rangle = 1$: for a pair of multipliers (Neimark and Sacker)
+    The coefficient of the normal form, with $A$ the Jacobian of the step (or of a period, for a rule that has one),
+    $B$ and $C$ its second and third derivatives, $A q = \mu q$, $A^T p = \bar\mu p$, $\langle p, q\rangle = 1$: for
+    a pair of multipliers (Neimark and Sacker)
 
     $$c = \tfrac{\bar\mu}{2} \langle p, C(q, q, \bar q) + 2 B(q, (I - A)^{-1} B(q, \bar q))
     + B(\bar q, (\mu^2 I - A)^{-1} B(q, q)) \rangle,$$
@@ -113,25 +123,31 @@ def bifurcation(
         field: The field, three times differentiable.
         y: The fixed point.
         args: Handed to the field.
+        check: Whether to look first if linear statements make sense there.
 
     Returns:
         The critical step size, the multiplier, the coefficient, and what follows from it.
 
     Raises:
-        ValueError: If no step size is critical, or there are too many numbers for dense second derivatives.
+        ValueError: If no step size is critical, if there are too many numbers for dense second derivatives, and as for
+            `critical_step_size`.
     """
-    step_size = critical_step_size(update, field, y, args)
+    step_size = critical_step_size(update, field, y, args, check=check)
     if not _checks.is_traced(step_size) and not 0 < float(step_size) < np.inf:
         stable = "none, however small" if float(step_size) == 0 else "every step size"
         raise ValueError(
             f"`update` must lose stability at a step size above 0, but is stable for {stable}: nothing changes."
         )
-    return _expand(update, field, y, args, step_size)
+    # All that is to be looked at was looked at, and under a transformation the step size is NaN where it was not right.
+    return trusted(_expand, update, field, y, args, False, step_size)
 
 
 @jit
-def _expand(update: Callable, field: Field, y: State, args: Args, step_size: Scalar) -> Bifurcation:
-    flat, step = step_at_fixed_point(update(step_size), field, y, args)
+def _expand(
+    update: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool, step_size: Scalar
+) -> tuple[Bifurcation, Standing | None]:
+    known = rhythm(update(step_size), field, y, args, strict=check) if known is None else known
+    flat, step = step_at_fixed_point(update(step_size), field, y, args, known)
     if flat.size > _MOST_NUMBERS:
         raise ValueError(
             f"`y` must have at most {_MOST_NUMBERS} numbers with the update's memory, but has {flat.size}: second "
@@ -139,7 +155,7 @@ def _expand(update: Callable, field: Field, y: State, args: Args, step_size: Sca
         )
 
     def multiplier_at(h: Scalar) -> Complex[Array, ""]:
-        return _leading(jnp.linalg.eigvals(step_jacobian(update(h), field, y, args)))
+        return _leading(jnp.linalg.eigvals(matrix_of_steps(update(h), field, y, args, known)))
 
     multiplier, slope = jax.jvp(multiplier_at, (step_size,), (jnp.ones_like(step_size),))
     relative = slope / multiplier
@@ -151,14 +167,16 @@ def _expand(update: Callable, field: Field, y: State, args: Args, step_size: Sca
     p = p / jnp.where(jnp.abs(overlap) > _ZERO, jnp.conj(overlap), jnp.nan)
     coefficient = _coefficient(step, flat, matrix, multiplier, q, p)
     numbers, restore = ravel_pytree(y)
-    return Bifurcation(
+    found = Bifurcation(
         step_size=step_size,
         multiplier=multiplier,
         coefficient=coefficient,
         growth=jnp.abs(multiplier) * jnp.real(relative),
         turning=jnp.imag(relative),
         direction=restore(jnp.abs(q)[: numbers.size]),
+        period=known.period,
     )
+    return found, None
 
 
 def _leading(multipliers: Complex[Array, " m"]) -> Complex[Array, ""]:

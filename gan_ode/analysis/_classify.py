@@ -14,7 +14,8 @@ from ..simulate import flow, iterate, Orbit, OUTCOMES
 from ..updates import AbstractUpdate
 from ._decision import decide, has_grown_on, keeps_growing, Linear, may_close, Place, stability, stays
 from ._equilibrium import Equilibrium, find_equilibrium
-from ._jacobian import multipliers, spectrum
+from ._jacobian import spectrum
+from ._multipliers import multipliers
 from ._motion import Motion, motion, UNKNOWN, with_returns_of
 from ._verdict import Verdict
 

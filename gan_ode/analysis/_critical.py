@@ -4,30 +4,40 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from .. import _checks, _tree
 from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
-from ._jacobian import spectral_radius, spectrum
+from . import _fixed_point
+from ._fixed_point import narrowest, Standing
+from ._multipliers import fastest, radius_of_step, trusted
+from ._rhythm import Rhythm, rhythm
 
 _SCAN = 721  # over eighteen decades of h, forty a decade
 _BISECTIONS = 60
 # How far the computed radius of a neutral update strays from 1. Coarser than rounding, because multipliers that
 # collide are only good to its square root.
 NEUTRAL = {4: 1e-4, 8: 1e-9}
+# A step, in units of one over the largest eigenvalue, at which a rule is looked at.
+TYPICAL = 0.1
 
 
 def critical_step_size(
-    update: Callable[[RealScalarLike], AbstractUpdate], field: Field, y: State, args: Args = None
+    update: Callable[[RealScalarLike], AbstractUpdate],
+    field: Field,
+    y: State,
+    args: Args = None,
+    *,
+    check: bool = True,
 ) -> Scalar:
     r"""The step size at which an update loses stability at a fixed point.
 
-    The smallest $h$ where the spectral radius of the update's Jacobian passes 1. Zero, if it is unstable for steps of
-    any size (simultaneous steps at a center); infinity, if stable for all. A neutral update (radius 1, as alternating
-    steps at a center) counts as stable. Differentiable in the field's parameters, by the implicit function theorem,
-    where the radius passes 1 with a slope.
+    The smallest $h$ where the spectral radius of the update passes 1; of a rule with a period that over the period.
+    Zero, if it is unstable for steps of any size (simultaneous steps at a center); infinity, if stable for all. A
+    neutral update (radius 1, as alternating steps at a center) counts as stable. Differentiable in the field's
+    parameters, by the implicit function theorem, where the radius passes 1 with a slope.
 
     Found by a scan of eighteen decades around one over the largest eigenvalue, forty points each, and bisection: a
     window of instability narrower than 6 % in $h$ can be missed.
@@ -38,36 +48,52 @@ def critical_step_size(
         field: The field.
         y: The fixed point.
         args: Handed to the field.
+        check: Whether to look first if linear statements make sense there.
 
     Returns:
-        The critical step size, a scalar.
+        The critical step size, a scalar. Under a transformation NaN where there is none, since `y` is no smooth fixed
+        point.
 
     Raises:
-        ValueError: If the update cannot be differentiated at the fixed point. Under a transformation a RuntimeError.
+        ValueError: If `y` is no fixed point, or not a smooth one, as for `multipliers`; if the update never repeats; or
+            if it cannot be differentiated at the fixed point, for which under a transformation there is a RuntimeError.
     """
-    critical, differentiable = _critical(update, field, y, args)
+    critical, differentiable = trusted(critical_and_whether, update, field, y, args, check)
+    return checked(critical, differentiable)
+
+
+def checked(critical: Array, differentiable: Bool[Array, "*batch"]) -> Array:
+    """Critical step sizes, or an error if the update has no derivative."""
     message = (
         "`update` must be differentiable at the fixed point, but its multipliers are not finite there: for Adam and "
         "its like give `eps_root=1e-30`, since the square root has no slope at a gradient of zero."
     )
     if _checks.is_traced(critical):
         return eqx.error_if(critical, ~differentiable, message)
-    if not differentiable:
+    if not jnp.all(differentiable):
         raise ValueError(message)
     return critical
 
 
 @jit
-def _critical(update: Callable, field: Field, y: State, args: Args) -> tuple[Scalar, Array]:
-    def excess(h: Array, field: Field, y: State) -> Array:
-        return spectral_radius(update(h), field, y, args) - 1
-
+def critical_and_whether(
+    update: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool
+) -> tuple[tuple[Scalar, Bool[Array, ""]], Standing | None]:
+    """The critical step size, whether the update is differentiable, and what was seen of it."""
     arrays, rest = eqx.partition((field, y), eqx.is_inexact_array)
     still_field, still_y = eqx.combine(jax.lax.stop_gradient(arrays), rest)
     dtype = _tree.dtype(y)
-    neutral = NEUTRAL[max(jnp.dtype(dtype).itemsize, 4)]
-    scale = jnp.max(jnp.abs(spectrum(still_field, still_y, args)))
-    ladder = jnp.logspace(-12, 6, _SCAN, dtype=dtype) / jnp.where(scale > 0, scale, 1)
+    scale = fastest(still_field, still_y, args)
+    unit = 1 / jnp.where(scale > 0, scale, 1)
+    typical = update(TYPICAL * unit)
+    known = rhythm(typical, still_field, still_y, args, strict=check) if known is None else known
+    standing = _fixed_point.look(typical, still_field, still_y, args, known) if check else None
+    neutral = NEUTRAL[narrowest(typical, still_field, still_y, args, known)]
+
+    def excess(h: Array, field: Field, y: State) -> Array:
+        return radius_of_step(update(h), field, y, args, known) - 1
+
+    ladder = jnp.logspace(-12, 6, _SCAN, dtype=dtype) * unit
     heights = jax.lax.map(lambda h: excess(h, still_field, still_y), ladder)
 
     unstable = heights > neutral
@@ -100,4 +126,6 @@ def _critical(update: Callable, field: Field, y: State, args: Args) -> tuple[Sca
     moving = (height - jax.lax.stop_gradient(height)) / jnp.where(contracted & (slope != 0), slope, jnp.inf)
     critical = jnp.where(zero, 0.0, jnp.where(crosses, h - moving, jnp.inf)).astype(dtype)
     beyond = crosses & (jnp.arange(_SCAN) > after)
-    return critical, jnp.all(jnp.isfinite(heights) | beyond)
+    # Where the point is none to ask about, the derivative has no say.
+    differentiable = jnp.all(jnp.isfinite(heights) | beyond)
+    return (critical, differentiable if standing is None else differentiable | ~standing.holds()), standing

@@ -14,7 +14,8 @@ from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
-from ._jacobian import step_at_fixed_point
+from ._fixed_point import step_at_fixed_point
+from ._rhythm import Rhythm
 
 _Inputs = ParamSpec("_Inputs")
 _Output = TypeVar("_Output")
@@ -48,15 +49,16 @@ class OfField(AbstractLinearization):
 
 
 class OfStep(AbstractLinearization):
-    """The Jacobian of one step of an update, in state and memory together."""
+    """The Jacobian of the steps of an update's period, in state and memory together."""
 
     update: AbstractUpdate
     field: Field
     y: State
     args: Args
+    rhythm: Rhythm
 
     def function(self) -> tuple[Float[Array, " m"], Callable[[Array], Array], Callable[[Array], State]]:
-        flat, step = step_at_fixed_point(self.update, self.field, self.y, self.args)
+        flat, step = step_at_fixed_point(self.update, self.field, self.y, self.args, self.rhythm)
         kept, restore = ravel_pytree(self.y)
         return flat, step, lambda x: restore(x[: kept.size])
 

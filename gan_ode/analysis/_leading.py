@@ -14,6 +14,7 @@ from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from ._jacobian import falling
 from ._krylov import AbstractLinearization, leading, OfField, OfStep
+from ._multipliers import rhythm_and_standing, trusted
 
 Which = Literal["rightmost", "largest", "leftmost"]
 
@@ -119,11 +120,13 @@ def leading_multipliers(
     max_products: int = _MAX_PRODUCTS,
     eigenvectors: bool = False,
     key: PRNGKeyArray | None = None,
+    check: bool = True,
 ) -> LeadingEigenvalues:
-    """The largest multipliers of one step of an update at a fixed point, without the matrix.
+    """The largest multipliers of an update at a fixed point, without the matrix.
 
-    As `multipliers`, in state and memory together, by the method of `leading_eigenvalues`. The modulus of the first is
-    the spectral radius. Multipliers crowd near 1, where modes hardly move; there convergence is slow.
+    As `multipliers`, in state and memory together and over the steps of a rule's period, by the method of
+    `leading_eigenvalues`. The modulus of the first, per step, is the spectral radius. Multipliers crowd near 1, where
+    modes hardly move; there convergence is slow.
 
     Args:
         update: The update.
@@ -136,15 +139,18 @@ def leading_multipliers(
         max_products: Likewise.
         eigenvectors: Whether to return them, the part of the state alone.
         key: For the first vector of the basis.
+        check: Whether to look first if linear statements make sense there.
 
     Returns:
         Multipliers by falling modulus.
 
     Raises:
-        ValueError: If an argument cannot work, or the step is not differentiable at the state.
+        ValueError: If an argument cannot work, or the step is not differentiable at the state; and as for
+            `multipliers`.
     """
     _check_state(y)
-    return _found(OfStep(update, field, y, args), k, "largest", tol, subspace, max_products, eigenvectors, key)
+    known = trusted(rhythm_and_standing, update, field, y, args, check)
+    return _found(OfStep(update, field, y, args, known), k, "largest", tol, subspace, max_products, eigenvectors, key)
 
 
 def _check_state(y: State) -> None:

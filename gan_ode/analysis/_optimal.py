@@ -13,8 +13,11 @@ from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from ._branches import noise, rising_values
-from ._jacobian import by_real_part, spectrum, step_jacobian
+from ._fixed_point import look, Standing
+from ._jacobian import by_real_part
 from ._moving_equilibrium import equilibria, equilibrium_at, Family, linearized
+from ._multipliers import fastest, matrix_of_steps, trusted
+from ._rhythm import Rhythm, rhythm
 
 # Golden sections need no slope, and bisection of the slope's sign no values, which are flat at a smooth optimum.
 _SECTIONS = 30
@@ -34,7 +37,8 @@ class Optimum(eqx.Module):
         value: The parameter, or the step size.
         rate: The decay rate there: minus the spectral abscissa of a field, per unit time; minus the logarithm of the
             spectral radius of an update, per step.
-        eigenvalue: The one that decides: the rightmost eigenvalue, or the largest multiplier.
+        eigenvalue: The one that decides: the rightmost eigenvalue, or the largest multiplier (over the period of a rule
+            that has one).
         at_end: Whether the optimum lies at an end of the range, and may be beyond.
     """
 
@@ -92,10 +96,11 @@ def optimal_step_size(
     args: Args = None,
     *,
     step_sizes: Real[Array | np.ndarray, " sizes"] | None = None,
+    check: bool = True,
 ) -> Optimum:
     r"""The step size at which an update returns to a fixed point in the fewest steps.
 
-    The spectral radius of one step is least there. Simultaneous steps at a pair $\lambda, \bar\lambda$ have it at
+    The spectral radius is least there. Simultaneous steps at a pair $\lambda, \bar\lambda$ have it at
     $h = -\mathrm{Re}\,\lambda / |\lambda|^2$, half the critical step size, with the radius
     $|\mathrm{Im}\,\lambda| / |\lambda|$. Found, and differentiable, as `optimal_parameter`.
 
@@ -105,30 +110,37 @@ def optimal_step_size(
         y: The fixed point.
         args: Handed to the field.
         step_sizes: The range, as a grid of rising values; by default five decades about the largest eigenvalue.
+        check: Whether to look first if linear statements make sense there.
 
     Returns:
         The step size, the decay rate per step (negative if no step is stable), the multiplier.
 
     Raises:
-        ValueError: If there are fewer than two step sizes.
+        ValueError: If there are fewer than two step sizes, and as for `multipliers`.
     """
-    return _optimal_step(update, field, y, args, None if step_sizes is None else rising_values(step_sizes))
+    sizes = None if step_sizes is None else rising_values(step_sizes)
+    return trusted(_optimal_step, update, field, y, args, check, sizes)
 
 
 @jit
-def _optimal_step(update: Callable, field: Field, y: State, args: Args, sizes: Array | None) -> Optimum:
+def _optimal_step(
+    update: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool, sizes: Array | None
+) -> tuple[Optimum, Standing | None]:
     if sizes is None:
-        fastest = jnp.max(jnp.abs(jax.lax.stop_gradient(spectrum(field, y, args))))
-        sizes = jnp.logspace(*_STEPS, dtype=fastest.dtype) / jnp.where(fastest > 0, fastest, 1)
-    return _least(lambda h, _: step_jacobian(update(h), field, y, args), _log_moduli, sizes)
+        scale = jax.lax.stop_gradient(fastest(field, y, args))
+        sizes = jnp.logspace(*_STEPS, dtype=scale.dtype) / jnp.where(scale > 0, scale, 1)
+    typical = update(jax.lax.stop_gradient(sizes[len(sizes) // 2]))
+    known = rhythm(typical, field, y, args, strict=check) if known is None else known
+    standing = look(typical, field, y, args, known) if check else None
+
+    def heights(values: Complex[Array, "*m"]) -> Float[Array, "*m"]:
+        return jnp.log(jnp.abs(values)) / known.period
+
+    return _least(lambda h, _: matrix_of_steps(update(h), field, y, args, known), heights, sizes), standing
 
 
 def _real_parts(values: Complex[Array, "*n"]) -> Float[Array, "*n"]:
     return values.real
-
-
-def _log_moduli(values: Complex[Array, "*m"]) -> Float[Array, "*m"]:
-    return jnp.log(jnp.abs(values))
 
 
 def _least(matrix: Callable[[Any, Any], Array], heights_of: _Heights, values: Array) -> Optimum:

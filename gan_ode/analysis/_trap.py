@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from .._types import Args, Field, Scalar, State
 from ..updates import AbstractUpdate
-from ._jacobian import eigenvalues_of, jacobian, step_at_fixed_point, step_jacobian
+from ._clock import taken_apart
+from ._fixed_point import look, step_at_fixed_point
+from ._jacobian import eigenvalues_of, jacobian
+from ._rhythm import Rhythm, rhythm
 
 # Where the quadratic function is checked: on so many ellipsoids, over eight decades of it, in so many directions each.
 _LEVELS = 64
@@ -29,12 +32,15 @@ class Trap(eqx.Module):
     r"""A set $\{V < \text{level}\}$, $V(x) = (x - x^*)^T P (x - x^*)$, in which $V$ falls: what enters it converges.
 
     Attributes:
-        center: The equilibrium $x^*$ as a vector; for an update with memory, state and memory.
+        center: The equilibrium $x^*$ as a vector; for an update with memory, state and memory. What of the memory does
+            not answer to the state is in it, but counts for nothing.
         matrix: $P$, from the Lyapunov equation of the linear part with the identity on the right.
         level: 0 where the equilibrium is not stable, or nothing could be shown.
         repels: Whether the linear part is unstable.
         growth: Of small disturbances, per unit time: the spectral abscissa, or for an update the logarithm of the
             spectral radius over the step size.
+        period: For an update, where the trap speaks: after numbers of steps that are multiples of this.
+        since: The first such number.
     """
 
     center: Float[Array, "*equilibria n"]
@@ -42,6 +48,8 @@ class Trap(eqx.Module):
     level: Float[Array, "*equilibria"]
     repels: Bool[Array, "*equilibria"]
     growth: Float[Array, "*equilibria"]
+    period: int = eqx.field(static=True, default=1)
+    since: int = eqx.field(static=True, default=0)
 
     def height(self, x: Float[Array, " n"]) -> Scalar:
         """$V$ at a point."""
@@ -51,6 +59,10 @@ class Trap(eqx.Module):
     def holds(self, x: Float[Array, " n"]) -> Bool[Array, ""]:
         """Whether the point is inside."""
         return self.height(x) < self.level
+
+    def speaks(self, step: Int[Array, ""]) -> Bool[Array, ""]:
+        """Whether being inside tells anything after so many steps of an update."""
+        return (step % self.period == 0) & (step >= self.since)
 
 
 def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
@@ -80,14 +92,26 @@ def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
     return _trap(center, matrix, change, growth / size, growth, reach)
 
 
-def step_trap(update: AbstractUpdate, field: Field, y: State, args: Args, reach: Scalar) -> Trap:
+def step_trap(
+    update: AbstractUpdate, field: Field, y: State, args: Args, reach: Scalar, known: Rhythm | None = None
+) -> Trap:
     r"""For an update, where $V(x_{+}) - V(x) \le -\tfrac1{10} |x - x^*|^2$; $P$ solves $M^T P M - P = -I$.
 
-    The update's memory belongs to $x$. Its counters are taken as having run for ever, so that of a rule with a warm-up
-    it speaks after the warm-up.
+    The update's memory belongs to $x$, as far as it answers to the state. For a rule with a period $x_{+}$ is a period
+    later, and the trap speaks where the number of steps is a multiple of it; and from `Rhythm.since` on, since counters
+    are taken as having run for ever. Where the equilibrium is no fixed point, or the rule never repeats, there is none.
+
+    Args:
+        update: The update.
+        field: The field.
+        y: An equilibrium.
+        args: Handed to the field.
+        reach: Euclidean distance up to which to look.
+        known: How the update repeats, if that is known.
     """
-    center, step = step_at_fixed_point(update, field, y, args)
-    linear = step_jacobian(update, field, y, args)
+    known = rhythm(update, field, y, args, strict=False) if known is None else known
+    center, step = step_at_fixed_point(update, field, y, args, known)
+    linear = jax.jacfwd(step)(center)
     matrix = _sum_of_powers(linear, jnp.eye(center.size, dtype=center.dtype))
 
     def change(x: Array) -> Scalar:
@@ -95,7 +119,31 @@ def step_trap(update: AbstractUpdate, field: Field, y: State, args: Args, reach:
         return after @ matrix @ after - before @ matrix @ before
 
     radius = jnp.max(jnp.abs(eigenvalues_of(linear)))
-    return _trap(center, matrix, change, radius - 1, jnp.log(radius) / update.step_size, reach)
+    found = _trap(center, matrix, change, radius - 1, jnp.log(radius) / (known.period * update.step_size), reach)
+    holds = look(update, field, y, args, known).holds()
+    places, whole = _places(update, field, y, args, known)
+    return Trap(
+        center=jnp.zeros(whole, center.dtype).at[places].set(center),
+        matrix=jnp.zeros((whole, whole), center.dtype).at[np.ix_(places, places)].set(found.matrix),
+        level=jnp.where(holds, found.level, 0),
+        repels=holds & found.repels,
+        growth=found.growth,
+        period=known.period,
+        since=known.since,
+    )
+
+
+def _places(update: AbstractUpdate, field: Field, y: State, args: Args, known: Rhythm) -> tuple[np.ndarray, int]:
+    """Where the numbers that the step map is of stand among all numbers of state and memory; and how many there are."""
+    like = jax.eval_shape(lambda: taken_apart(update.init(field, y, args))[0])
+    sizes = [(leaf.size, kept) for leaf, kept in zip(like, known.answers, strict=True) if _is_inexact(leaf)]
+    of_state = sum(leaf.size for leaf in jax.tree.leaves(y))
+    kept = np.concatenate([np.ones(of_state, bool), *(np.full(size, each) for size, each in sizes)])
+    return np.flatnonzero(kept), len(kept)
+
+
+def _is_inexact(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jnp.inexact))
 
 
 def _trap(
