@@ -14,6 +14,9 @@ from . import _checks, _devices
 # No routines of a library for a few operations at a time: they are slower here than what XLA makes of these.
 WITHOUT_LIBRARY = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
+# And kernels as older compilers made them: of many small operations that takes half the time.
+QUICKLY = {**WITHOUT_LIBRARY, "xla_cpu_use_fusion_emitters": False}
+
 _Inputs = ParamSpec("_Inputs")
 _Output = TypeVar("_Output")
 
@@ -23,7 +26,16 @@ def jit(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Output]:
 
     The former is weakly typed, like the number that it was made of, and JAX compiles once more for it.
     """
-    compiled = for_processors(function, WITHOUT_LIBRARY)
+    return _jit(function, WITHOUT_LIBRARY)
+
+
+def jit_quickly(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Output]:
+    """`jit` for what runs for less time than it compiles: of many small operations, in loops that cannot be vectors."""
+    return _jit(function, QUICKLY)
+
+
+def _jit(function: Callable[_Inputs, _Output], options: dict[str, Any]) -> Callable[_Inputs, _Output]:
+    compiled = for_processors(function, options)
 
     @functools.wraps(function)
     def call(*args: _Inputs.args, **kwargs: _Inputs.kwargs) -> _Output:

@@ -28,6 +28,7 @@ from ._critical_parameter import (
     critical_parameters as critical_parameters,
     CriticalParameter as CriticalParameter,
 )
+from ._cycle import PeriodCurve as PeriodCurve, PeriodicOrbit as PeriodicOrbit, SEARCHES as SEARCHES
 from ._equilibria import (
     Equilibria as Equilibria,
     find_equilibria as find_equilibria,
@@ -72,9 +73,6 @@ from ._orbit_diagram import orbit_diagram as orbit_diagram, OrbitDiagram as Orbi
 from ._periodic import (
     find_periodic_orbit as find_periodic_orbit,
     period_against_amplitude as period_against_amplitude,
-    PeriodCurve as PeriodCurve,
-    PeriodicOrbit as PeriodicOrbit,
-    SEARCHES as SEARCHES,
 )
 from ._rhythm import step_period as step_period
 from ._rotation import Rotation as Rotation, rotation_number as rotation_number

@@ -6,112 +6,39 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Bool, Complex, Float
+from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
-from .._compiled import jit
+from .._compiled import jit, jit_quickly
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import Orbit
+from ._cycle import PeriodCurve, PeriodicOrbit, SEARCHES
 from ._floquet import (
-    correction,
-    cycle_type,
-    CycleType,
+    Correction,
+    even_shares,
     floquet_multipliers,
-    NEUTRAL,
-    NEUTRAL_BY_DIFFERENCES,
     response,
-    Tolerances,
+    Stretch,
     Turn,
     turn,
     turn_by_differences,
     untried_turn,
 )
-from ._returns import first_return, Return
+from ._scales import absolute_tolerances, PART, positive_components, states_around, tolerances_of_displacements
+from ._shooting import Search, search, Trial
 
 _TOLERANCE = {4: 1e-6, 8: 1e-12}
 _MOST_PARAMETERS = 300
-_MOST_NEWTON_STEPS = 16
-# Relative to the solver's tolerance: a Newton step of this size is its noise; a gap of that size is a closed orbit.
-_SETTLED, _CLOSED = 5.0, 1e4
-# And a multiplier is that far off at most.
-_NOISE = 1e3
 # An orbit so much smaller than the return that led to it has shrunk to an equilibrium.
 _COLLAPSED = 1e-3
+# What closes to that part of the size and no better spirals.
+_NEARLY = 1e-2
 # The derivative of the flow takes velocities to velocities, unless the field jumps.
 _SMOOTH = {4: 3e-2, 8: 1e-3}
 # How long to wait for a return, in turns at the rate at which the velocity turns at the start.
 _TURNS = 100.0
-
-
-class SEARCHES(eqx.Enumeration):
-    """How a search for a periodic orbit ended."""
-
-    closed = "The orbit closes."
-    no_return = (
-        "The flow does not come back to the section through `y0`: it converges, diverges, or takes longer than "
-        "`max_duration`. Start nearer to the cycle, raise `max_duration`, or ask `analysis.classify` what it does."
-    )
-    at_rest = "`y0` must not be an equilibrium: start away from it, on or near the cycle."
-    collapsed = "The search shrank to an equilibrium: the flow spirals, and no cycle is near. Start farther away."
-    not_closed = (
-        "The orbit could not be closed: start nearer to the cycle, or tighten `rtol`. It may also spiral so slowly "
-        "that Newton's iteration does not tell it from one of a family."
-    )
-    jumps = (
-        "The field jumps on the way around, which its derivative does not see: take `derivative='differences'`, and a "
-        "start off the jump."
-    )
-    not_finite = "`y0` and the field there must be finite: check the start."
-
-
-class PeriodicOrbit(eqx.Module):
-    """A cycle of the flow. Where none was found, what was searched for holds infinity.
-
-    Derivatives go through `y` and `period`; the rest is taken as constant.
-
-    Attributes:
-        y: A point of it: the start, moved across the flow.
-        period: Time for one turn.
-        closure: Distance of a point from where the flow is after one period, relative to the orbit's size.
-        orbit: States at evenly spaced times of one period, both ends included.
-        monodromy: Derivative of the flow over one period with respect to the point, shape `(n, n)`.
-        resolution: How far from modulus 1 a multiplier can stray and still be 1, as `cycle_type` asks.
-        multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the orbit, then the others by
-            falling modulus. `kind` puts them into a word.
-        outcome: How the search ended, to be compared with `analysis.SEARCHES`.
-        found: Whether it ended with a closed orbit.
-    """
-
-    y: State
-    period: Scalar
-    closure: Scalar
-    orbit: Orbit
-    monodromy: Float[Array, "n n"]
-    multipliers: Complex[Array, " n"]
-    resolution: Scalar
-    outcome: SEARCHES
-    found: Bool[Array, ""]
-
-    @property
-    def kind(self) -> CycleType:
-        """What kind of cycle it is, as `cycle_type` has it at the cycle's own resolution. Of a concrete, single one."""
-        return cycle_type(self.multipliers, self.resolution)
-
-
-class PeriodCurve(eqx.Module):
-    """Periods over amplitudes.
-
-    Attributes:
-        amplitudes: Shape `(num,)`.
-        periods: The period at each; infinite where no cycle was found.
-        slopes: Derivative of the period with respect to the amplitude: zero where the cycle is isolated.
-        cycles: The cycles, with a leading axis over the amplitudes.
-    """
-
-    amplitudes: Float[Array, " num"]
-    periods: Float[Array, " num"]
-    slopes: Float[Array, " num"]
-    cycles: PeriodicOrbit
+# Times at which the field is asked whether it depends on time, in parts of that.
+_MOMENTS = (1.7e-4, 0.0013, 0.0107, 0.0618, 0.271828, 0.57721)
 
 
 def find_periodic_orbit(
@@ -133,8 +60,12 @@ def find_periodic_orbit(
     near to it. From there Newton's iteration solves $\varphi_T(y) - y = 0$ for point and period, the point moving only
     across the flow. An isolated cycle is found whether it attracts or repels. In a family of cycles (those of a
     conserved quantity) the equations are singular along the family; the iteration leaves those directions alone, so
-    that the cycle *through the start* is found. If the flow leaves its start for good, the search goes on from where it
-    has gone: a cycle that attracts is also found from afar.
+    that the cycle *through the start* is found: it closes by itself, to within the error. If the flow leaves its start
+    for good, the search goes on from where it has gone: a cycle that attracts is also found from afar.
+
+    Each turn is followed at two tolerances, the second ten times the first. What they differ by is the error of the
+    numbers; where it is too large to go by, both are refined, and where they still close different orbits there is no
+    cycle. What comes back to nearly where it was, but not to within the error, is a spiral and no cycle.
 
     The derivative of the flow is followed along with it, in forward mode. A field that jumps (WGAN-GP at slope zero)
     has another one, which includes what the jump does to displacements: take `derivative="differences"`.
@@ -147,8 +78,9 @@ def find_periodic_orbit(
         y0: Start: on a cycle of a family, or near an isolated one.
         args: Handed to the field.
         solver: Diffrax solver; Dopri8 by default.
-        rtol: Relative tolerance; 1e-12 by default, 1e-6 in float32.
-        atol: Absolute tolerance; as `rtol` by default.
+        rtol: Relative tolerance to start from; 1e-12 by default, 1e-6 in float32.
+        atol: Absolute tolerance of each component. By default it is set by the sizes that a component takes on the way;
+            those that cannot change their sign are followed relatively.
         derivative: How the flow is differentiated: in `"forward"` mode, or by `"differences"`.
         max_duration: How long to wait for the flow to cross the section; by default 100 turns of the velocity at `y0`.
         num_samples: Number of intervals at whose ends the orbit is kept; at least 32.
@@ -166,11 +98,19 @@ def find_periodic_orbit(
     size = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     usual = _TOLERANCE[size]
     rtol = _checks.positive("rtol", usual if rtol is None else rtol, f"{usual:g} is usual.")
-    atol = rtol if atol is None else _checks.not_negative("atol", atol, "Leave it out to have it as `rtol`.")
+    if atol is not None:
+        atol = _checks.not_negative("atol", atol, "Leave it out to have it chosen for each component.")
     if max_duration is not None:
         max_duration = _checks.positive("max_duration", max_duration, "Leave it out to have it chosen.")
-    tolerances = Tolerances(diffrax.Dopri8() if solver is None else solver, rtol, atol)
-    cycle = _find(field, y0, args, tolerances, derivative == "differences", max_duration, num_samples)
+    how = _How(
+        diffrax.Dopri8() if solver is None else solver,
+        rtol,
+        atol,
+        max_duration,
+        derivative == "differences",
+        num_samples,
+    )
+    cycle = _find(field, y0, args, how)
     return _raise_if_missing(cycle) if throw else cycle
 
 
@@ -216,55 +156,119 @@ class _Flat(eqx.Module):
         return ravel_pytree(self.field(t, ravel_pytree(self.like)[1](y), args))[0]
 
 
-@jit
-def _find(
-    field: Field, y0: State, args: Args, tolerances: Tolerances, differences: bool, max_duration: Any, num_samples: int
-) -> PeriodicOrbit:
-    start, restore = ravel_pytree(y0)
-    _check_size(start)
+class _How(eqx.Module):
+    """The options of the search; what is None is chosen."""
+
+    solver: Any
+    rtol: Scalar
+    atol: Scalar | None
+    max_duration: Scalar | None
+    differences: bool = eqx.field(static=True)
+    num_samples: int = eqx.field(static=True)
+
+    def stretch(self, trial: Trial, positive: Bool[Array, " n"]) -> Stretch:
+        """How to follow what is tried, with components of the sizes that they had."""
+        if self.atol is None:
+            part = 1.0 if self.differences else PART
+            atol = absolute_tolerances(trial.ys, positive, trial.rtol, part=part)
+            beside = tolerances_of_displacements(trial.ys, positive, trial.rtol) / trial.size
+        else:
+            atol = jnp.full_like(trial.y, jnp.maximum(self.atol, jnp.finfo(trial.y.dtype).tiny))
+            beside = jnp.maximum(atol, trial.rtol)
+        even = even_shares(self.num_samples, trial.y.dtype)
+        # On the way to a section there is nothing to stop for.
+        shares = jnp.where(trial.with_displacements, even + trial.bend * (even**2 - even), even > 0)
+        return Stretch(
+            solver=self.solver,
+            rtol=trial.looser * trial.rtol,
+            atol=trial.looser * atol,
+            beside=trial.looser * beside,
+            ts=trial.duration * shares,
+            size=trial.size,
+            section=trial.section,
+            with_displacements=trial.with_displacements,
+        )
+
+
+class _Start(eqx.Module):
+    """The start, and what the field is like there.
+
+    Attributes:
+        y: The start; infinite if nothing can be searched for from there, which ends every loop at once.
+        finite: Whether start and velocity are.
+        moves: Whether the velocity is above rounding.
+        autonomous: Whether it is the same at other times.
+        positive: Which components cannot change their sign.
+        wait: How long to wait for a return.
+    """
+
+    y: Float[Array, " n"]
+    finite: Bool[Array, ""]
+    moves: Bool[Array, ""]
+    autonomous: Bool[Array, ""]
+    positive: Bool[Array, " n"]
+    wait: Scalar
+
+    @classmethod
+    def of(cls, field: _Flat, y: Array, args: Args, max_duration: Scalar | None) -> "_Start":
+        velocity, acceleration = jax.jvp(lambda y: field(0.0, y, args), (y,), (field(0.0, y, args),))
+        speed = jnp.linalg.norm(velocity)
+        finite, moves = jnp.isfinite(speed) & jnp.all(jnp.isfinite(y)), speed > _rounding(y)
+        # So many turns at the rate at which the velocity turns, or in which it would change the state a thousandfold.
+        slowest = 1e-3 * speed / (1 + jnp.linalg.norm(y))
+        usual = _TURNS * 2 * jnp.pi / jnp.maximum(jnp.linalg.norm(acceleration) / speed, slowest)
+        wait = usual if max_duration is None else max_duration.astype(y.dtype)
+        autonomous = _is_autonomous(field, y, args, wait)
+        fit = jnp.where(finite & moves & autonomous, y, jnp.inf)
+        return cls(fit, finite, moves, autonomous, positive_components(field, y[None], args), wait)
+
+
+def _is_autonomous(field: _Flat, y: Array, args: Args, wait: Scalar) -> Bool[Array, ""]:
+    """Whether the velocity is the same at all times, at the start and around it: forcing may be zero there, or then."""
+    states = states_around(y[None])
+    times = wait * jnp.asarray((0.0, *_MOMENTS), y.dtype)
+    velocities = jax.vmap(lambda t: jax.vmap(lambda y: field(t, y, args))(states))(times)
+    usable = jnp.isfinite(velocities)
+    change = jnp.where(usable & usable[:1], jnp.abs(velocities - velocities[:1]), 0)
+    size = jnp.max(jnp.where(usable, jnp.abs(velocities), 0))
+    return jnp.all(change <= 64 * jnp.finfo(y.dtype).eps * size)
+
+
+def _rounding(y: Array) -> Scalar:
+    return 16 * jnp.finfo(y.dtype).eps * (1 + jnp.linalg.norm(y))
+
+
+@jit_quickly
+def _find(field: Field, y0: State, args: Args, how: _How) -> PeriodicOrbit:
+    y, restore = ravel_pytree(y0)
+    _check_size(y)
+    how = jax.tree.map(lambda leaf: leaf.astype(y.dtype) if eqx.is_array(leaf) else leaf, how)
     flat = _Flat(field, y0)
-    still, still_args, still_start = _held_constant((flat, args, start))
-    tolerances = jax.tree.map(lambda leaf: leaf.astype(start.dtype) if eqx.is_array(leaf) else leaf, tolerances)
-    usual = (NEUTRAL_BY_DIFFERENCES if differences else NEUTRAL)[max(start.dtype.itemsize, 4)]
-    neutral = jnp.maximum(usual, _NOISE * tolerances.rtol)
-    finite, moves = _fitness(still, still_start, still_args)
-    wait = _usual_duration(still, still_start, still_args) if max_duration is None else max_duration
-    # What cannot be searched from is made infinite, and ends every loop at once.
-    fit_start = jnp.where(finite & moves, still_start, jnp.inf)
-    guess = first_return(still, fit_start, still_args, tolerances, wait.astype(start.dtype))
-
-    def follow(y: Array, period: Scalar) -> Turn:
-        if differences:
-            return turn_by_differences(still, y, period, still_args, tolerances, num_samples, guess.size)
-        return turn(still, y, period, still_args, tolerances, num_samples)
-
-    last = _newton(
-        follow, guess, tolerances.rtol, neutral, untried_turn(guess.y, guess.period, num_samples, differences)
-    )
-    tiny = guess.size <= _rounding(still_start) + 10 * tolerances.atol
-    closed = last.ok & (jnp.linalg.norm(last.gap) <= _CLOSED * tolerances.rtol * last.size)
-    outcome = _first_true(
-        (~finite, SEARCHES.not_finite),
-        (~moves, SEARCHES.at_rest),
-        (~guess.found, SEARCHES.no_return),
-        (last.mismatch > _SMOOTH[max(start.dtype.itemsize, 4)], SEARCHES.jumps),
-        (tiny | (last.size < _COLLAPSED * guess.size), SEARCHES.collapsed),
-        (~closed, SEARCHES.not_closed),
-        otherwise=SEARCHES.closed,
-    )
-    found = outcome == SEARCHES.closed
+    still, still_args, still_y = _held_constant((flat, args, y))
+    start = _Start.of(still, still_y, still_args, how.max_duration)
+    follow = turn_by_differences if how.differences else turn
+    untried = untried_turn(start.y, jnp.ones_like(start.wait), how.num_samples, how.differences)
+    found = search(
+        lambda trial: follow(still, trial.y, still_args, how.stretch(trial, start.positive)),
+        still, start.y, still_args, how.rtol, start.wait, untried,
+    )  # fmt: skip
+    closing, last = found.closing, found.closing.turn
+    outcome = _outcome(start, how.atol, found)
+    is_found = outcome == SEARCHES.closed
     # Finite where nothing was found, or the derivatives there would be NaN, and spoil those of other members.
     one = jnp.ones_like(last.period)
-    last = _tree.where(found, last, untried_turn(jnp.zeros_like(start), one, num_samples, differences))
-    if differences:
-        y, period = _without_derivative(
-            (last.ys[0], last.period), eqx.filter((flat, args, start), eqx.is_inexact_array)
+    last = _tree.where(is_found, last, untried_turn(jnp.zeros_like(y), one, how.num_samples, how.differences))
+    resolution = jnp.where(is_found, closing.resolution, 1)
+    if how.differences:
+        point, period = _without_derivative(
+            (last.ys[0], last.period), eqx.filter((flat, args, y), eqx.is_inexact_array)
         )
     else:
-        y, period = _implicit(flat, start, args, last, neutral)
-    closure = jnp.linalg.norm(last.gap) / jnp.where(found, last.size, 1)
-    numbers = (y, period, closure, last.ts, last.ys, last.monodromy, floquet_multipliers(last))
-    y, period, closure, ts, ys, monodromy, multipliers = _tree.where(found, numbers, jnp.inf)
+        point, period = _implicit(flat, y, args, last, resolution)
+    closure = jnp.linalg.norm(last.gap) / jnp.where(is_found, last.size, 1)
+    errors = (closing.y_error, closing.period_error, resolution)
+    numbers = (point, period, closure, last.ts, last.ys, last.monodromy, floquet_multipliers(last), errors)
+    point, period, closure, ts, ys, monodromy, multipliers, errors = _tree.where(is_found, numbers, jnp.inf)
     orbit = Orbit(
         ts=ts,
         ys=jax.vmap(restore)(ys),
@@ -274,64 +278,53 @@ def _find(
         final_time=ts[-1],
         final_state=restore(ys[-1]),
     )
-    return PeriodicOrbit(restore(y), period, closure, orbit, monodromy, multipliers, neutral, outcome, found)
+    return PeriodicOrbit(
+        y=restore(point),
+        y_error=errors[0],
+        period=period,
+        period_error=errors[1],
+        closure=closure,
+        orbit=orbit,
+        monodromy=monodromy,
+        multipliers=multipliers,
+        resolution=errors[2],
+        outcome=outcome,
+        found=is_found,
+    )
 
 
-def _fitness(field: _Flat, start: Array, args: Args) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
-    """Whether start and velocity are finite, and whether the velocity is above rounding."""
-    speed = jnp.linalg.norm(field(0.0, start, args))
-    finite = jnp.isfinite(speed) & jnp.all(jnp.isfinite(start))
-    return finite, speed > _rounding(start)
-
-
-def _rounding(start: Array) -> Scalar:
-    return 16 * jnp.finfo(start.dtype).eps * (1 + jnp.linalg.norm(start))
-
-
-def _usual_duration(field: _Flat, start: Array, args: Args) -> Scalar:
-    """So many turns at the rate at which the velocity turns, or in which it would change the state a thousandfold."""
-    velocity, acceleration = jax.jvp(lambda y: field(0.0, y, args), (start,), (field(0.0, start, args),))
-    speed = jnp.linalg.norm(velocity)
-    slowest = 1e-3 * speed / (1 + jnp.linalg.norm(start))
-    return _TURNS * 2 * jnp.pi / jnp.maximum(jnp.linalg.norm(acceleration) / speed, slowest)
-
-
-class _Search(eqx.Module):
-    """Where Newton's iteration stands: the last turn that was followed, and the step that it calls for."""
-
-    turn: Turn
-    move: Float[Array, " n"]
-    delay: Scalar
-    count: Array
-    going: Bool[Array, ""]
-
-
-def _newton(
-    follow: Callable[[Array, Scalar], Turn], guess: Return, rtol: Scalar, neutral: Scalar, untried: Turn
-) -> Turn:
-    """The turn from a point and over a period that Newton's iteration no longer changes."""
-
-    def iterate(search: _Search) -> _Search:
-        here = follow(search.turn.ys[0] + search.move, search.turn.period + search.delay)
-        step, delay, _ = correction(here, here.gap, neutral)
-        move = here.across @ step
-        change = jnp.maximum(jnp.linalg.norm(move) / here.size, jnp.abs(delay) / here.period)
-        damping = jnp.minimum(1.0, 0.5 / change).astype(change.dtype)
-        going = here.ok & jnp.isfinite(change) & (change > _SETTLED * rtol)
-        return _Search(here, damping * move, damping * delay, search.count + 1, going)
-
-    start = _Search(untried, jnp.zeros_like(guess.y), jnp.zeros_like(guess.period), jnp.asarray(0), guess.found)
-    return jax.lax.while_loop(lambda s: s.going & (s.count < _MOST_NEWTON_STEPS), iterate, start).turn
+def _outcome(start: _Start, atol: Scalar | None, found: Search) -> SEARCHES:
+    closing, guess = found.closing, found.legs.guess
+    # As small as the error of a state at rest.
+    tiny = guess.size <= _rounding(guess.y) + (0 if atol is None else 10 * atol)
+    rests = ~guess.found & (found.legs.speed <= _rounding(found.legs.y))
+    itemsize = max(start.y.dtype.itemsize, 4)
+    gap = jnp.linalg.norm(closing.turn.gap) / closing.turn.size
+    nearly = closing.ok & (gap < _NEARLY) & (gap > 3 * closing.end_error)
+    return _first_true(
+        (~start.finite, SEARCHES.not_finite),
+        (~start.moves, SEARCHES.at_rest),
+        (~start.autonomous, SEARCHES.explicit_time),
+        (rests, SEARCHES.collapsed),
+        (~guess.found, SEARCHES.no_return),
+        (closing.turn.mismatch > _SMOOTH[itemsize], SEARCHES.jumps),
+        (tiny | (closing.turn.size < _COLLAPSED * guess.size), SEARCHES.collapsed),
+        (~closing.settled & nearly, SEARCHES.spirals),
+        (~closing.ok | ~closing.settled, SEARCHES.not_closed),
+        (~closing.agrees, SEARCHES.tolerances),
+        (~closing.closes | found.spirals, SEARCHES.spirals),
+        otherwise=SEARCHES.closed,
+    )
 
 
 def _implicit(field: _Flat, start: Array, args: Args, last: Turn, neutral: Scalar) -> tuple[Array, Scalar]:
     """Point and period after one more Newton step, which changes hardly anything but carries the derivatives."""
     forces = jax.vmap(lambda y: field(0.0, y, args))(last.ys) - last.velocities
-    _, _, family = correction(last, last.gap, neutral)
+    correction = Correction.of(last, neutral)
     # Zero, with the derivative of the start: within a family the cycle goes with it.
-    shift = family @ (last.across.T @ (start - jax.lax.stop_gradient(start)))
+    shift = correction.family @ (last.across.T @ (start - jax.lax.stop_gradient(start)))
     gap = last.gap + response(last, forces) + (last.pushed - last.across) @ shift
-    step, delay, _ = correction(last, gap, neutral)
+    step, delay = correction.closing(last, gap)
     return last.ys[0] + last.across @ (shift + step), last.period + delay
 
 

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-import diffrax
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from .. import _tree
 from .._types import Args, Scalar
 from ..simulate import OUTCOMES
-from ._floquet import FlatField, Tolerances
+from ._floquet import Section, Turn
+from ._scales import FlatField
 
 # A return within this part of the orbit's size has gone around.
 _NEAR = 0.3
@@ -35,20 +34,33 @@ class Return(eqx.Module):
     found: Bool[Array, ""]
 
 
-class _Height(eqx.Module):
-    """How far a state is beyond the section, or for `sign = -1` on this side of it."""
+class Legs(eqx.Module):
+    """The way from the start until the flow crosses the section through it in the same sense, near to it.
 
-    origin: Float[Array, " n"]
-    normal: Float[Array, " n"]
-    sign: Scalar
+    The section is crossed on either side of the orbit in turn, against the flow at the start and along it. So the leg
+    that starts on the section never waits for a crossing of its own sense. A leg ends with the step that crosses, and
+    from there one Newton step tells the time of the crossing: near enough for a guess, and quicker to compile than a
+    root finder inside the solve. If the section is crossed no more, it is laid once more through where the flow has
+    gone.
 
-    def __call__(self, t: Any, y: Float[Array, " n"], args: Args, **kwargs: Any) -> Scalar:
-        return self.sign * (self.normal @ (y - self.origin))
+    Attributes:
+        y: Where the last leg ended.
+        speed: Of the flow there.
+        section: What the next one ends at.
+        time: How long it took to there.
+        last_return: When the section was last crossed along the flow at the start.
+        turn: And how long that was after the time before.
+        size: Distance between the two sides.
+        opposite: Where the other side was last crossed.
+        num_turns: How many turns were made.
+        near: Whether the last one ended near to the start.
+        restarts: How often the section was laid anew.
+        ok: Whether the flow came to the section at all.
+    """
 
-
-class _Legs(eqx.Module):
     y: Float[Array, " n"]
-    section: _Height
+    speed: Scalar
+    section: Section
     time: Scalar
     last_return: Scalar
     turn: Scalar
@@ -59,63 +71,51 @@ class _Legs(eqx.Module):
     restarts: Array
     ok: Bool[Array, ""]
 
-
-def first_return(
-    field: FlatField, y0: Float[Array, " n"], args: Args, tolerances: Tolerances, max_duration: Scalar
-) -> Return:
-    """Follows the flow from the start until it crosses the section through it in the same sense, near to it.
-
-    The section is crossed on either side of the orbit in turn, against the flow at the start and along it. So the leg
-    that starts on the section never waits for a crossing of its own sense. A leg ends with the step that crosses, and
-    from there one Newton step tells the time of the crossing: near enough for a guess, and quicker to compile than a
-    root finder inside the solve. If the section is crossed no more, it is laid once more through where the flow has
-    gone.
-    """
-    zero, no = jnp.zeros((), y0.dtype), jnp.asarray(False)
-
-    def start(y: Array, restarts: Array) -> _Legs:
-        velocity = field(0.0, y, args)
-        section = _Height(y, velocity / jnp.linalg.norm(velocity), zero - 1)
+    @classmethod
+    def start(cls, field: FlatField, y: Array, args: Args, restarts: Any = 0) -> "Legs":
+        velocity, zero, no = field(0.0, y, args), jnp.zeros((), y.dtype), jnp.asarray(False)
+        speed = jnp.linalg.norm(velocity)
+        section = Section(y, velocity / speed, zero - 1)
         fit = jnp.all(jnp.isfinite(y)) & jnp.all(jnp.isfinite(section.normal))
-        return _Legs(y, section, zero, zero, zero, zero, y, jnp.asarray(0), no, restarts, fit)
+        return cls(y, speed, section, zero, zero, zero, zero, y, jnp.asarray(0), no, jnp.asarray(restarts), fit)
 
-    def leg(legs: _Legs) -> _Legs:
-        ts = max_duration * jnp.arange(2, dtype=y0.dtype)
-        orbit = tolerances.follow(field, legs.y, ts, args, events=diffrax.Event(legs.section, direction=True))
-        elsewhere = (orbit.outcome == OUTCOMES.ok) & (legs.restarts == 0)
-        after = _after(legs, field, args, orbit.final_state, legs.time + orbit.final_time)
-        after = eqx.tree_at(lambda legs: legs.ok, after, orbit.outcome == OUTCOMES.event)
-        return _tree.where(elsewhere, start(orbit.final_state, legs.restarts + 1), after)
+    @property
+    def goes_on(self) -> Bool[Array, ""]:
+        return self.ok & ~self.near & (self.num_turns < _MOST_TURNS)
 
-    def goes_on(legs: _Legs) -> Bool[Array, ""]:
-        return legs.ok & ~legs.near & (legs.num_turns < _MOST_TURNS)
+    @property
+    def guess(self) -> Return:
+        return Return(
+            y=jnp.where(self.near, self.section.origin, self.y),
+            period=jnp.where(self.near, self.last_return, self.turn),
+            size=self.size,
+            found=self.ok,
+        )
 
-    legs = jax.lax.while_loop(goes_on, leg, start(y0, jnp.asarray(0)))
-    return Return(
-        y=jnp.where(legs.near, legs.section.origin, legs.y),
-        period=jnp.where(legs.near, legs.last_return, legs.turn),
-        size=legs.size,
-        found=legs.ok,
-    )
+    def after(self, field: FlatField, args: Args, leg: Turn) -> "Legs":
+        """After one more leg."""
+        crossed = self._crossed(leg.end, field(0.0, leg.end, args), self.time + leg.end_time)
+        crossed = eqx.tree_at(lambda legs: legs.ok, crossed, leg.outcome == OUTCOMES.event)
+        elsewhere = leg.ok & (self.restarts == 0)
+        return _tree.where(elsewhere, Legs.start(field, leg.end, args, self.restarts + 1), crossed)
 
-
-def _after(legs: _Legs, field: FlatField, args: Args, y: Array, time: Scalar) -> _Legs:
-    """After a leg that crossed the section just before it got to `y`."""
-    section = legs.section
-    late = section(time, y, args) / (section.sign * section.normal @ field(0.0, y, args))
-    crossing = time - late
-    returned = section.sign > 0
-    size = jnp.where(returned, jnp.linalg.norm(y - legs.opposite), legs.size)
-    return _Legs(
-        y=y,
-        section=_Height(section.origin, section.normal, -section.sign),
-        time=time,
-        last_return=jnp.where(returned, crossing, legs.last_return),
-        turn=jnp.where(returned, crossing - legs.last_return, legs.turn),
-        size=size,
-        opposite=jnp.where(returned, legs.opposite, y),
-        num_turns=legs.num_turns + returned,
-        near=returned & (jnp.linalg.norm(y - section.origin) < _NEAR * size),
-        restarts=legs.restarts,
-        ok=legs.ok,
-    )
+    def _crossed(self, y: Array, velocity: Array, time: Scalar) -> "Legs":
+        """After a leg that crossed the section just before it got to `y`."""
+        section = self.section
+        crossing = time - section.height(y) / (section.normal @ velocity)
+        returned = section.sign > 0
+        size = jnp.where(returned, jnp.linalg.norm(y - self.opposite), self.size)
+        return Legs(
+            y=y,
+            speed=jnp.linalg.norm(velocity),
+            section=Section(section.origin, section.normal, -section.sign),
+            time=time,
+            last_return=jnp.where(returned, crossing, self.last_return),
+            turn=jnp.where(returned, crossing - self.last_return, self.turn),
+            size=size,
+            opposite=jnp.where(returned, self.opposite, y),
+            num_turns=self.num_turns + returned,
+            near=returned & (jnp.linalg.norm(y - section.origin) < _NEAR * size),
+            restarts=self.restarts,
+            ok=self.ok,
+        )

@@ -19,7 +19,7 @@ from .._types import Args, RealScalarLike
 FlatField: TypeAlias = Callable[[Any, Array, Args], Array]
 
 # What is asked of a component near zero, relative to its amplitude and the relative tolerance.
-_PART = 1e-2
+PART = 1e-2
 # So many states are asked. Beyond so many components only those are asked one by one that a few states with half of
 # them at zero leave in question.
 _STATES, _MOST, _HALVES = 6, 32, 8
@@ -42,7 +42,7 @@ def positive_components(
         t: Time at which the field is asked.
     """
     size = ys.shape[1]
-    states = _around(ys)
+    states = states_around(ys)
     if size <= _MOST:
         asked, candidates = jnp.arange(size), jnp.ones(size, bool)
     else:
@@ -61,7 +61,7 @@ def positive_components(
 
 
 def absolute_tolerances(
-    ys: Float[Array, "states n"], positive: Bool[Array, " n"], rtol: RealScalarLike
+    ys: Float[Array, "states n"], positive: Bool[Array, " n"], rtol: RealScalarLike, *, part: float = PART
 ) -> Float[Array, " n"]:
     """An absolute tolerance for each component, by the sizes that it takes along a trajectory.
 
@@ -69,19 +69,35 @@ def absolute_tolerances(
     For another one it is a small part of its amplitude times `rtol`, but not below rounding.
 
     Args:
-        ys: States of the trajectory, shape `(states, n)`. Of a single one its sizes are taken for amplitudes.
+        ys: States of the trajectory, shape `(states, n)`. Of a single one the largest component is taken for the
+            amplitude of all.
         positive: Which components never change their sign, from `positive_components`.
         rtol: The relative tolerance.
+        part: Which part of its amplitude. Where a field jumps as a component changes its sign, steps shrink to this
+            times the time in which it changes: a part of 1 keeps them above rounding.
     """
     smallest = jnp.finfo(ys.dtype)
-    sizes = jnp.max(jnp.abs(ys), axis=0)
     amplitudes = jnp.ptp(ys, axis=0)
-    largest = jnp.max(sizes)
-    # What rests is as exact as what moves.
-    amplitudes = jnp.where(amplitudes > smallest.eps * largest, amplitudes, jnp.where(sizes > 0, sizes, largest))
-    usual = jnp.maximum(_PART * rtol * amplitudes, smallest.eps * largest)
+    largest = jnp.max(jnp.abs(ys))
+    # Nothing is known of how far what rests will move, nor of a start.
+    amplitudes = jnp.where(amplitudes > smallest.eps * largest, amplitudes, largest)
+    usual = jnp.maximum(part * rtol * amplitudes, smallest.eps * largest)
     usual = jnp.where(largest > 0, usual, rtol)
     return jnp.where(positive, smallest.tiny, usual).astype(ys.dtype)
+
+
+def tolerances_of_displacements(
+    ys: Float[Array, "states n"], positive: Bool[Array, " n"], rtol: RealScalarLike
+) -> Float[Array, " n"]:
+    """As `absolute_tolerances`, of displacements that start with the size of the trajectory, row by row.
+
+    They pass through zero, and those of a component that never changes its sign are told as well as it is where it is
+    smallest.
+    """
+    smallest = PART * rtol * jnp.min(jnp.abs(ys), axis=0)
+    # Over this, velocities have finite squares.
+    floor = float(jnp.finfo(ys.dtype).tiny) ** 0.45
+    return jnp.maximum(jnp.where(positive, smallest, absolute_tolerances(ys, positive, rtol)), floor).astype(ys.dtype)
 
 
 def step_control(solver: Any, rtol: RealScalarLike, atol: ArrayLike) -> diffrax.PIDController:
@@ -90,7 +106,7 @@ def step_control(solver: Any, rtol: RealScalarLike, atol: ArrayLike) -> diffrax.
     return diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=p, icoeff=i)  # pyright: ignore[reportArgumentType]
 
 
-def _around(ys: Float[Array, "states n"]) -> Float[Array, "more n"]:
+def states_around(ys: Float[Array, "states n"]) -> Float[Array, "more n"]:
     """Some of the states, and some around them in which no component is zero and no two keep their relation."""
     chosen = ys[np.unique(np.linspace(0, len(ys) - 1, min(len(ys), _STATES)).astype(int))]
     counts = np.arange(1, ys.shape[1] + 1)
