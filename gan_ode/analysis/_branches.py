@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Real
 
-from .. import _checks
+from .. import _checks, _tree
 from .._compiled import jit
 from .._types import Args, State
-from ._jacobian import falling
-from ._moving_equilibrium import equilibria, Family, linearized
+from ._jacobian import eigenvalues_of, falling
+from ._moving_equilibrium import Family, follow, refuse_if_nothing
+from ._preconditions import Inspection
 
 
 class EigenvalueBranches(eqx.Module):
@@ -21,12 +22,15 @@ class EigenvalueBranches(eqx.Module):
 
     Attributes:
         values: The parameter's values, shape `(values,)`.
-        eigenvalues: A column follows one eigenvalue, shape `(values, n)`; in the first row by falling real part.
-        ys: The equilibria, with a leading axis.
+        eigenvalues: A column follows one eigenvalue, shape `(values, n)`; in the first row by falling real part. NaN
+            where none was found.
+        ys: The equilibria, with a leading axis; NaN where none was found.
         residuals: Norm of the velocity there: large where the equilibrium was lost. Shape `(values,)`.
         meets: Whether the branch meets its partner in the interval between two values: a pair becomes real there, or
             leaves the real axis. Which of the two goes where is then a convention: that from above the axis takes the
             larger real value, and back. Shape `(values - 1, n)`.
+        found: Where the equilibrium was found, and the field is smooth there. One that was followed and lost, at a fold
+            for example, is lost at all later values. Shape `(values,)`.
     """
 
     values: Float[Array, " values"]
@@ -34,16 +38,26 @@ class EigenvalueBranches(eqx.Module):
     ys: State
     residuals: Float[Array, " values"]
     meets: Bool[Array, "intervals n"]
+    found: Bool[Array, " values"]
 
 
 def eigenvalue_branches(
-    family: Family, values: Real[Array | np.ndarray, " values"], y: State | Callable, args: Args = None
+    family: Family,
+    values: Real[Array | np.ndarray, " values"],
+    y: State | Callable,
+    args: Args = None,
+    *,
+    check: bool = True,
 ) -> EigenvalueBranches:
     r"""Follows the eigenvalues of the Jacobian at an equilibrium along a parameter, each as a branch.
 
     All spectra are one compiled computation. Neighbors are matched by `follow_eigenvalues`, so that branches are
     continued and not sorted by accident. Works under `jax.vmap` and `jax.jit`, and an eigenvalue is differentiable in
     whatever the family is made of where it is simple; where a pair meets it moves as a square root, and has no slope.
+
+    An equilibrium is followed as long as Newton's method finds the next one, and comes back from it to that before:
+    where the branch turns back or ends, and where it is too steep for the spacing of the values, it is lost, and so are
+    the rows from there on. At single values where the field jumps or has a kink a row is NaN too.
 
     Args:
         family: From the parameter, a scalar array, to a field, for example
@@ -52,14 +66,18 @@ def eigenvalue_branches(
         y: The equilibrium at the first value, or near it: it is then followed by Newton's method, each from the one
             before. Or a function from the parameter to the equilibrium.
         args: Handed to the field.
+        check: Whether to look for all that. If not, what Newton's method ends at counts as the equilibrium.
 
     Returns:
         Branches, equilibria, and where pairs meet.
 
     Raises:
-        ValueError: If there are fewer than two values, or too many parameters for a dense matrix.
+        ValueError: If there are fewer than two values, or too many parameters for a dense matrix; if there is no
+            equilibrium at any value, with the reason at the first (under a transformation all is NaN).
     """
-    return _branches(family, checked_values(values), y, args)
+    branches, seen = _branches(family, checked_values(values), y, args, check)
+    refuse_if_nothing(branches.found, seen)
+    return branches
 
 
 def checked_values(values: Any) -> Float[Array, " values"]:
@@ -82,13 +100,23 @@ def rising_values(values: Any) -> Float[Array, " values"]:
 
 
 @jit
-def _branches(family: Family, values: Array, y: State | Callable, args: Args) -> EigenvalueBranches:
-    ys = equilibria(family, values, y, args)
-    velocities, matrices = jax.vmap(lambda value, there: linearized(family(value), there, args))(values, ys)
-    spectra, residuals = jnp.linalg.eigvals(matrices), jnp.linalg.norm(velocities, axis=-1)
+def _branches(
+    family: Family, values: Array, y: State | Callable, args: Args, check: bool
+) -> tuple[EigenvalueBranches, Inspection]:
+    along = follow(family, values, y, args, check)
+    residuals = jnp.linalg.norm(along.velocities, axis=-1)
+    # Eigenvalues first, since a matrix of NaN has none.
+    spectra = jnp.where(along.found[:, None], eigenvalues_of_all(along.matrices), jnp.nan)
     eigenvalues = follow_eigenvalues(spectra, values)
-    real = is_real(eigenvalues)
-    return EigenvalueBranches(values, eigenvalues, ys, residuals, real[1:] != real[:-1])
+    real, pairs = is_real(eigenvalues), along.found[1:] & along.found[:-1]
+    meets = (real[1:] != real[:-1]) & pairs[:, None]
+    ys = _tree.where(along.found, along.ys, jnp.nan)
+    return EigenvalueBranches(values, eigenvalues, ys, residuals, meets, along.found), along.seen
+
+
+def eigenvalues_of_all(matrices: Float[Array, "values n n"]) -> Complex[Array, "values n"]:
+    """Eigenvalues of each matrix, in any order; NaN where it is not finite."""
+    return jax.vmap(eigenvalues_of)(matrices)
 
 
 def is_real(eigenvalues: Complex[Array, "values n"]) -> Bool[Array, "values n"]:
@@ -119,19 +147,22 @@ def follow_eigenvalues(
         values: The parameter's values, shape `(values,)`.
 
     Returns:
-        The same numbers, the first row by falling real part.
+        The same numbers, the first row by falling real part. Rows with NaN are passed over.
     """
     rows, along = jnp.asarray(eigenvalues), jnp.asarray(values)
     first = falling(rows[0])
     still = jax.lax.stop_gradient(rows)
-    scale = jnp.max(jnp.abs(still))
+    scale = jnp.max(jnp.abs(jnp.where(jnp.isfinite(still), still, 0)))
     start = (still[0][first], jnp.zeros_like(still[0]))
 
     def match(branches: tuple[Array, Array], step: tuple[Array, Array]) -> tuple[tuple[Array, Array], Array]:
         here, slope = branches
         row, width = step
         order = _assign(_ahead(here, slope * width), row, scale)
-        return (row[order], (row[order] - here) / width), order
+        # What is not known continues nothing.
+        known = jnp.all(jnp.isfinite(row))
+        branches = jnp.where(known, row[order], here), jnp.where(known, (row[order] - here) / width, slope)
+        return branches, order
 
     # A value that is repeated has no slope.
     widths = jnp.diff(along).astype(still.real.dtype)

@@ -1,4 +1,4 @@
-"""Where eigenvalues meet or cross the imaginary axis, as a parameter moves."""
+"""Where eigenvalues meet or cross the imaginary axis, as a parameter moves, and where an equilibrium ends."""
 
 import dataclasses
 import itertools
@@ -14,13 +14,17 @@ from jaxtyping import Array, Complex, Real
 from .. import _checks
 from .._compiled import jit
 from .._types import Args, RealScalarLike, Scalar, State
-from ._branches import eigenvalue_branches, EigenvalueBranches, noise, rising_values
-from ._moving_equilibrium import equilibrium_at, Family, jacobian_at, linearized
-from ._tests_of_spectra import between, changes, differentiable_height, find, first, Followed
+from ._bisection import bisect, last_found
+from ._branches import eigenvalue_branches, EigenvalueBranches, eigenvalues_of_all, noise, rising_values
+from ._jacobian import eigenvalues_of
+from ._moving_equilibrium import Family, follow, jacobian_at
+from ._preconditions import complaint, Inspection
+from ._tests_of_spectra import changes, differentiable_height, first, Followed
 
-CriticalKind: TypeAlias = Literal["crossing", "collision"]
+CriticalKind: TypeAlias = Literal["crossing", "collision", "end"]
 
-_BISECTIONS = 60
+# The equilibrium is followed through so many values from one end of a bracket to the other.
+_VALUES = 17
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +33,11 @@ class CriticalParameter:
 
     Attributes:
         kind: "crossing" where an eigenvalue, or a pair, crosses the imaginary axis; "collision" where a pair meets on
-            the real axis, and is complex on one side and real on the other.
-        value: The parameter there.
+            the real axis, and is complex on one side and real on the other; "end" where the equilibrium was lost.
+        value: The parameter there; of an end, the last at which the equilibrium was found.
         bracket: The grid's values between which it was found.
-        eigenvalue: The crossing eigenvalue (that above the axis), or the mean of the pair that collides.
+        eigenvalue: The crossing eigenvalue (that above the axis), the mean of the pair that collides, or, at an end,
+            the eigenvalue of least modulus: it is zero where the branch turns back, in a fold.
         branches: Columns of `eigenvalue_branches`: one, or the two that collide.
     """
 
@@ -50,6 +55,7 @@ def critical_parameters(
     args: Args = None,
     *,
     branches: EigenvalueBranches | None = None,
+    check: bool = True,
 ) -> tuple[CriticalParameter, ...]:
     r"""All values of a parameter where eigenvalues cross the imaginary axis, or a pair becomes real.
 
@@ -57,6 +63,10 @@ def critical_parameters(
     part, a collision by $(\lambda_1 - \lambda_2)^2$, which passes zero smoothly where the eigenvalues themselves move
     as a square root. What happens twice between two neighboring values is missed; so is what touches zero and turns
     back, and what starts or ends at zero.
+
+    Where the equilibrium is lost on the way, as at a fold, nothing is said of what lies beyond; the last of the results
+    is then an "end", where the equilibrium was found for the last time. A crossing and a collision count only if the
+    equilibrium is found there, and the eigenvalue is zero in its real part, or the pair in its difference.
 
     Not for use inside a transformation: how many there are depends on the numbers. For gradients hand one bracket to
     `critical_parameter`.
@@ -67,12 +77,13 @@ def critical_parameters(
         y: The equilibrium at the first value, followed from there, or a function from parameter to equilibrium.
         args: Handed to the field.
         branches: What `eigenvalue_branches` gave for the same arguments, if it is there already.
+        check: As for `eigenvalue_branches`.
 
     Returns:
         Critical values in rising order.
 
     Raises:
-        ValueError: If the values do not rise, or under a transformation.
+        ValueError: If the values do not rise, or under a transformation; if there is no equilibrium at any value.
     """
     if _checks.is_traced((values, y, args, family)):
         raise ValueError(
@@ -80,9 +91,10 @@ def critical_parameters(
             "results depends on the values: use `critical_parameter` with a bracket."
         )
     values = rising_values(values)
-    along = eigenvalue_branches(family, values, y, args) if branches is None else branches
-    found = [_refined(family, along, y, args, event) for event in (*_crossings(along), *_collisions(along))]
-    return tuple(sorted(found, key=lambda each: each.value))
+    along = eigenvalue_branches(family, values, y, args, check=check) if branches is None else branches
+    events = (*_crossings(along), *_collisions(along))
+    found = filter(None, (_refined(family, along, y, args, event, check) for event in events))
+    return (*sorted(found, key=lambda each: each.value), *_end(family, along, y, args))
 
 
 def critical_parameter(
@@ -92,8 +104,9 @@ def critical_parameter(
     y: State | Callable,
     args: Args = None,
     *,
-    kind: CriticalKind = "crossing",
+    kind: Literal["crossing", "collision"] = "crossing",
     near: Complex[Array, ""] | complex | float | None = None,
+    check: bool = True,
 ) -> Scalar:
     r"""The value of a parameter, between two others, where stability is lost or a pair becomes real.
 
@@ -115,71 +128,64 @@ def critical_parameter(
             default any: the crossing is that of the spectral abscissa, whichever eigenvalue has it, and the collision
             where the number of real eigenvalues changes. Eigenvalues that are double for every value of the parameter,
             by a symmetry, are real or a pair as rounding has it: there say which is meant.
+        check: Whether to look if the equilibrium is found all the way between the ends, and what changes its sign
+            passes zero.
 
     Returns:
         The critical value, a scalar.
 
     Raises:
-        RuntimeError: If nothing changes sign between the ends.
+        RuntimeError: If nothing changes sign between the ends, or the equilibrium is lost between them.
+        ValueError: If there is no equilibrium at `low`; under a transformation a RuntimeError.
     """
     _checks.one_of("kind", kind, ("crossing", "collision"))
     any_of_them: Followed = "abscissa" if kind == "crossing" else "number"
     followed = any_of_them if near is None else kind
-    value, bracketed = _critical(family, _checks.as_float(low), _checks.as_float(high), y, args, followed, near)
+    ends = _checks.as_float(low), _checks.as_float(high)
+    value, bracketed, passes, grid, found, seen = _critical(family, *ends, y, args, followed, near, check)
     message = (
         f"`low` and `high` must lie on two sides of a {kind}, but do not. Look at `eigenvalue_branches` over a wider "
         "range, or let `critical_parameters` find the brackets."
     )
-    if _checks.is_traced(value):
-        return eqx.error_if(value, ~bracketed, message)
+    lost = "`low` and `high` must be joined by an equilibrium, but it is lost between"
+    jumps = f"`low` and `high` must lie on two sides of a {kind}, but what changes between them jumps, at"
+    if _checks.is_traced((value, bracketed, passes)):
+        value = eqx.error_if(value, ~jnp.all(found), f"{lost} them. Look at `eigenvalue_branches`.")
+        value = eqx.error_if(value, ~bracketed, message)
+        return eqx.error_if(value, ~passes, f"{jumps} some value. Look at `eigenvalue_branches`.")
+    if not jnp.all(found):
+        _refuse_lost(np.asarray(grid), np.asarray(found), seen, lost)
     if not bracketed:
         raise RuntimeError(message)
+    if not passes:
+        raise RuntimeError(f"{jumps} {float(value):.6g}. Look at `eigenvalue_branches` there.")
     return value
+
+
+def _refuse_lost(grid: np.ndarray, found: np.ndarray, seen: Inspection, lost: str) -> None:
+    place = int(np.argmin(found))
+    reason = complaint(jax.tree.map(lambda leaf: leaf[place], seen))
+    if place == 0:
+        raise ValueError(reason or "`y` must be an equilibrium at `low`, but is none.")
+    raise RuntimeError(
+        f"{lost} {grid[place - 1]:.6g} and {grid[place]:.6g}, where the branch ends, or is too steep to be followed. "
+        "Narrow the bracket; `critical_parameters` says where the branch ends."
+    )
 
 
 @jit
 def _critical(
-    family: Family, low: Array, high: Array, y: State | Callable, args: Args, followed: Followed, near: Any
-) -> tuple[Scalar, Array]:
-    low, high = jax.lax.stop_gradient((low, high))
-    # Both ends in one loop, so that the field is compiled once for them.
-    matrices = jax.lax.map(lambda value: jacobian_at(family, value, y, args), jnp.stack([low, high]))
-    at_low, at_high = (first(followed, values, near) for values in jnp.linalg.eigvals(jax.lax.stop_gradient(matrices)))
-    value, found = _bisect(family, (low, high), (at_low, at_high), y, args, followed)
-    return _differentiable(family, value, found, y, args, followed), changes(followed, at_low, at_high)
-
-
-@jit
-def _bisect(
-    family: Family,
-    ends: tuple[Array, Array],
-    found: tuple[Array, Array],
-    y: State | Callable,
-    args: Args,
-    followed: Followed,
-) -> tuple[Scalar, Array]:
-    """Where what is followed changes, and what was found there."""
-
-    def halve(_: Any, state: Any) -> Any:
-        (low, high), (at_low, at_high), here = state
-        middle = (low + high) / 2
-        there = equilibrium_at(family, middle, y if callable(y) else here, args)
-        there, matrix = jax.lax.stop_gradient((there, linearized(family(middle), there, args)[1]))
-        at_middle = find(followed, jnp.linalg.eigvals(matrix), (at_low + at_high) / 2)
-        before = between(followed, at_middle, at_low, at_high)
-
-        def choose(if_before: Any, if_after: Any) -> Any:
-            return jax.tree.map(lambda a, b: jnp.where(before, a, b), if_before, if_after)
-
-        return (
-            (choose(middle, low), choose(high, middle)),
-            (choose(at_middle, at_low), choose(at_high, at_middle)),
-            choose(there, here),
-        )
-
-    start = jax.lax.stop_gradient(y(ends[0]) if callable(y) else y)
-    (low, high), (at_low, at_high), _ = jax.lax.fori_loop(0, _BISECTIONS, halve, (ends, found, start))
-    return (low + high) / 2, (at_low + at_high) / 2
+    family: Family, low: Array, high: Array, y: State | Callable, args: Args, followed: Followed, near: Any, check: bool
+) -> tuple[Scalar, Array, Array, Array, Array, Inspection]:
+    grid = jax.lax.stop_gradient(jnp.linspace(low, high, _VALUES))
+    along = jax.lax.stop_gradient(follow(family, grid, y, args, check))
+    spectra = eigenvalues_of_all(along.matrices)
+    scale = jnp.max(jnp.abs(spectra))
+    at_ends = first(followed, spectra[0], near), first(followed, spectra[-1], near)
+    known, ends = (grid, along.ys), (grid[0], grid[-1])
+    there = bisect(family, ends, at_ends, y, known, args, followed, scale, check)
+    value = _differentiable(family, there.value, there.found, y if callable(y) else there.y, args, followed)
+    return value, changes(followed, *at_ends), there.holds, grid, along.found, along.seen
 
 
 def _differentiable(
@@ -200,7 +206,7 @@ def _differentiable(
 
 @dataclasses.dataclass(frozen=True)
 class _Event:
-    kind: CriticalKind
+    kind: Literal["crossing", "collision"]
     before: int
     after: int
     branches: tuple[int, ...]
@@ -214,15 +220,35 @@ class _Event:
 
 
 def _refined(
-    family: Family, along: EigenvalueBranches, y: State | Callable, args: Args, event: _Event
-) -> CriticalParameter:
+    family: Family, along: EigenvalueBranches, y: State | Callable, args: Args, event: _Event, check: bool
+) -> CriticalParameter | None:
+    """The event found between two values, if it is one: what changes its sign may also jump."""
     ends = along.values[event.before], along.values[event.after]
     rows = np.asarray(along.eigenvalues)
     found = event.found(rows[event.before]), event.found(rows[event.after])
-    start = y if callable(y) else jax.tree.map(lambda leaf: leaf[event.before], along.ys)
-    value, there = _bisect(family, ends, found, start, args, event.kind)
-    eigenvalue = complex(np.ravel(np.asarray(there))[0])
-    return CriticalParameter(event.kind, float(value), (float(ends[0]), float(ends[1])), eigenvalue, event.branches)
+    sides = np.array([event.before, event.after])
+    known = along.values[sides], jax.tree.map(lambda leaf: leaf[sides], along.ys)
+    scale = jnp.asarray(np.max(np.abs(rows[sides])))
+    there = bisect(family, ends, found, y, known, args, event.kind, scale, check)
+    if not there.holds:
+        return None
+    eigenvalue = complex(np.ravel(np.asarray(there.found))[0])
+    bracket = float(ends[0]), float(ends[1])
+    return CriticalParameter(event.kind, float(there.value), bracket, eigenvalue, event.branches)
+
+
+def _end(family: Family, along: EigenvalueBranches, y: State | Callable, args: Args) -> Iterator[CriticalParameter]:
+    """Where the equilibrium was found for the last time, unless that is the last of the values."""
+    found = np.flatnonzero(np.asarray(along.found))
+    if not found.size or found[-1] == len(along.found) - 1:
+        return
+    last = int(found[-1])
+    ends = along.values[last], along.values[last + 1]
+    value, matrix = last_found(family, ends, y, jax.tree.map(lambda leaf: leaf[last], along.ys), args)
+    values = np.asarray(eigenvalues_of(matrix))
+    least = complex(values[np.argmin(np.abs(values))])
+    branch = int(np.argmin(np.abs(np.asarray(along.eigenvalues)[last] - least)))
+    yield CriticalParameter("end", float(value), (float(ends[0]), float(ends[1])), least, (branch,))
 
 
 def _crossings(along: EigenvalueBranches) -> Iterator[_Event]:

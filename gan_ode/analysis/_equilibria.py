@@ -11,7 +11,9 @@ from .. import _checks, _tree
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ._equilibrium import chosen_solver
 from ._jacobian import check_dense
-from ._kinds_of_equilibria import Continuum, EquilibriumKind, kind_of, null_space
+from ._kinds_of_equilibria import Continuum, EquilibriumKind, kind_of, NOT_SMOOTH, null_space
+from ._newton import at_root
+from ._preconditions import complaint, inspect_rows, Inspection
 from ._searches import found, search_all, Searches, walk
 
 # Roots that are closer than this, relative to the size of states, are one. A simple root is found to rounding, a double
@@ -31,8 +33,8 @@ class FoundEquilibrium(eqx.Module):
     Attributes:
         y: The state.
         residual: Norm of the velocity there.
-        jacobian: The field's, shape `(n, n)`.
-        eigenvalues: Of the Jacobian, by falling real part.
+        jacobian: The field's, shape `(n, n)`; NaN where the field is not smooth.
+        eigenvalues: Of the Jacobian, by falling real part; NaN likewise.
         kind: Its type, and whether it lies on a continuum.
         count: How many searches ended there.
     """
@@ -54,8 +56,8 @@ class Equilibria(eqx.Module):
     Attributes:
         ys: The states, with a leading axis; empty along it if none was found.
         residuals: Norms of the velocity, shape `(num,)`.
-        jacobians: The field's, shape `(num, n, n)`.
-        eigenvalues: Of the Jacobians, each by falling real part, shape `(num, n)`.
+        jacobians: The field's, shape `(num, n, n)`; NaN where the field is not smooth.
+        eigenvalues: Of the Jacobians, each by falling real part, shape `(num, n)`; NaN likewise.
         kinds: Their types, and whether they lie on a continuum.
         members: Which of them each start led to, shape `(starts,)`; -1 for a failed search.
         start_residuals: The residual at the end of every search, shape `(starts,)`; of a failed one too.
@@ -108,12 +110,15 @@ def find_equilibria(
     atol: RealScalarLike | None = None,
     max_steps: int = 256,
     same: float | None = None,
+    check: bool = True,
 ) -> Equilibria:
     r"""Searches for equilibria from many starts at once.
 
     All searches are one compiled program. Ends where the field does not vanish are reported in `failed`, and not
     returned, nor are those a hundred times farther out than any start (and than 1): there a velocity that fades looks
-    like a root; ends at the same place are merged. The type of each speaks of the complement of the null space of the
+    like a root; nor those at the edge of a jump, where the velocity vanishes on one side only. Ends at the same place
+    are merged. An equilibrium at a kink, or at a jump between velocities that point to opposite sides, is returned as
+    "not smooth": nothing is linear there. The type of each speaks of the complement of the null space of the
     Jacobian where a continuum of equilibria fills it: a step of a twentieth of the state's size along the null space,
     and Newton's method back, must end at an equilibrium beside the old one. Where it slides back, the equilibrium is
     isolated and merely degenerate.
@@ -132,6 +137,7 @@ def find_equilibria(
         max_steps: Most steps of the solver.
         same: Distance, relative to the size of the states, below which two ends are one equilibrium; 1e-6, in float32
             1e-3.
+        check: Whether to refuse a field that has explicit time. If not, the field at time 0 is meant.
 
     Returns:
         The distinct equilibria, each with residual, Jacobian, spectrum and type; its string is a table. Not under a
@@ -139,7 +145,8 @@ def find_equilibria(
         gives the ends of all searches.
 
     Raises:
-        ValueError: If the starts have no common leading axis, are not finite, or are traced.
+        ValueError: If the starts have no common leading axis, are not finite, or are traced; if the field has explicit
+            time.
     """
     num = _num_starts(starts)
     if _checks.is_traced((field, starts, args)):
@@ -156,10 +163,19 @@ def find_equilibria(
     size = max(start_size, float(np.max(np.linalg.norm(flat[vanishes], axis=1), initial=0.0)))
     relative = _SAME[itemsize] if same is None else float(same)
     members, chosen = _merge(flat, np.asarray(searches.residual), vanishes, relative * size)
-    kinds = _kinds(field, args, searches, _scales(searches, members, chosen), flat, size, chosen)
+    seen = inspect_rows(field, searches.y, args, chosen) if chosen else []
+    if check and not all(each.autonomous for each in seen):
+        raise ValueError(next(filter(None, (complaint(each, ("autonomous",), "starts") for each in seen))))
+    members, chosen, seen = _roots(members, chosen, seen, itemsize)
+    smooth = np.asarray([bool(each.smooth) for each in seen], bool)
+    kinds = _kinds(field, args, searches, _scales(searches, members, chosen), flat, size, chosen, smooth)
     ys, residuals, jacobians, eigenvalues = jax.tree.map(
         lambda leaf: leaf[np.asarray(chosen, int)],
         (searches.y, searches.residual, searches.jacobian, searches.eigenvalues),
+    )
+    jacobians, eigenvalues = (
+        jnp.where(smooth[:, None, None], jacobians, jnp.nan),
+        jnp.where(smooth[:, None], eigenvalues, jnp.nan),
     )
     return Equilibria(ys, residuals, jacobians, eigenvalues, kinds, members, searches.residual)
 
@@ -203,6 +219,16 @@ def _merge(flat: np.ndarray, residuals: np.ndarray, found: np.ndarray, distance:
     return ranks[members], [chosen[place] for place in order]
 
 
+def _roots(
+    members: np.ndarray, chosen: list[int], seen: list[Inspection], itemsize: int
+) -> tuple[np.ndarray, list[int], list[Inspection]]:
+    """Of the ends, those that are roots."""
+    kept = [place for place, each in enumerate(seen) if at_root(each, itemsize)]
+    ranks = np.full(len(chosen) + 1, -1)
+    ranks[kept] = np.arange(len(kept))
+    return ranks[members], [chosen[place] for place in kept], [seen[place] for place in kept]
+
+
 def _scales(searches: Searches, members: np.ndarray, chosen: list[int]) -> list[float]:
     """How large a Jacobian of this field is. At a root where all of it vanishes, its own norm would be rounding."""
     matrices, slopes = np.asarray(searches.jacobian), np.asarray(searches.slope)
@@ -212,7 +238,7 @@ def _scales(searches: Searches, members: np.ndarray, chosen: list[int]) -> list[
 
 def _kinds(
     field: Field, args: Args, searches: Searches, scales: list[float], flat: np.ndarray, size: float,
-    chosen: list[int],
+    chosen: list[int], smooth: np.ndarray,
 ) -> tuple[EquilibriumKind, ...]:  # fmt: skip
     matrices = np.asarray(searches.jacobian)
     nulls = [null_space(matrices[end], scale)[0] for end, scale in zip(chosen, scales, strict=True)]
@@ -235,7 +261,9 @@ def _kinds(
         )
     return tuple(
         kind_of(matrices[end], _continuum(null, steps[end], moved[end], residuals[end] <= tolerances[end]), scale)
-        for end, scale, null in zip(chosen, scales, nulls, strict=True)
+        if linear
+        else NOT_SMOOTH
+        for end, scale, null, linear in zip(chosen, scales, nulls, smooth, strict=True)
     )
 
 
@@ -265,7 +293,7 @@ def _table(equilibria: Equilibria) -> str:
         ends = np.asarray(equilibria.start_residuals)[list(equilibria.failed)]
         lines.append(
             f"  {len(equilibria.failed)} failed (starts {which}): they ran away, or ended where the field does not "
-            f"vanish (residuals {ends.min():.1e} to {ends.max():.1e})"
+            f"vanish, or does on one side of a jump only (residuals {ends.min():.1e} to {ends.max():.1e})"
         )
     return "\n".join(lines)
 

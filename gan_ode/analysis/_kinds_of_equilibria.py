@@ -19,7 +19,7 @@ class EquilibriumKind:
             speaks of the complement: of how the distance to the continuum changes. "degenerate" where the linear part
             does not decide: at an isolated equilibrium with a zero eigenvalue, where the zero eigenvalues form a
             nilpotent block (then the state drifts along the null space), or where the null space is larger than the
-            continuum.
+            continuum. "not smooth" where the velocity jumps or has a kink: the rest is empty then.
         nullity: Dimension of the null space of the Jacobian.
         multiplicity: Multiplicity of the zero eigenvalue: above `nullity` where there is a nilpotent block.
         continuum: Whether the equilibria near by fill the null space ("whole"), only part of it, or are isolated
@@ -40,6 +40,8 @@ class EquilibriumKind:
         return self.continuum != "none"
 
     def __str__(self) -> str:
+        if self.type == "not smooth":
+            return "not smooth: the velocity jumps or has a kink here, and nothing is linear"
         if self.nullity == 0:
             return self.type
         null_space = f"null space of dimension {self.nullity}"
@@ -55,6 +57,9 @@ class EquilibriumKind:
         if not self.complement.size:
             return f"degenerate, on {continuum}, which has no complement"
         return f"{self.type} on the complement of {continuum}"
+
+
+NOT_SMOOTH = EquilibriumKind("not smooth", 0, 0, "none", np.zeros(0, complex))
 
 
 def kind_of(jacobian: np.ndarray, continuum: Continuum, scale: float) -> EquilibriumKind:

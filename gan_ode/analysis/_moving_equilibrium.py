@@ -3,27 +3,95 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from .. import _tree
+from .. import _checks, _tree
 from .._types import Args, Field, Scalar, State
 from ._jacobian import check_dense
+from ._newton import at_root
+from ._preconditions import complaint, inspect, Inspection
 
 Family: TypeAlias = Callable[[Any], Field]
 """From a parameter, a scalar array, to a field."""
 
-# From the neighbor's equilibrium Newton's steps double the digits: six are usual.
-_MOST_STEPS = 30
+# From the neighbor's equilibrium Newton's steps double the digits: six are usual, and many where the Jacobian vanishes.
+# Where they overshoot they are halved, down to this part.
+_MOST_STEPS = 100
+_SHORTEST = 1 / 64
 # Directions that the Jacobian shrinks below this, relative to the largest, are those of a continuum of equilibria.
 _FLAT = {4: 1e-5, 8: 1e-11}
+# A step along the branch, from value to value or a part of that, counts if the way back ends where it started, to this
+# part of the step, and if it is as long as the branch's slopes at both ends say, to another. Both also to this part of
+# the state's size, which is as well as Newton's method finds an equilibrium where the Jacobian vanishes.
+_BACK, _AS_LONG = 0.3, 0.3
+_REST = {4: 1e-2, 8: 1e-5}
+# The shortest part.
+_LEAST = 1 / 256
+
+
+class Followed(eqx.Module):
+    """Equilibria along the values of a parameter, and the field there.
+
+    Attributes:
+        ys: The states, with a leading axis.
+        velocities: Zero, but where the equilibrium was lost.
+        matrices: The Jacobians.
+        seen: What was seen there.
+        found: Where the state is the equilibrium that was followed, and the field has a linear part.
+    """
+
+    ys: State
+    velocities: Float[Array, "values n"]
+    matrices: Float[Array, "values n n"]
+    seen: Inspection
+    found: Bool[Array, " values"]
+
+
+def follow(family: Family, values: Float[Array, " values"], y: State | Callable, args: Args, check: bool) -> Followed:
+    """The equilibria along the values, each from the one before it unless a function gives them.
+
+    An equilibrium is lost for good where Newton's method finds none, or one that is not of the same branch: past a fold
+    it goes on to other branches, or to places that are no equilibria.
+    """
+    ys, joined = (
+        (jax.vmap(y)(values), jnp.ones(values.shape, bool)) if callable(y) else _follow(family, values, y, args)
+    )
+
+    def look(value: Scalar, there: State) -> tuple[Any, Inspection, State]:
+        # All from one field, which is made once.
+        field = family(value)
+        there = there if callable(y) else with_derivative(field, there, args)
+        return linearized(field, there, args), inspect(field, there, args), there
+
+    (velocities, matrices), seen, ys = jax.vmap(look)(values, ys)
+    if not check:
+        return Followed(ys, velocities, matrices, seen, jnp.ones(values.shape, bool))
+    if not callable(y):
+        itemsize = max(jnp.dtype(_tree.dtype(ys)).itemsize, 4)
+        joined = jnp.cumprod(joined & at_root(seen, itemsize)).astype(bool)
+    found = joined & seen.holds()
+    return Followed(ys, velocities, matrices, seen, found)
+
+
+def refuse_if_nothing(found: Bool[Array, " values"], seen: Inspection) -> None:
+    """Raises if the values are known and there is no equilibrium at any."""
+    if _checks.is_traced((found, seen)) or np.any(found):
+        return
+    first = jax.tree.map(lambda leaf: leaf[0], seen)
+    raise ValueError(complaint(first) or "`y` must be an equilibrium at the first of `values`, but is none.")
 
 
 def equilibrium_at(family: Family, parameter: Scalar, y: State | Callable, args: Args) -> State:
-    """The equilibrium: a function's value, or what Newton's method finds from a state."""
-    return y(parameter) if callable(y) else newton(family(parameter), y, args)
+    """The equilibrium: a function's value, or what Newton's method finds from a state. Differentiable in the family."""
+    if callable(y):
+        return y(parameter)
+    field = family(parameter)
+    return with_derivative(field, newton(field, y, args)[0], args)
 
 
 def jacobian_at(family: Family, parameter: Scalar, y: State | Callable, args: Args) -> Float[Array, "n n"]:
@@ -31,16 +99,68 @@ def jacobian_at(family: Family, parameter: Scalar, y: State | Callable, args: Ar
     return linearized(family(parameter), equilibrium_at(family, parameter, y, args), args)[1]
 
 
-def equilibria(family: Family, values: Float[Array, " values"], y: State | Callable, args: Args) -> State:
-    """The equilibria along the values, each searched from the one before it unless a function gives them."""
-    if callable(y):
-        return jax.vmap(y)(values)
+def _follow(family: Family, values: Array, y: State, args: Args) -> tuple[State, Bool[Array, " values"]]:
+    """The branch by Newton's method, in steps from value to value or shorter ones, and where it was still followed."""
+    first = newton(family(values[0]), jax.tree.map(jnp.asarray, y), args)[0]
 
-    def follow(here: State, value: Scalar) -> tuple[State, State]:
-        there = newton(family(value), here, args)
-        return there, there
+    def go(carry: tuple[State, Array], ends: tuple[Array, Array]) -> tuple[tuple[State, Array], Any]:
+        here, alive = _step_by_step(family, *ends, *carry, args)
+        return (here, alive), (here, alive)
 
-    return jax.lax.scan(follow, jax.tree.map(jnp.asarray, y), values)[1]
+    _, (rest, alive) = jax.lax.scan(go, (first, jnp.asarray(True)), (values[:-1], values[1:]))
+    ys = jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), first, rest)
+    return ys, jnp.concatenate([jnp.ones(1, bool), alive])
+
+
+def _step_by_step(
+    family: Family, low: Array, high: Array, y: State, alive: Array, args: Args
+) -> tuple[State, Bool[Array, ""]]:
+    """From the equilibrium at one value to that at another, in steps that are halved where they leave the branch."""
+
+    def solve(start: State, value: Array) -> tuple[State, tuple[State, Array]]:
+        there, step = newton(family(value), start, args)
+        return there, (there, step)
+
+    def advance(state: tuple[Array, Array, State]) -> tuple[Array, Array, State]:
+        done, part, here = state
+        part = jnp.minimum(part, 1 - done)
+        ends = low + jnp.stack([done + part, done]) * (high - low)
+        # There and back in one loop, so that the field is compiled once.
+        _, (states, steps) = jax.lax.scan(solve, here, ends)
+        there, back = _tree.first(states), _tree.last(states)
+        flat, flat_there, flat_back = (ravel_pytree(state)[0] for state in (here, there, back))
+        same = _is_same_branch(flat, flat_there, flat_back, steps[0], -steps[1])
+        here = jax.tree.map(lambda a, b: jnp.where(same, a, b), there, here)
+        return jnp.where(same, done + part, done), jnp.where(same, 2 * part, part / 2), here
+
+    def goes_on(state: tuple[Array, Array, State]) -> Array:
+        done, part, _ = state
+        return alive & (done < 1) & (part >= _LEAST)
+
+    start = jnp.zeros((), low.dtype), jnp.ones((), low.dtype), y
+    done, _, y = jax.lax.while_loop(goes_on, advance, start)
+    return y, alive & (done >= 1)
+
+
+def _is_same_branch(here: Array, there: Array, back: Array, ahead: Array, behind: Array) -> Bool[Array, ""]:
+    """Whether a step along a branch stayed on it.
+
+    Args:
+        here: The equilibrium before.
+        there: The one after.
+        back: The one that is found from there at the value before.
+        ahead: The step as the slope of the branch says before it.
+        behind: As the slope says after it.
+    """
+    step = there - here
+    rest = _REST[max(here.dtype.itemsize, 4)] * (1 + jnp.linalg.norm(here))
+    length, before, after = (jnp.linalg.norm(each) for each in (step, ahead, behind))
+    returns = jnp.linalg.norm(back - here) <= _BACK * length + rest
+    mean = jnp.linalg.norm(step - (ahead + behind) / 2) <= _AS_LONG * jnp.maximum(before, after) + rest
+    # Close to a fold the branch is a root: it moves by the harmonic mean of what its two slopes say.
+    steeper = jnp.where(before > after, ahead, behind)
+    harmonic = 2 * jnp.minimum(before, after) / jnp.where(before + after > 0, before + after, 1) * steeper
+    return returns & (mean | (jnp.linalg.norm(step - harmonic) <= _AS_LONG * length))
 
 
 def linearized(field: Field, y: State, args: Args) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
@@ -55,30 +175,46 @@ def linearized(field: Field, y: State, args: Args) -> tuple[Float[Array, " n"], 
     return along(jnp.eye(x.size, dtype=x.dtype))
 
 
-def newton(field: Field, y: State, args: Args) -> State:
-    """The zero of the field near a state: Newton's steps of least length, for as long as they shrink the velocity.
+def newton(field: Field, y: State, args: Args) -> tuple[State, Float[Array, " n"]]:
+    """The zero of the field near a state: Newton's steps of least length, halved until they shrink the velocity.
 
-    At a zero it stays, also within a continuum of them. Differentiable in the field by the implicit function theorem.
+    At a zero it stays, also within a continuum of them. No derivative goes through it.
+
+    Returns:
+        The zero, and the first step as it was before it was halved.
     """
     start, restore = ravel_pytree(jax.lax.stop_gradient(y))
     flat = _FLAT[max(jnp.dtype(_tree.dtype(y)).itemsize, 4)]
 
     def advance(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Looks at the trial; keeps it if the velocity is smaller there, and proposes the next."""
-        trial, kept, _, count = state
+        """Looks at the trial, keeps it if the velocity is smaller there, and proposes the next."""
+        trial, kept, first, factor, count = state
         velocity, slope = jax.lax.stop_gradient(linearized(field, restore(trial), args))
-        size = jnp.linalg.norm(velocity)
+        size, step = jnp.linalg.norm(velocity), -_solve(slope, velocity, flat)
         shrinks = size < kept[1]
-        kept = jax.tree.map(lambda a, b: jnp.where(shrinks, a, b), (trial, size, slope), kept)
-        return trial - _solve(slope, velocity, flat), kept, shrinks & (size > 0), count + 1
+        kept = jax.tree.map(lambda a, b: jnp.where(shrinks, a, b), (trial, size, slope, step), kept)
+        factor = jnp.where(shrinks, 1.0, factor / 2).astype(start.dtype)
+        return kept[0] + factor * kept[3], kept, jnp.where(count == 0, step, first), factor, count + 1
 
     def goes_on(state: tuple[Any, ...]) -> Array:
-        return state[2] & (state[3] < _MOST_STEPS)
+        _, (x, size, slope, _), _, factor, count = state
+        # Rounding of the state explains the rest.
+        noise = jnp.finfo(start.dtype).eps * jnp.linalg.norm(jnp.abs(slope) @ jnp.abs(x))
+        return (size > noise) & (factor >= _SHORTEST) & (count < _MOST_STEPS)
 
-    nothing_yet = start, jnp.full((), jnp.inf, start.dtype), jnp.zeros((start.size, start.size), start.dtype)
-    _, (x, _, slope), _, _ = jax.lax.while_loop(goes_on, advance, (start, nothing_yet, jnp.array(True), jnp.array(0)))
-    here = ravel_pytree(field(0.0, restore(x), args))[0]
-    return restore(x - _solve(slope, here - jax.lax.stop_gradient(here), flat))
+    square, none = jnp.zeros((start.size, start.size), start.dtype), jnp.zeros_like(start)
+    nothing_yet = start, jnp.full((), jnp.inf, start.dtype), square, none
+    begin = start, nothing_yet, none, jnp.ones((), start.dtype), jnp.array(0)
+    _, (x, *_), first, _, _ = jax.lax.while_loop(goes_on, advance, begin)
+    return restore(x), first
+
+
+def with_derivative(field: Field, y: State, args: Args) -> State:
+    """An equilibrium with its derivative by whatever the field is made of, by the implicit function theorem."""
+    x, restore = ravel_pytree(jax.lax.stop_gradient(y))
+    here, slope = linearized(field, restore(x), args)
+    here = here - jax.lax.stop_gradient(here)
+    return restore(x - _solve(jax.lax.stop_gradient(slope), here, _FLAT[max(jnp.dtype(_tree.dtype(y)).itemsize, 4)]))
 
 
 def _solve(slope: Float[Array, "n n"], velocity: Float[Array, " n"], flat: float) -> Float[Array, " n"]:

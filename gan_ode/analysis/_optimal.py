@@ -15,8 +15,9 @@ from ..updates import AbstractUpdate
 from ._branches import noise, rising_values
 from ._fixed_point import look, Standing
 from ._jacobian import by_real_part
-from ._moving_equilibrium import equilibria, equilibrium_at, Family, linearized
+from ._moving_equilibrium import equilibrium_at, Family, follow, linearized, refuse_if_nothing
 from ._multipliers import fastest, matrix_of_steps, trusted
+from ._preconditions import demand, inspect, Inspection, nan_unless
 from ._rhythm import Rhythm, rhythm
 
 # Golden sections need no slope, and bisection of the slope's sign no values, which are flat at a smooth optimum.
@@ -39,7 +40,7 @@ class Optimum(eqx.Module):
             spectral radius of an update, per step.
         eigenvalue: The one that decides: the rightmost eigenvalue, or the largest multiplier (over the period of a rule
             that has one).
-        at_end: Whether the optimum lies at an end of the range, and may be beyond.
+        at_end: Whether the optimum lies at an end of the range, and may be beyond, or where the equilibrium was lost.
     """
 
     value: Scalar
@@ -49,7 +50,12 @@ class Optimum(eqx.Module):
 
 
 def optimal_parameter(
-    family: Family, values: Real[Array | np.ndarray, " values"], y: State | Callable, args: Args = None
+    family: Family,
+    values: Real[Array | np.ndarray, " values"],
+    y: State | Callable,
+    args: Args = None,
+    *,
+    check: bool = True,
 ) -> Optimum:
     r"""The value of a parameter at which the flow returns to an equilibrium fastest.
 
@@ -57,7 +63,7 @@ def optimal_parameter(
     (on one side the abscissa moves as a square root), or where another eigenvalue takes over. So the lowest of the
     values is bracketed, the bracket shrunk by golden sections, and then halved by the sign of the slope, which is
     taken through the eigenvalues where they are simple. Good to rounding in `value` at a kink, and to about 1e-12 at a
-    smooth optimum.
+    smooth optimum. Values at which the equilibrium was lost, as `eigenvalue_branches` says, are left out.
 
     Works under `jax.vmap` and `jax.jit`. Both `value` and `rate` are differentiable in whatever the family is made of,
     by the implicit function theorem with differences across the optimum: good to about 1e-7, relative, in float64.
@@ -67,26 +73,36 @@ def optimal_parameter(
         values: The range, as a grid of rising values: fine enough that the optimum lies next to the best of them.
         y: The equilibrium at the first value, followed from there, or a function from parameter to equilibrium.
         args: Handed to the field.
+        check: Whether to look for the equilibrium, as in `eigenvalue_branches`, and again at the optimum.
 
     Returns:
-        The parameter, the decay rate, the eigenvalue.
+        The parameter, the decay rate, the eigenvalue; under a transformation NaN where there is no equilibrium.
 
     Raises:
-        ValueError: If there are fewer than two values.
+        ValueError: If there are fewer than two values; if there is no equilibrium at any, or none at the optimum.
     """
-    return _optimal_parameter(family, rising_values(values), y, args)
+    optimum, found, seen, there = _optimal_parameter(family, rising_values(values), y, args, check)
+    refuse_if_nothing(found, seen)
+    return nan_unless(jnp.any(found) & demand(there, name="y") if check else found[0], optimum)
 
 
 @jit
-def _optimal_parameter(family: Family, values: Array, y: State | Callable, args: Args) -> Optimum:
-    ys = jax.lax.stop_gradient(equilibria(family, values, y, args))
+def _optimal_parameter(
+    family: Family, values: Array, y: State | Callable, args: Args, check: bool
+) -> tuple[Optimum, Array, Inspection, Inspection]:
+    along = jax.lax.stop_gradient(follow(family, values, y, args, check))
 
     def matrix(value: Scalar, near: Array) -> Array:
-        here = y if callable(y) else jax.tree.map(lambda leaf: leaf[near], ys)
+        here = y if callable(y) else jax.tree.map(lambda leaf: leaf[near], along.ys)
         field = family(value)
         return linearized(field, equilibrium_at(lambda _: field, value, here, args), args)[1]
 
-    return _least(matrix, _real_parts, values)
+    optimum = _least(matrix, _real_parts, values, along.found)
+    value = jax.lax.stop_gradient(optimum.value)
+    nearest = jnp.argmin(jnp.where(along.found, jnp.abs(values - value), jnp.inf))
+    here = y if callable(y) else jax.tree.map(lambda leaf: leaf[nearest], along.ys)
+    there = inspect(family(value), equilibrium_at(family, value, here, args), args)
+    return optimum, along.found, along.seen, there
 
 
 def optimal_step_size(
@@ -143,8 +159,17 @@ def _real_parts(values: Complex[Array, "*n"]) -> Float[Array, "*n"]:
     return values.real
 
 
-def _least(matrix: Callable[[Any, Any], Array], heights_of: _Heights, values: Array) -> Optimum:
-    """Where the highest eigenvalue of a matrix that moves with a parameter is lowest: on the grid, then between."""
+def _least(
+    matrix: Callable[[Any, Any], Array], heights_of: _Heights, values: Array, found: Array | None = None
+) -> Optimum:
+    """Where the highest eigenvalue of a matrix that moves with a parameter is lowest: on the grid, then between.
+
+    Args:
+        matrix: From a value, and the number of one of the grid near it.
+        heights_of: Of eigenvalues.
+        values: The grid.
+        found: Which of them count, if not all.
+    """
     still = jax.lax.stop_gradient(values)
     rows = jnp.arange(len(values))
 
@@ -152,8 +177,12 @@ def _least(matrix: Callable[[Any, Any], Array], heights_of: _Heights, values: Ar
         return _highest(jax.lax.stop_gradient(matrix(value, near)), heights_of)
 
     heights = jax.lax.map(lambda pair: height(*pair), (still, rows))
-    best = jnp.argmin(jnp.where(jnp.isnan(heights), jnp.inf, heights))
-    ends = still[jnp.maximum(best - 1, 0)], still[jnp.minimum(best + 1, len(values) - 1)]
+    known = ~jnp.isnan(heights) if found is None else found & ~jnp.isnan(heights)
+    best = jnp.argmin(jnp.where(known, heights, jnp.inf))
+    # Not into what is not known.
+    sides = jnp.maximum(best - 1, 0), jnp.minimum(best + 1, len(values) - 1)
+    sides = tuple(jnp.where(known[side], side, best) for side in sides)
+    ends = still[sides[0]], still[sides[1]]
     width = ends[1] - ends[0]
 
     def slope(value: Scalar) -> Scalar:
@@ -164,9 +193,10 @@ def _least(matrix: Callable[[Any, Any], Array], heights_of: _Heights, values: Ar
     low, high = _golden_sections(lambda value: height(value, best), *ends)
     low, high = _halve(slope, low, high)
     value = (low + high) / 2
-    at_end = (value - still[0] <= 1e-6 * width) | (still[-1] - value <= 1e-6 * width)
-    value = jnp.where(at_end, jnp.where(value - still[0] < still[-1] - value, still[0], still[-1]), value)
-    return _with_derivatives(lambda v: matrix(v, best), heights_of, value, width, at_end)
+    at_low = (value - ends[0] <= 1e-6 * width) & ((sides[0] == best) | (sides[0] == 0))
+    at_high = (ends[1] - value <= 1e-6 * width) & ((sides[1] == best) | (sides[1] == len(values) - 1))
+    value = jnp.where(at_low, ends[0], jnp.where(at_high, ends[1], value))
+    return _with_derivatives(lambda v: matrix(v, best), heights_of, value, ends, at_low | at_high)
 
 
 def _highest(matrix: Float[Array, "n n"], heights_of: _Heights) -> Scalar:
@@ -206,7 +236,7 @@ def _with_derivatives(
     matrix: Callable[[Scalar], Array],
     heights_of: _Heights,
     value: Scalar,
-    width: Scalar,
+    ends: tuple[Scalar, Scalar],
     at_end: Array,
 ) -> Optimum:
     r"""The optimum with its derivative by whatever the matrix is made of.
@@ -216,16 +246,16 @@ def _with_derivatives(
     at a kink that of the point where two branches have one height, and the one-sided infinite slope of a colliding
     pair cancels.
     """
-    apart = jnp.sqrt(jnp.finfo(value.dtype).eps) * width
+    apart = jnp.sqrt(jnp.finfo(value.dtype).eps) * (ends[1] - ends[0])
 
-    def side(offset: Scalar) -> tuple[Scalar, Scalar]:
-        there, along = jax.jvp(matrix, (value + offset,), (jnp.ones_like(value),))
+    def side(place: Scalar) -> tuple[Scalar, Scalar]:
+        there, along = jax.jvp(matrix, (place,), (jnp.ones_like(value),))
         still = jax.lax.stop_gradient((there, along))
         _, slope = jax.jvp(lambda m: _highest(m, heights_of), still[:1], still[1:])
         top = _highest(there, heights_of)
         return top - jax.lax.stop_gradient(top), slope
 
-    moved, slopes = jax.lax.map(side, jnp.stack([-apart, apart]))
+    moved, slopes = jax.lax.map(side, jnp.clip(value + jnp.stack([-apart, apart]), *ends))
     bend = slopes[1] - slopes[0]
     shift = jnp.where(at_end | (bend == 0), 0.0, -(moved[1] - moved[0]) / jnp.where(bend == 0, 1.0, bend))
     calm = jnp.argmin(jnp.abs(slopes))

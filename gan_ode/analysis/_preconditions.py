@@ -4,6 +4,7 @@ All is told from a few velocities: beside the state at two short distances along
 distance, and at other times.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float
 
 from .. import _checks
 from .._compiled import jit
-from .._types import Args, Field, RealScalarLike, Scalar, State
+from .._types import Args, Field, RealScalarLike, State
 
 Need: TypeAlias = Literal["finite", "still", "smooth", "autonomous"]
 
@@ -66,22 +67,23 @@ class Inspection(eqx.Module):
         residual: The speed at the state.
         speed_nearby: The largest speed near by, about 1e-4 away (in float32 1e-2).
         unrest: The largest ratio, over the components, of the velocity to those near by: small at an equilibrium.
-        mismatch: How far one-sided differences and the derivative are apart, relative to the slope.
+        mismatch: How far one-sided differences and the derivative are apart, relative to the slope; 0 where the field
+            is smooth.
     """
 
-    finite: Bool[Array, ""]
-    still: Bool[Array, ""]
-    smooth: Bool[Array, ""]
-    autonomous: Bool[Array, ""]
-    residual: Scalar
-    speed_nearby: Scalar
-    unrest: Scalar
-    mismatch: Scalar
+    finite: Bool[Array, "*rows"]
+    still: Bool[Array, "*rows"]
+    smooth: Bool[Array, "*rows"]
+    autonomous: Bool[Array, "*rows"]
+    residual: Float[Array, "*rows"]
+    speed_nearby: Float[Array, "*rows"]
+    unrest: Float[Array, "*rows"]
+    mismatch: Float[Array, "*rows"]
 
-    def holds(self, needs: Sequence[Need] = ALL) -> Bool[Array, ""]:
+    def holds(self, needs: Sequence[Need] = ALL) -> Bool[Array, "*rows"]:
         """Whether all that is needed holds."""
         flags = [getattr(self, need) for need in needs]
-        return jnp.all(jnp.stack(flags)) if flags else jnp.asarray(True)
+        return functools.reduce(jnp.logical_and, flags, jnp.ones_like(self.finite))
 
 
 def require(
@@ -116,11 +118,20 @@ def require(
 
 def demand(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") -> Bool[Array, ""]:
     """`require`, of a state that was inspected."""
-    if not _checks.is_traced(seen):
-        message = complaint(seen, needs, name)
-        if message:
-            raise ValueError(message)
-    return seen.holds(needs)
+    if _checks.is_traced(seen):
+        return seen.holds(needs)
+    message = complaint(seen, needs, name)
+    if message:
+        raise ValueError(message)
+    return jnp.asarray(True)
+
+
+def nan_unless(holds: Bool[Array, ""], numbers: Any) -> Any:
+    """The numbers, or NaN where what they need does not hold."""
+    if not _checks.is_traced(holds):
+        # Otherwise it was refused.
+        return numbers
+    return jax.tree.map(lambda leaf: jnp.where(holds, leaf, jnp.nan), numbers)
 
 
 def complaint(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") -> str:
@@ -139,9 +150,9 @@ def complaint(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") ->
     if "smooth" in needs and not seen.smooth:
         return (
             f"`{name}` must be a state around which the field is smooth, but there the velocity jumps, has a kink, or "
-            f"has another derivative than automatic differentiation gives (differences on two sides are "
-            f"{float(seen.mismatch):.3g} of the slope apart): nothing is linear there. Follow trajectories instead, by "
-            "`flow`, or take `check=False` for the derivative as it is."
+            "has another derivative than automatic differentiation gives (relative to the slope, differences on two "
+            f"sides and derivative are {float(seen.mismatch):.2g} apart): nothing is linear there. Follow trajectories "
+            "instead, by `flow`, or take `check=False` for the derivative as it is."
         )
     if "still" in needs and not seen.still:
         return (
@@ -169,10 +180,24 @@ def inspect(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.
     """
     velocities, changes = _look(field, y, args, t)
     # What is known needs no compiling.
-    xp: Any = jnp
     if not _checks.is_traced((velocities, changes)):
-        xp, velocities, changes = np, np.asarray(velocities), np.asarray(changes)
-    rounding = _rounding(y)
+        velocities, changes = np.asarray(velocities), np.asarray(changes)
+    return _judged(velocities, changes, _rounding(y))
+
+
+def inspect_rows(field: Field, ys: State, args: Args, rows: Sequence[int]) -> list[Inspection]:
+    """What is seen at some of many states, which are all looked at by one program; concrete."""
+    velocities, changes = (np.asarray(part) for part in _look_at_all(field, ys, args))
+    return [_judged(velocities[row], changes[row], _rounding(ys)) for row in rows]
+
+
+@jit
+def _look_at_all(field: Field, ys: State, args: Args) -> tuple[Array, Array]:
+    return jax.vmap(lambda y: _look(field, y, args, 0.0))(ys)
+
+
+def _judged(velocities: Any, changes: Any, rounding: float) -> Inspection:
+    xp: Any = np if isinstance(velocities, np.ndarray) else jnp
     with np.errstate(all="ignore"):
         seen = _Velocities(xp, velocities, changes, rounding)
         mismatch, unrest = seen.mismatch(), seen.unrest()
@@ -308,12 +333,12 @@ def _size(xp: Any, velocities: Any) -> Any:
 
 def _wide(y: State) -> State:
     # Half precision has no digits for differences.
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(leaf.dtype, jnp.float32)), y)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.promote_types(jnp.result_type(leaf), jnp.float32)), y)
 
 
 def _rounding(y: State) -> float:
     """Of the state: that of its narrowest leaf, and of float32 where that is narrower."""
-    types = [jnp.promote_types(leaf.dtype, jnp.float32) for leaf in jax.tree.leaves(y)]
+    types = [jnp.promote_types(jnp.result_type(leaf), jnp.float32) for leaf in jax.tree.leaves(y)]
     return max((float(jnp.finfo(dtype).eps) for dtype in types), default=0.0)
 
 

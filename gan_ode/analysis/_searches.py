@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,9 +8,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from .._compiled import jit
-from .._types import Args, Field, RealScalarLike, State
+from .._types import Args, Field, State
 from ._equilibrium import search
 from ._jacobian import by_real_part
+from ._newton import flat_velocity, least_change, POLISH
 
 # At a root the velocity is this small against that at the starts, or as small as rounding of the state makes it.
 _SMALL = {4: 1e-5, 8: 1e-8}
@@ -21,8 +21,6 @@ _ROUNDINGS = 100
 _CONVERGED = 1e-3
 # A search that ends so many times farther out than any start, and than 1, has run away.
 _AWAY = 100
-# Newton's method gains a factor two to nine tenths a step at a root of order two to ten.
-_POLISH = 60
 _PROBE_STEPS = 40
 
 
@@ -46,10 +44,10 @@ def search_all(field: Field, starts: State, args: Args, solver: Any, max_steps: 
     """All searches at once."""
 
     def one(y0: State) -> Searches:
-        flat, restore = ravel_pytree(search(field, y0, args, solver, max_steps).y)
-        velocity = _velocity(field, args, restore)
+        flat, restore = ravel_pytree(search(field, y0, args, solver, max_steps)[0])
+        velocity = flat_velocity(field, args, restore)
         # Damping slows Levenberg and Marquardt's method down where the Jacobian vanishes.
-        end, residual = _newton(velocity, flat, _POLISH, 0.0, 0.0)
+        end, residual = least_change(velocity, flat, POLISH, 0.0, 0.0)
         start = ravel_pytree(y0)[0]
         speed, length = jnp.linalg.norm(velocity(start)), jnp.linalg.norm(end - start)
         matrix = jax.jacfwd(velocity)(end)
@@ -58,48 +56,6 @@ def search_all(field: Field, starts: State, args: Args, solver: Any, max_steps: 
         return Searches(restore(end), residual, matrix, eigenvalues, velocity(end), slope, speed)
 
     return jax.vmap(one)(starts)
-
-
-def _velocity(field: Field, args: Args, restore: Callable[[Array], State]) -> Callable[[Array], Array]:
-    return lambda x: ravel_pytree(field(0.0, restore(x), args))[0]
-
-
-def _newton(
-    velocity: Callable[[Array], Array], x: Array, max_steps: int, enough: RealScalarLike, zero: RealScalarLike
-) -> tuple[Array, Array]:
-    """Newton's method of least change, while it makes the residual smaller.
-
-    Args:
-        velocity: Of a flat state.
-        x: Start.
-        max_steps: Most steps.
-        enough: The residual at which it stops; it also stops where rounding of the state explains it.
-        zero: Singular values of the Jacobian that count as zero.
-
-    Returns:
-        The last state, and the residual there.
-    """
-    rounding = jnp.finfo(x.dtype).eps
-
-    def step(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        x, residual, _, left = carry
-        matrix = jax.jacfwd(velocity)(x)
-        left_vectors, values, right_vectors = jnp.linalg.svd(matrix)
-        kept = values > jnp.maximum(zero, rounding * values[0])
-        inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1.0), 0.0)
-        trial = x - right_vectors.T @ (inverse * (left_vectors.T @ velocity(x)))
-        there = jnp.linalg.norm(velocity(trial))
-        noise = rounding * jnp.linalg.norm(jnp.abs(matrix) @ jnp.abs(x))
-        better = (there < residual) & (residual > jnp.maximum(noise, enough))
-        return jnp.where(better, trial, x), jnp.where(better, there, residual), better, left - 1
-
-    def goes_on(carry: tuple[Array, Array, Array, Array]) -> Array:
-        _, residual, better, left = carry
-        return better & (left > 0) & (residual > enough)
-
-    start = (x, jnp.linalg.norm(velocity(x)), jnp.asarray(True), jnp.asarray(max_steps))
-    x, residual, _, _ = jax.lax.while_loop(goes_on, step, start)
-    return x, residual
 
 
 def found(searches: Searches, flat: np.ndarray, size: float) -> np.ndarray:
@@ -128,7 +84,7 @@ def walk(field: Field, args: Args, ends: State, steps: Array, tolerances: Array,
 
     def one(end: State, step: Array, tolerance: Array, zero: Array) -> tuple[Array, Array]:
         origin, restore = ravel_pytree(end)
-        x, residual = _newton(_velocity(field, args, restore), origin + step, _PROBE_STEPS, tolerance, zero)
+        x, residual = least_change(flat_velocity(field, args, restore), origin + step, _PROBE_STEPS, tolerance, zero)
         return x - origin, residual
 
     return jax.vmap(one)(ends, steps, tolerances, zeros)

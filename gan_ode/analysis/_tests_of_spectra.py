@@ -9,6 +9,9 @@ from jaxtyping import Array, Bool, Complex, Float
 from .._types import Scalar
 from ._branches import noise
 
+# In roots of rounding: an eigenvalue is good to one where two meet.
+_ZERO = 30.0
+
 Followed: TypeAlias = Literal["crossing", "collision", "abscissa", "number"]
 """One eigenvalue; a pair, as its mean and its discriminant; the rightmost one; the number of those that are real."""
 
@@ -28,6 +31,27 @@ def changes(followed: Followed, low: Any, high: Any) -> Bool[Array, ""]:
 def _height(followed: Followed, found: Complex[Array, "..."]) -> Scalar:
     r"""What passes zero: the real part of an eigenvalue, or the discriminant $(\lambda_1 - \lambda_2)^2$ of a pair."""
     return found[1].real if followed == "collision" else found.real
+
+
+def is_zero(followed: Followed, sides: tuple[Any, Any], values: Complex[Array, " n"], scale: Array) -> Bool[Array, ""]:
+    """Whether what is followed passes zero between two sides that are close to each other, and does not jump.
+
+    Args:
+        followed: What is followed.
+        sides: What was found on the two sides.
+        values: The spectrum between them.
+        scale: The size of eigenvalues.
+    """
+    rounding = jnp.finfo(scale.dtype).eps
+    small = _ZERO * jnp.sqrt(rounding) * scale
+    if followed == "number":
+        apart = jnp.where(_others(values), jnp.abs(_pairs(values)[1]), jnp.inf)
+        return jnp.min(apart, initial=jnp.inf) <= small * scale
+    low, high = sides
+    if followed == "collision":
+        near = (jnp.abs(low[1]) <= small * scale) & (jnp.abs(high[1]) <= small * scale)
+        return near & (jnp.abs(high[0] - low[0]) <= small)
+    return (jnp.abs(low.real) <= small) & (jnp.abs(high.real) <= small)
 
 
 def first(followed: Followed, values: Complex[Array, " n"], near: Any) -> Complex[Array, "..."]:

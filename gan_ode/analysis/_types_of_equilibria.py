@@ -4,8 +4,9 @@ import numpy as np
 from jaxtyping import Array, Complex
 
 EquilibriumType: TypeAlias = Literal[
-    "stable node", "stable focus", "unstable node", "unstable focus", "saddle", "center", "degenerate"
+    "stable node", "stable focus", "unstable node", "unstable focus", "saddle", "center", "degenerate", "not smooth"
 ]
+"""Where the field is not smooth it has no eigenvalues: only `find_equilibria` says so."""
 
 
 def equilibrium_type(
