@@ -15,8 +15,8 @@ from .. import _jaxprs
 
 _CALLS = {"jit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 _BODIES = {"remat2": "jaxpr", "checkpoint": "jaxpr"}
-# Loops of so many rounds are looked at round by round; longer ones as a whole.
-_ROUNDS = 16
+# Loops of so many rounds in which something of the memory runs are looked at round by round; longer ones as a whole.
+_ROUNDS = 64
 _SHAPES = ("broadcast_in_dim", "reshape", "squeeze", "expand_dims")
 _COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge", "min", "max")
 
@@ -65,6 +65,9 @@ class Dependence:
         every = {source for each in operands for source in each.of}
         if STATE in every or UNKNOWN in every:
             self.met |= {leaf for each in operands if STATE not in each.of for leaf in each.leaves}
+
+    def runs(self, operand: Sources) -> bool:
+        return bool(operand.leaves)
 
     def row(self, operand: Sources, i: int) -> Sources:
         return operand
@@ -152,6 +155,9 @@ class Evaluation:
                 if each.ticks and not each.answers and each.value is not None:
                     (self.coefficients if answers else self.mixed)[id(each.plain)] = each.plain
 
+    def runs(self, operand: Value) -> bool:
+        return operand.ticks
+
     def row(self, operand: Value, i: int) -> Value:
         value = None if operand.value is None else operand.value[i]
         return Value(value, answers=operand.answers, ticks=operand.ticks)
@@ -176,7 +182,7 @@ def _applied(equation: JaxprEqn, operands: list[Any], rule: Any) -> list[Any]:
         return _branched(params["branches"], raw[0], operands, rule)
     if name in _BODIES:
         return walk(ClosedJaxpr(params[_BODIES[name]], []), operands, rule)
-    if name == "scan" and 0 < params["length"] <= _ROUNDS:
+    if name == "scan" and 0 < params["length"] <= _ROUNDS and any(map(rule.runs, operands)):
         return _unrolled(params, operands, rule)
     if name == "select_n" and len({id(each) for each in operands[1:]}) == 1:
         return operands[1:2]

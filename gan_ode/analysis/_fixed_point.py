@@ -30,18 +30,20 @@ _BLIND = 10.0
 _DEAD = 1e-6
 _ROUNDINGS = 64.0
 _DIRECTIONS = 2
+# In no simple ratio to anything; how far motions at different times may be apart counts relative to that near by.
+_TIMES, _SAME_MOTION = (0.6180339887, 7.389056099), 1e-3
 
 
 def step_at_fixed_point(
     update: AbstractUpdate, field: Field, y: State, args: Args, rhythm: Rhythm
-) -> tuple[Float[Array, " m"], Callable[[Array], Array]]:
+) -> tuple[Float[Array, " m"], Callable[..., Array]]:
     """A fixed point in flat form, memory after state, and the steps of a period as a map of such vectors."""
     here, memory = _start(update, field, y, args, rhythm, rhythm.late)
     flat, restore = ravel_pytree((here, rhythm.of_state(memory)))
 
-    def step(x: Array) -> Array:
+    def step(x: Array, t: Array | None = None) -> Array:
         there, answering = restore(x)
-        there, after = _period(update, field, there, args, rhythm.with_state(memory, answering), rhythm.period)
+        there, after = _period(update, field, t, there, args, rhythm.with_state(memory, answering), rhythm.period)
         return ravel_pytree((there, rhythm.of_state(after)))[0].astype(flat.dtype)
 
     return flat, step
@@ -64,8 +66,10 @@ def _start(
     return here, rhythm.with_clock(memory, clock)
 
 
-def _period(update: AbstractUpdate, field: Field, y: State, args: Args, memory: Any, period: int) -> tuple[State, Any]:
-    now = time_zero(y)
+def _period(
+    update: AbstractUpdate, field: Field, t: Array | None, y: State, args: Args, memory: Any, period: int
+) -> tuple[State, Any]:
+    now = time_zero(y) if t is None else t
     if period == 1:
         return update.step(field, now, y, args, memory)
     arrays, rest = eqx.partition((y, memory), eqx.is_array)
@@ -87,6 +91,7 @@ class Standing(eqx.Module):
         sees: Whether the derivative tells of the steps: False for rules that jump, as by the sign.
         moves: Whether it still moves the states around, when its counters have run for long.
         repeats: Whether it repeats.
+        timeless: Whether it does the same at other times.
         residual: By how much it moves the state, over a period.
         nearby: By how much at most states near by.
     """
@@ -96,12 +101,13 @@ class Standing(eqx.Module):
     sees: Bool[Array, ""]
     moves: Bool[Array, ""]
     repeats: Bool[Array, ""]
+    timeless: Bool[Array, ""]
     residual: Scalar
     nearby: Scalar
 
     def holds(self) -> Bool[Array, ""]:
         """Whether the linear part of the step tells what becomes of small disturbances."""
-        return self.fixed & self.rests & self.sees & self.moves & self.repeats
+        return self.fixed & self.rests & self.sees & self.moves & self.repeats & self.timeless
 
 
 def look(update: AbstractUpdate, field: Field, y: State, args: Args, rhythm: Rhythm) -> Standing:
@@ -117,16 +123,18 @@ def look(update: AbstractUpdate, field: Field, y: State, args: Args, rhythm: Rhy
     beside = _BESIDE[4 if single else 8]
     nears = _NEAR[4 if single else 8] * along
     moves = jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), nears, -nears])
-    moves = jnp.concatenate([moves, beside * along, beside / _SHORTER * along])
+    moves = jnp.concatenate([moves, beside * along, beside / _SHORTER * along, jnp.tile(nears[:1], (len(_TIMES), 1))])
+    times = jnp.zeros(len(moves), time_zero(y).dtype).at[-len(_TIMES) :].set(jnp.asarray(_TIMES))
 
-    def motion(x: Array) -> Array:
-        return step(x) - x
+    def motion(x: Array, t: Array | None = None) -> Array:
+        return step(x, t) - x
 
     # One after the other, so that the step is compiled once.
-    found = jax.lax.map(lambda move: motion(flat + move), moves)
+    found = jax.lax.map(lambda each: motion(flat + each[0], each[1]), (moves, times))
     slopes = jax.lax.map(lambda move: jax.jvp(motion, (flat,), (move,))[1], beside * along)
     here, near = found[0], jnp.max(_finite(found[1 : 1 + 2 * _DIRECTIONS]), axis=0)
-    change, shorter = (found[1 + 2 * _DIRECTIONS :] - here).reshape(2, _DIRECTIONS, flat.size)
+    change, shorter = (found[1 + 2 * _DIRECTIONS : -len(_TIMES)] - here).reshape(2, _DIRECTIONS, flat.size)
+    later = jnp.max(_finite(found[-len(_TIMES) :] - found[1]), axis=0)
     noise = rounding * jnp.abs(flat)
 
     def stays(part: slice) -> Array:
@@ -144,6 +152,7 @@ def look(update: AbstractUpdate, field: Field, y: State, args: Args, rhythm: Rhy
         sees=jnp.all(jnp.stack([seen(part) for part in of_state])),
         moves=_moves(update, field, y, args, rhythm),
         repeats=rhythm.settled,
+        timeless=jnp.all(jnp.stack([_largest(later[p]) <= _SAME_MOTION * _largest(near[p]) for p in parts])),
         residual=jnp.linalg.norm(here[: of_state[-1].stop]),
         nearby=jnp.linalg.norm(near[: of_state[-1].stop]),
     )
@@ -165,6 +174,11 @@ def complaint(seen: Standing, name: str = "update") -> str:
         return (
             f"`{name}` must do the same again after some steps, but what it takes from its counters still changes when "
             "they have run for long: give the rule without a schedule, or take `check=False` for one step then."
+        )
+    if not seen.timeless:
+        return (
+            f"`{name}` must do the same at all times, but its steps change with t: make the time a part of its memory, "
+            "as a counter of steps, or freeze it."
         )
     if not seen.sees:
         return (
@@ -202,7 +216,7 @@ def _moves(update: AbstractUpdate, field: Field, y: State, args: Args, rhythm: R
     _, memory = _start(update, field, y, args, rhythm, rhythm.late)
 
     def motion(clock: list[Array]) -> Array:
-        after, _ = _period(update, field, there, args, rhythm.with_clock(memory, clock), rhythm.period)
+        after, _ = _period(update, field, None, there, args, rhythm.with_clock(memory, clock), rhythm.period)
         return jnp.stack([_largest(new - old) for new, old in zip(*map(jax.tree.leaves, (after, there)), strict=True)])
 
     clocks = [jnp.concatenate([late[None], some]) for late, some in zip(rhythm.late, rhythm.earlier, strict=True)]

@@ -79,7 +79,7 @@ def settled(readings: Sequence[Reading], starts: Sequence[int], late: Sequence[i
     errors = [max((each.error(i) for each in found), default=0.0) for i in late]
     window = [i for i, error in zip(late, errors, strict=True) if error <= min(errors)][-1]
     if not min(errors) < np.inf:
-        raise ValueError(_changes(at[late[-1]]))
+        raise ValueError(_changes(int(at[late[-1]])))
     tick = 1 + (-int(at[window]) - 1) % period
     since = max((each.since for each in found), default=0)
     fades = any(each.fades for each in found)
@@ -119,7 +119,7 @@ class _Limit:
             )
         self.period = found
         if not self._distance(before) <= same + self._noise[before] + self._noise[self._last]:
-            raise ValueError(_changes(at[self._last]))
+            raise ValueError(_changes(int(at[self._last])))
         self.since = self._first()
         size = float(np.max(np.abs(rows[self._last])))
         self.fades = size <= _FADED * self._scale and self._scale > 0
