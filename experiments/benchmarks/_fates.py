@@ -3,16 +3,18 @@
 from experiments.benchmarks._bank import (
     chaos,
     conservative,
+    games,
     growth,
     limit_cycles,
     linear,
     normal_forms,
     populations,
     rough,
+    rules,
 )
 from experiments.benchmarks._bank._case import Case
 
-_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough, chaos)
+_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough, chaos, games, rules)
 
 
 def _by_name(cases: tuple[Case, ...]) -> dict[str, Case]:

@@ -122,7 +122,7 @@ def _jacobian(velocity: Velocity, y: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def mean_turn(image: Callable, start: Sequence[float], center: Sequence[float], steps: int = 100_000) -> float:
+def mean_turn(image: Callable, start: Any, center: Sequence[float], steps: int = 100_000) -> float:
     """How many steps of a map a turn about the center takes, in the mean over a closed curve.
 
     The average is weighted by a bump, and so converges faster than any power of the number of steps.

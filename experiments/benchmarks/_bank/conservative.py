@@ -159,7 +159,7 @@ CASES = (
         "henon_heiles_chaotic", _henon_heiles, (0.0, -0.15, 0.5, 0.05), _HENON_HEILES, fate="wanders",
     ),
     _hamiltonian(
-        "toda_three", _toda, (0.5, -0.2, -0.3, 0.25, 0.125, -0.375),
+        "toda_three", of(_toda), (0.5, -0.2, -0.3, 0.25, 0.125, -0.375),
         "Toda's ring of three, its momenta exactly of sum 0: a torus", fate="wanders",
     ),
     _hamiltonian(
