@@ -19,9 +19,11 @@ _CLOSED = 1e-6
 def solve(velocity: Velocity, start: Any, end: float, *, method: str = "DOP853", **options: Any) -> Any:
     """SciPy's solution of y' = velocity(*y), its absolute tolerance far below its relative one."""
     rtol = _RTOL_OF.get(method, _RTOL)
-    return scipy.integrate.solve_ivp(
-        lambda t, y: np.asarray(velocity(*y), float), (0.0, end), start, method, rtol=rtol, atol=1e-3 * rtol, **options
-    )
+    # A trial step may go far, and is rejected.
+    with np.errstate(all="ignore"):
+        return scipy.integrate.solve_ivp(
+            lambda t, y: np.asarray(velocity(*y), float), (0.0, end), start, method, rtol=rtol, atol=1e-3 * rtol, **options
+        )
 
 
 def final(velocity: Velocity, start: Any, end: float, **options: Any) -> np.ndarray:
