@@ -86,9 +86,7 @@ def test_a_loose_stiff_solver_neither_hides_a_slow_decay_nor_an_algebraic_one():
     options = {"solver": diffrax.Kvaerno5(), "rtol": 1e-3}
     # At the given tolerance it sees a decay of -0.0066 where -0.0005 is true.
     verdict = classify("spiral", (1.0, 0.0), -5e-4, **options)
-    assert verdict.kind == "converges"
-    # The rate is the trend between the middles of windows, so only roughly that of an exponential.
-    assert -1e-3 < verdict.rate < -2e-4
+    assert verdict.kind == "converges" and abs(verdict.rate + 5e-4) <= verdict.rate_error < 1e-6
     assert classify("dirac_non_saturating", (1.0, 1.0), **options).kind == "converges"
 
 
@@ -103,23 +101,25 @@ def test_the_regularized_and_the_usual_gan_converge_to_the_data(loss, eta):
 @pytest.mark.parametrize("start", [(1.0, 1.0), (3.0, -2.0), (0.1, 0.0)])
 def test_an_algebraic_tail_converges_though_its_linear_part_is_a_center(start):
     verdict = classify("dirac_non_saturating", start)
-    assert verdict.kind == "converges" and verdict.rate < 0
+    assert verdict.kind == "converges" and abs(verdict.power + 0.5) <= verdict.power_error < 0.05
     assert analysis.equilibrium_type(verdict.eigenvalues) == "center"
 
 
 def test_an_algebraic_tail_that_does_not_turn_converges():
     verdict = classify("cubic_decay", (1.0, 0.5))
     assert verdict.kind == "converges" and "way to an equilibrium" in verdict.reason
+    assert abs(verdict.power + 0.5) <= verdict.power_error
 
 
-def test_a_slow_field_followed_too_briefly_is_undecided_and_long_enough_converges():
-    assert classify("slow_decay", (1.0, 0.5), duration=100.0).kind == "undecided"
+def test_a_slow_field_converges_however_briefly_it_is_followed():
+    # It is linear, so that the region around the equilibrium is the plane.
+    assert classify("slow_decay", (1.0, 0.5), duration=100.0).kind == "converges"
     assert classify("slow_decay", (1.0, 0.5)).kind == "converges"
 
 
 def test_passing_by_a_saddle_is_not_convergence():
     # From (1e-12, 1) the orbit comes within 1e-6 of the saddle at the origin before it leaves.
-    assert classify("saddle", (1e-12, 1.0), duration=16.0).kind == "undecided"
+    assert classify("saddle", (1e-12, 1.0), duration=16.0).kind in ("undecided", "diverges")
     assert classify("saddle", (1e-12, 1.0)).kind == "diverges"
     verdict = classify("double_well", (1.42, 0.0))
     assert verdict.kind == "converges"
@@ -189,8 +189,8 @@ def test_a_line_of_equilibria_is_recognized():
     assert verdict.kind == "converges" and "continuum" in verdict.reason
 
 
-@pytest.mark.parametrize(("eta", "kind"), [(0.0, "cycles"), (0.3, "converges")])
-def test_a_bilinear_game_that_is_not_square_cycles_or_converges_across_its_continuum(eta, kind):
+@pytest.mark.parametrize(("eta", "kind"), [(0.0, "wanders"), (0.3, "converges")])
+def test_a_bilinear_game_that_is_not_square_wanders_or_converges_across_its_continuum(eta, kind):
     game = games.Bilinear(jnp.array([[1.0, 0.5, -0.3], [0.2, -1.0, 0.7]]))
     field = fields.GameField(regularizers.Penalized(game, regularizers.GradientNorm(eta)))
     start = Players(jnp.array([1.0, 0.2]), jnp.array([0.5, -0.3, 0.8]))
@@ -199,10 +199,13 @@ def test_a_bilinear_game_that_is_not_square_cycles_or_converges_across_its_conti
     assert ("continuum" in verdict.reason) == (kind == "converges")
 
 
-def test_an_orbit_with_two_frequencies_cycles_without_closing():
-    field = lambda t, y, args: jnp.array([y[1], -y[0], jnp.sqrt(2.0) * y[3], -jnp.sqrt(2.0) * y[2]])  # noqa: E731
-    verdict = analysis.classify(field, jnp.array([1.0, 0.0, 1.0, 0.0]))
-    assert verdict.kind == "cycles" and "without closing" in verdict.reason
+@pytest.mark.parametrize(("ratio", "kind"), [(np.sqrt(2.0), "wanders"), (1.5, "cycles")])
+def test_two_frequencies_make_a_torus_unless_they_are_commensurate(ratio, kind):
+    field = lambda t, y, args: jnp.array([y[1], -y[0], args * y[3], -args * y[2]])  # noqa: E731
+    verdict = analysis.classify(field, jnp.array([1.0, 0.0, 1.0, 0.0]), args=jnp.asarray(ratio))
+    assert verdict.kind == kind, verdict
+    if kind == "cycles":
+        assert abs(verdict.period - 4 * np.pi) <= verdict.period_error < 1e-6
 
 
 def test_a_small_orbit_is_followed_finely_enough():
@@ -211,7 +214,7 @@ def test_a_small_orbit_is_followed_finely_enough():
 
 def test_a_blow_up_diverges_at_its_time():
     verdict = analysis.classify(lambda t, y, args: y**2, jnp.asarray(1.0))
-    assert verdict.kind == "diverges" and verdict.duration == pytest.approx(1.0, abs=1e-6)
+    assert verdict.kind == "diverges" and abs(verdict.time - 1) <= verdict.time_error < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -241,7 +244,8 @@ def test_a_slow_spiral_of_an_update_is_no_cycle_however_briefly_it_is_followed(s
         field = lambda t, y, args: turn @ y  # noqa: E731
         return analysis.classify(field, jnp.array([1.0, 0.0]), update=updates.Simultaneous(h), duration=duration).kind
 
-    assert judge(4096 * h) == "undecided"
+    # A stable fixed point of a linear map attracts from everywhere; growth has to be seen.
+    assert judge(4096 * h) in ("undecided", followed)
     assert judge(4e5) == followed
 
 
@@ -251,8 +255,9 @@ def test_an_orbit_that_is_briefly_followed_is_a_cycle_if_its_linear_part_would_h
 
 
 def test_a_flow_that_hardly_grows_is_no_cycle_either():
-    # It closes to 3e-6 of its size, as the linear part would have it.
-    assert classify("spiral", (1.0, 0.0), 2e-8, duration=40 * 2 * np.pi).kind == "undecided"
+    # A turn moves it by 1.3e-7 of its size: far above the solver's error.
+    verdict = classify("spiral", (1.0, 0.0), 2e-8, duration=40 * 2 * np.pi)
+    assert verdict.kind == "diverges" and abs(verdict.rate - 2e-8) <= verdict.rate_error
 
 
 def test_a_drifting_orbit_diverges_in_float32_too():

@@ -3,10 +3,9 @@ from typing import Any
 
 import diffrax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from .. import _checks, _tree
+from .. import _checks, _problem, _tree
 from .._compiled import strongly_typed
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
@@ -32,13 +31,13 @@ def classify(
     The trajectory is followed at two tolerances, for doubling durations, until one of these holds:
 
     - it *converges*: it has entered a region around a stable equilibrium in which a quadratic function falls; or it
-      rests; or its turns, or its distances, shrink by a law that is seen down to the equilibrium, and holds on a further
-      doubling;
+      rests; or its turns, or its distances, shrink by a law that is seen down to the equilibrium, and holds on a
+      further doubling;
     - it *cycles*: a turn closes to within the solver's error, as measured by the second tolerance, and so do its
       neighbors, or they come nearer; or the turns lead to such an orbit;
     - it *diverges*: it blows up at both tolerances, or grows by a law that holds on;
-    - it *wanders*: it is bounded, and a torus by its averages, chaotic by its largest exponent, or visits the corners of
-      a heteroclinic cycle for ever longer.
+    - it *wanders*: it is bounded, and a torus by its averages, chaotic by its largest exponent, or visits the corners
+      of a heteroclinic cycle for ever longer.
 
     Numbers must agree between tolerances, not words; what does not is "undecided", and `reason` says what is missing.
 
@@ -72,9 +71,20 @@ def classify(
         atol = float(np.asarray(_checks.not_negative("atol", atol, "Leave it out to have it chosen.")))
     if duration is not None:
         duration = float(np.asarray(_checks.positive("duration", duration, "Leave it out to have it chosen.")))
+    _problem.a_field(field)
+    y0 = _problem.state(y0)
+    _problem.wide_enough(_tree.dtype(y0))
+    _problem.same_structure(field, 0.0, y0, args)
     field, y0, args, update = strongly_typed((field, y0, args, update))
-    y0 = jax.tree.map(jnp.asarray, y0)
     of: Any = _quantity(invariant)
+    # What overflows, or is no number, is looked at where it matters.
+    with np.errstate(all="ignore"):
+        return _judge(update, field, y0, args, solver, rtol, atol, duration, of)
+
+
+def _judge(
+    update: Any, field: Field, y0: State, args: Args, solver: Any, rtol: Any, atol: Any, duration: Any, of: Any
+) -> Verdict:
     if update is None:
         return judge_flow(field, y0, args, solver=solver, rtol=rtol, atol=atol, duration=duration, invariant=of)
     return judge_update(update, field, y0, args, duration=duration, invariant=of)

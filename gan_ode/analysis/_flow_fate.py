@@ -64,8 +64,6 @@ def judge_flow(
     flat = np.asarray(ravel_pytree(y0)[0], float)
     chosen = diffrax.Dopri8() if solver is None else solver
     follower = Follower(field, y0, args, chosen, atol=atol)
-    if not np.all(np.isfinite(flat)):
-        raise ValueError("`y0` must be finite, but is not: check the start.")
     reduced = _within_invariant_plane(follower, flat)
     if reduced is not None:
         kept, field, y0 = reduced

@@ -36,7 +36,7 @@ def judge_line(follower: Follower, y0: np.ndarray) -> tuple[Fate | None, float |
     low, high = (float(places[end - 1]) if end else start), float(places[end])
     root = _bisected(follower, low, high, sense)
     before = _height(follower, root - sense * 1e-6 * (1 + abs(root)), sense)
-    just = _height(follower, np.nextafter(root, start), sense)
+    just = _height(follower, root - sense * 64 * follower.rounding * (1 + abs(root)), sense)
     if before > 0 and just > _JUMP * before and _height(follower, root, sense) != 0:
         return Fate(
             "undecided", f"the field jumps at {root:.6g}, to which the state moves: nothing continues it there"

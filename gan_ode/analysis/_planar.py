@@ -46,7 +46,7 @@ class Displaced:
 
     @property
     def sure(self) -> bool:
-        return abs(self.delta) > _SURE * self.error
+        return bool(abs(self.delta) > _SURE * self.error)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Where a trajectory may come to rest: a root of the field, and a region around it that it cannot leave."""
 
 import dataclasses
+import warnings
 
 import jax.numpy as jnp
 import numpy as np
@@ -148,7 +149,10 @@ def is_trapped(follower: Follower, rest: Rest, ends: list[np.ndarray]) -> bool:
     n, scale = len(rest.y), np.maximum(follower.scale, 1e-9 * np.max(follower.scale))
     matrix = rest.matrix * scale / scale[:, None]
     try:
-        p = solve_continuous_lyapunov(matrix.T, -np.eye(n))
+        with warnings.catch_warnings():
+            # What cannot be solved well has no Cholesky factor, or does not fall.
+            warnings.simplefilter("ignore")
+            p = solve_continuous_lyapunov(matrix.T, -np.eye(n))
         lower = np.linalg.cholesky((p + p.T) / 2)
     except (np.linalg.LinAlgError, ValueError):
         return False

@@ -40,7 +40,8 @@ def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float])
     here = _compared(turn, start, scale, fine, coarse)
     if here is None:
         return None
-    if not here.closes:
+    is_led = not here.closes
+    if is_led:
         moved = _led_to(turn, here, scale, fine, coarse)
         if moved is None:
             return None
@@ -48,7 +49,9 @@ def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float])
     itemsize = follower.itemsize
     if here.error > _CLOSED[itemsize] or here.time_error > _TIMES_AGREE[itemsize] * here.turn.time:
         return None
-    return _with_neighbors(follower, turn, here, section, scale, fine)
+    found = _with_neighbors(follower, turn, here, section, scale, fine)
+    # An orbit that does not close itself goes to a closed one only if that attracts.
+    return None if is_led and found is not None and "nearer" not in found.reason else found
 
 
 class _Compared:

@@ -296,8 +296,9 @@ class _Judge:
             )
             return self.verdict("diverges", reason, rate=rate, rate_error=4 * float(np.ptp(rates)) + 0.02 * abs(rate))
         sizes = np.array([np.max(np.abs(each.points)) for each in last])
-        grows = np.all(np.diff(np.log(sizes)) > 0.02) and sizes[-1] > _MUCH * (1 + self.size)
-        if grows and _steady(np.diff(np.log(sizes)) / np.diff(np.log(times)), least=0.1):
+        exponents = np.diff(np.log(sizes)) / np.diff(np.log([each.steps for each in last]))
+        steady = np.all(exponents[-3:] > 0.3) and abs(exponents[-1] - exponents[-2]) < 0.1 * exponents[-1]
+        if steady and sizes[-1] > _MUCH * (1 + self.size):
             return self.verdict("diverges", f"the state grows by a power of time, over {_WINDOWS} doublings of time")
         return None
 
