@@ -170,6 +170,14 @@ MULTI = RULES["accumulated, mean"][0]
 IN_TURN = RULES["two rates in turn, own rule"][0]
 
 
+def test_a_period_begins_as_the_rule_does():
+    # With nothing gathered: what was does not count, and at the end nothing is left.
+    expected = np.zeros((4, 4))
+    expected[:2, :2] = np.eye(2) + 0.3 * MATRIX
+    found = analysis.step_jacobian(MULTI(H), spiral, ORIGIN)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=EIGENVALUES)
+
+
 def test_two_players_with_different_periods_have_the_least_common_one():
     rule = updates.Optax(multi(optax.sgd, 2)(H), multi(optax.sgd, 3)(H), order="simultaneous")
     assert analysis.step_period(rule, spiral, ORIGIN) == 6
