@@ -9,12 +9,13 @@ from experiments.benchmarks._bank import (
     linear,
     normal_forms,
     populations,
+    public,
     rough,
     rules,
 )
 from experiments.benchmarks._bank._case import Case
 
-_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough, chaos, games, rules)
+_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough, chaos, games, rules, public)
 
 
 def _by_name(cases: tuple[Case, ...]) -> dict[str, Case]:

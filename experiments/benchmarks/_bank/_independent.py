@@ -22,7 +22,13 @@ def solve(velocity: Velocity, start: Any, end: float, *, method: str = "DOP853",
     # A trial step may go far, and is rejected.
     with np.errstate(all="ignore"):
         return scipy.integrate.solve_ivp(
-            lambda t, y: np.asarray(velocity(*y), float), (0.0, end), start, method, rtol=rtol, atol=1e-3 * rtol, **options
+            lambda t, y: np.asarray(velocity(*y), float),
+            (0.0, end),
+            start,
+            method,
+            rtol=rtol,
+            atol=1e-3 * rtol,
+            **options,
         )
 
 
