@@ -38,10 +38,15 @@ def judge_affine(follower: Follower, y0: np.ndarray, rest: Rest | None) -> Fate 
     sizes = np.abs(weights) * np.linalg.norm(vectors, axis=0)
     active = sizes > _ABSENT * np.max(sizes, initial=1e-300)
     noise = 64 * follower.rounding * np.linalg.norm(rest.matrix, 2) * np.linalg.cond(vectors)
-    real, turning = values.real, np.abs(values.imag[active])
-    if np.any(np.abs(real[active]) > noise) and np.any((np.abs(real) <= noise) & active & (np.abs(values.imag) > noise)):
-        if np.max(real[active]) <= noise:
-            return _of_frequencies(turning[np.abs(real[active]) <= noise], noise)
+    # A mode of eigenvalue 0 is constant.
+    active = active & (np.abs(values) > noise)
+    if not np.any(active):
+        return None
+    real, imag = np.real(values), np.abs(np.imag(values))
+    turning = imag[active]
+    decays, goes_round = np.any(real[active] < -noise), np.any((np.abs(real) <= noise) & active & (imag > noise))
+    if decays and goes_round and np.max(real[active]) <= noise:
+        return _of_frequencies(turning[np.abs(real[active]) <= noise], noise)
     if np.max(real[active]) > noise:
         rate = float(np.max(real[active]))
         numbers = {"rate": rate, "rate_error": float(noise) + 1e-12 * rate}
@@ -60,5 +65,6 @@ def _of_frequencies(turning: np.ndarray, noise: float) -> Fate:
         if np.all(np.abs(whole * ratios - np.round(whole * ratios)) < _WHOLE * whole):
             period = 2 * np.pi * whole / slowest
             numbers = {"period": period, "period_error": float(noise) * period / slowest + 1e-9 * period}
-            return Fate("cycles", f"the field is linear, and the modes of the start turn with one period {period:.8g}", numbers)
+            reason = f"the field is linear, and the modes of the start turn with one period {period:.8g}"
+            return Fate("cycles", reason, numbers)
     return Fate("wanders", "a torus: the field is linear, and the modes of the start turn with several frequencies")

@@ -34,6 +34,7 @@ _FIRST_TURNS = 24
 _MOST_SEGMENTS = 26
 # Steps of the finer solve, in all segments.
 _BUDGET = 150_000
+_BUDGET_OF_IMPLICIT = 30_000
 _LARGE = 1000
 # Steps of a segment; the next one is twice as long.
 _MOST_STEPS = 28_000
@@ -55,6 +56,7 @@ class _Run:
     y0: np.ndarray
     tolerances: tuple[float, float]
     invariant: Callable | None
+    budget: int = _BUDGET
 
 
 def judge_flow(
@@ -86,7 +88,7 @@ def judge_flow(
     if verdict.kind == "undecided" and solver is None and _is_stiff(follower):
         stiff = dataclasses.replace(run, follower=follower.with_solver(diffrax.Kvaerno5()))
         loose = (1e-6, 1e-8) if follower.itemsize == 8 else (1e-4, 1e-5)
-        return _judge(dataclasses.replace(stiff, tolerances=loose), 16 * length, duration)
+        return _judge(dataclasses.replace(stiff, tolerances=loose, budget=_BUDGET_OF_IMPLICIT), 16 * length, duration)
     return verdict
 
 
@@ -220,6 +222,12 @@ def _judge(run: _Run, length: float, duration: float | None) -> Verdict:
     at_rest = _at_rest(run)
     if at_rest is not None:
         return at_rest
+    if follower.size > 2:
+        # What eigenvalues say at once takes long to see in many dimensions.
+        root = _root_of(follower, run.y0)
+        affine = judge_affine(follower, run.y0, root)
+        if affine is not None:
+            return _report(run, affine, [run.y0[None]], 0.0, rest=root if affine.kind == "converges" else None)
     coarse, fine = run.tolerances
     places: list[Place] = []
     fate: Fate | None = None
@@ -243,11 +251,11 @@ def _judge(run: _Run, length: float, duration: float | None) -> Verdict:
         fine_y, coarse_y = path.end, other.end
         elapsed += length
         fate, rest = _evidence(run, segments, [fine_y, coarse_y], elapsed, places)
-        if fate is not None and (fate.kind != "undecided" or fate.final or follower.num_steps > _BUDGET):
+        if fate is not None and (fate.kind != "undecided" or fate.final or follower.num_steps > run.budget):
             return _report(run, fate, drifts, elapsed, rest=rest)
         if duration is not None and elapsed >= duration * (1 - 1e-9):
             break
-        if follower.num_steps > 2 * _BUDGET or path.num_steps > _MOST_STEPS:
+        if follower.num_steps > 2 * run.budget or path.num_steps > _MOST_STEPS:
             break
         length = elapsed
     if line is not None:
@@ -337,7 +345,7 @@ def _in_the_plane(
             if fate is not None and (fate.kind != "undecided" or fate.final):
                 return fate, center
             undecided = undecided or fate
-            if returns.at_start is None or follower.num_steps > _BUDGET:
+            if returns.at_start is None or follower.num_steps > run.budget:
                 break
     return undecided, None
 
@@ -375,16 +383,6 @@ def _centers(follower: Follower, points: np.ndarray, rest: Rest | None) -> list[
         each for each in found if np.all((each.y >= low - 0.1 * (high - low)) & (each.y <= high + 0.1 * (high - low)))
     ]
     return sorted(inside, key=lambda each: -np.sign(np.linalg.det(each.matrix)))
-
-
-def _time_of_turn(segments: list[Path]) -> float | None:
-    """How long a turn takes, by how often both coordinates turn back in the last segments; None if they do not."""
-    for path in (segments[-1], segments[max(len(segments) - 2, 0)]):
-        signs = np.sign(path.velocities)
-        backs = [int(np.sum(column[1:] * column[:-1] < 0)) for column in signs.T]
-        if min(backs) >= 2:
-            return 2 * float(path.ts[-1] - path.ts[0]) / max(backs)
-    return None
 
 
 def _crossing_best(half: np.ndarray, away: np.ndarray, path: Path, scale: np.ndarray) -> int:

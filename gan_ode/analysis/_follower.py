@@ -138,10 +138,10 @@ class Follower:
         atol = np.where(self.relative, floor, np.maximum(_ATOL_OVER_RTOL * rtol * self.scale, floor))
         if self.atol is not None:
             atol = np.full(self.size, max(self.atol, floor))
+        start, time, relative, absolute = (jnp.asarray(x, self.dtype) for x in (y, duration, rtol, atol))
         ts, points, velocities, end, end_time, outcome, steps = _follow(
-            self.field, *(jnp.asarray(x, self.dtype) for x in (y, duration)), self.args, self.solver,
-            *(jnp.asarray(x, self.dtype) for x in (rtol, atol)),
-        )  # fmt: skip
+            self.field, start, time, self.args, self.solver, relative, absolute
+        )
         self.num_steps += int(steps)
         ts = np.asarray(ts)
         reached = np.isfinite(ts)
@@ -191,7 +191,7 @@ _NAMES: dict[int, str] = {
 @jit
 def _follow(
     field: FlatField, y: Float[Array, " n"], duration: Array, args: Args, solver: Any, rtol: Array, atol: Array
-) -> tuple[Array, ...]:
+) -> tuple[Any, ...]:
     implicit = isinstance(solver, diffrax.AbstractImplicitSolver)
     p, i = (0.0, 1.0) if implicit else (0.2, 0.6)
     orbit = flow(

@@ -7,6 +7,7 @@ however slow the motion is, as long as the displacement is above the solver's ow
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
@@ -122,6 +123,7 @@ class ReturnMap:
     def _goes_around(self, turn: Turn) -> bool:
         """Whether the turn encircles the root once; with more samples where it is fast in a short part of its time."""
         points = turn.path.points
+        away = points - self.rest.y
         for _ in range(2):
             away = points - self.rest.y
             angles = np.unwrap(np.arctan2(away @ self.section.normal, away @ self.section.side))
@@ -129,7 +131,7 @@ class ReturnMap:
                 return bool(abs(abs(angles[-1] - angles[0]) - 2 * np.pi) < 0.5)
             points = self.follower.densely(turn.start, turn.time, self.tolerances[1], 12)
         # A jump from side to side that no sample shows: it counts if the ray is crossed in one sense only.
-        heights, sides = away @ self.section.normal, away @ self.section.side
+        heights, sides = away @ self.section.normal, away @ self.along
         sense = np.sign(self.section.normal @ self.follower.velocity(turn.start))
         crossings = np.diff(np.sign(heights)) * sense
         against = (crossings < 0) & (sides[:-1] > 0) & (sides[1:] > 0)
@@ -315,7 +317,7 @@ def _between(returns: ReturnMap, inner: Displaced, outer: Displaced) -> Fate | N
         return found[radius].delta
 
     try:
-        radius = brentq(delta, inner.radius, outer.radius, xtol=1e-14, rtol=1e-13, maxiter=60)
+        radius: Any = brentq(delta, inner.radius, outer.radius, xtol=1e-14, rtol=np.float64(1e-13), maxiter=60)
         delta(radius)
         room = 0.3 * min(radius - inner.radius, outer.radius - radius) / radius
         beside = _neighbors(returns, radius, min(room, _BESIDE[0]))

@@ -124,6 +124,7 @@ def _with_neighbors(
     for direction in np.random.default_rng(2).standard_normal((_NEIGHBORS, len(scale))):
         across = direction - (direction @ normal) / (normal @ normal) * normal
         y = center + beside * scale * across / np.linalg.norm(across)
+        distance = 1.0
         for _ in range(_TURNS_OF_NEIGHBORS):
             following = turn(y, fine)
             if following is None:
@@ -132,7 +133,9 @@ def _with_neighbors(
             distance = float(np.linalg.norm((y - center) / scale)) / beside
             if distance > _LEAVES:
                 after = f"after a turn of {here.turn.time:.8g} the orbit closes to {here.distance:.1e} of its size"
-                return Fate("undecided", f"{after}, but its neighbors leave it: rounding decides where it goes", final=True)
+                return Fate(
+                    "undecided", f"{after}, but its neighbors leave it: rounding decides where it goes", final=True
+                )
         ratios.append(distance)
     size, error = extent(follower, here.turn, fine)
     shrink = max(ratios) < 0.9

@@ -63,7 +63,7 @@ def first_return(
         near: If given, a return counts only within this distance of the start, in units of `scale`.
         scale: Sizes of the components.
     """
-    sense = np.sign(section.normal @ follower.velocity(start))
+    sense = float(np.sign(section.normal @ follower.velocity(start)))
     if sense == 0 or not np.isfinite(sense):
         return None
     duration, begin, elapsed = 1.3 * hint, start, 0.0

@@ -149,7 +149,7 @@ class _Judge:
         # States are compared a whole period of the rule apart.
         self.period = 1 if self.rhythm is None else self.rhythm.period
 
-    def verdict(self, kind: Any, reason: str, **numbers: float) -> Verdict:
+    def verdict(self, kind: Any, reason: str, **numbers: Any) -> Verdict:
         h = self.runner.step_size
         drift = float("nan")
         if self.invariant is not None and self.segments:
@@ -157,9 +157,10 @@ class _Judge:
             values = self.invariant(jax.vmap(self.follower.restore)(jnp.asarray(points, self.follower.dtype)))
             drift = float(np.max(np.abs(values - values[0])))
         rest = self.rest
+        equilibrium = None if rest is None else as_equilibrium(self.follower, rest)
         return Verdict(
-            kind, reason, self.runner.steps * h, equilibrium=None if rest is None else as_equilibrium(self.follower, rest),
-            eigenvalues=None if rest is None else self._multipliers(rest), invariant_drift=drift, **numbers,
+            kind, reason, self.runner.steps * h, equilibrium=equilibrium, invariant_drift=drift,
+            eigenvalues=None if rest is None else self._multipliers(rest), **numbers,
         )  # fmt: skip
 
     def _multipliers(self, rest: Rest) -> np.ndarray | None:
@@ -232,6 +233,7 @@ class _Judge:
         return None
 
     def _trap(self, rest: Rest, segment: _Segment) -> tuple[Trap, bool, float]:
+        assert self.rhythm is not None
         y = self.follower.restore(jnp.asarray(rest.y, self.follower.dtype))
         whole = jnp.asarray(segment.whole, self.follower.dtype)
         trap, held, gap = _trap_at(self.update, self.field, y, self.args, whole, self.rhythm)

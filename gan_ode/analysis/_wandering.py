@@ -30,7 +30,8 @@ def judge_wandering(
     if stretch is None:
         return None
     halves = np.array_split(stretch, 2)
-    if is_regular(*halves) and is_regular(*np.array_split(halves[1], 2), agree=100 * _REGULAR):
+    quarters = np.array_split(halves[1], 2)
+    if is_regular(halves[0], halves[1]) and is_regular(quarters[0], quarters[1], 100 * _REGULAR):
         reason = "a torus: the averages of the motion over two halves of the time agree, and no turn closes"
         return Fate("wanders", reason)
     return _chaos(follower, segments, tolerances)
