@@ -55,13 +55,7 @@ def over(
         mesh: Devices among which the members of each chunk are divided.
     """
     num, devices = jax.tree.leaves(members)[0].shape[0], 1 if mesh is None else mesh.size
-    by_threads = mesh is None and _devices.on_processor()
-    threads = min(_devices.num_processors(), -(-num // _LEAST)) if by_threads else 1
-    rounds = -(-num // (devices * size))
-    if rounds <= _FEW * threads:
-        # The price is to compile for each number of members.
-        rounds = -(-rounds // threads) * threads
-        size = -(-num // (devices * rounds))
+    threads, rounds, size = layout(num, size, mesh)
     if rounds == 1 and mesh is None:
         return solve(members, shared)
     places = np.resize(by_neighborhood(starts), (rounds, devices * size))
@@ -72,6 +66,18 @@ def over(
         for i, part in solved:
             whole.put(i, part)
     return whole.tree()
+
+
+def layout(num: int, size: int, mesh: jax.sharding.Mesh | None = None) -> tuple[int, int, int]:
+    """How `over` divides its members: the number of threads, that of chunks, and members to a chunk on each device."""
+    devices, by_threads = 1 if mesh is None else mesh.size, mesh is None and _devices.on_processor()
+    threads = min(_devices.num_processors(), -(-num // _LEAST)) if by_threads else 1
+    rounds = -(-num // (devices * size))
+    if rounds <= _FEW * threads:
+        # The price is to compile for each number of members.
+        rounds = -(-rounds // threads) * threads
+        size = -(-num // (devices * rounds))
+    return threads, rounds, size
 
 
 def _by_threads(
@@ -262,7 +268,12 @@ def _room(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-def _on_host(leaf: Array) -> Any:
+def on_host(tree: Any) -> Any:
+    """The tree with NumPy's arrays."""
+    return jax.tree.map(_on_host, tree)
+
+
+def _on_host(leaf: Any) -> Any:
     # Random keys stay arrays of JAX.
     return leaf if _is_key(leaf) else np.asarray(leaf)
 

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import scipy.integrate
 
 from gan_ode import analysis, fields, games, losses, updates
-from gan_ode.analysis import basin, FATES
+from gan_ode.analysis import basin, FATES, REASONS
 from gan_ode.analysis._trap import flow_trap
 from gan_ode.games import Players
 
@@ -32,10 +33,23 @@ def bistable(t, y, args):
     return y - y**3
 
 
+def turning(rate):
+    """r' = r rate(r^2), one turn in 2 pi."""
+    return lambda x, y: (y + rate(x**2 + y**2) * x, -x + rate(x**2 + y**2) * y)
+
+
 PLANAR = {
     "circle": lambda x, y: (y, -x),
-    # r' = r (1 - r^2), one turn in 2 pi.
-    "limit cycle": lambda x, y: (y + (1 - x**2 - y**2) * x, -x + (1 - x**2 - y**2) * y),
+    "limit cycle": turning(lambda s: 1 - s),
+    # Attracting at r = 1 and 2, repelling at r = 3/2.
+    "nested": turning(lambda s: -(s - 1) * (s - 2.25) * (s - 4)),
+    # From inside everything leaves the cycle at r = 1, for 0.
+    "half-stable": turning(lambda s: -((s - 1) ** 2)),
+    "weak cycle": turning(lambda s: 0.02 * (1 - s)),
+    "weak focus": turning(lambda s: -3e-3 + 0 * s),
+    "repelling focus": turning(lambda s: 3e-3 + 0 * s),
+    "oval": lambda x, y: (y, -x - x**3),
+    "relaxation": lambda x, y: (y, 5 * (1 - x**2) * y - x),
     "saddle": lambda x, y: (x, -y),
     # The non-saturating Dirac-GAN, psi and theta.
     "algebraic tail": lambda x, y: (y * jax.nn.sigmoid(-x * y), -x * jax.nn.sigmoid(x * y)),
@@ -97,14 +111,6 @@ def test_a_trap_is_as_wide_as_the_quadratic_function_falls():
     assert not trap.repels
 
 
-@pytest.mark.parametrize("options", [{}, {"solver": diffrax.Kvaerno5(), "rtol": 1e-2}], ids=["usual", "loose"])
-def test_a_circle_does_not_converge_however_loose_the_solver(options):
-    # Kvaerno5 at this tolerance takes it to a radius of 1e-8.
-    found = fates("circle", [[1.0, 0.0], [0.0, 0.5]], 1000.0, **options)
-    assert np.all(found.fate == FATES.undecided) and np.all(found.index == -1)
-    assert np.all(np.isinf(found.time)) and not np.any(found.traps.level)
-
-
 @pytest.mark.parametrize(
     ("name", "starts", "duration"),
     [
@@ -124,10 +130,93 @@ def test_growth_is_divergence():
     assert np.all(found.fate == FATES.diverges)
 
 
+def why(found):
+    """The names of the reasons that occur."""
+    names = [name for name in vars(REASONS)["_name_to_item"] if np.any(found.reason == getattr(REASONS, name))]
+    return set(names) - {"decided"}
+
+
+# On rays in all directions, in the same number for all: radii up to 3.
+RADII = np.linspace(0.2, 3.0, 16)
+RAYS = RADII[:, None] * np.stack([np.cos(5 * RADII), np.sin(5 * RADII)], axis=1)
+
+
 def test_a_limit_cycle_is_a_cycle():
-    found = fates("limit cycle", [[0.1, 0.0], [0.0, 2.0]], 40.0)
-    assert np.all(found.fate == FATES.cycles) and found.traps.repels[0]
+    found = fates("limit cycle", RAYS, 40.0)
+    assert np.all(found.fate == FATES.cycles) and found.traps.repels[0] and len(found.cycles) == 1
     np.testing.assert_allclose(np.linalg.norm(found.final_state, axis=1), 1.0, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(np.linalg.norm(found.cycles.ys[0], axis=1), 1.0, rtol=0, atol=1e-7)
+    # Certain before the end, and later from farther away on either side.
+    order = np.argsort(np.abs(np.log(RADII[RADII < 1])))
+    assert np.all(np.isfinite(found.time)) and np.all(np.diff(np.asarray(found.time)[RADII < 1][order]) >= 0)
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-4, None, 1e-8])
+def test_cycles_that_coexist_have_labels_of_their_own(rtol):
+    found = fates("nested", RAYS, 40.0, rtol=rtol)
+    assert np.all(found.fate == FATES.cycles) and len(found.cycles) == 2
+    radii = np.linalg.norm(found.cycles.ys[:, 0], axis=1)[np.asarray(found.cycle)]
+    np.testing.assert_allclose(radii, np.where(RADII < 1.5, 1.0, 2.0), rtol=0, atol=1e-7)
+    for number in range(2):
+        part = np.mean(np.asarray(found.cycle) == number)
+        assert float(found.fraction(FATES.cycles, number)) == part > 0
+
+
+@pytest.mark.parametrize("name", ["limit cycle", "nested", "weak cycle"])
+def test_the_period_of_a_cycle_is_that_of_a_turn_within_its_error(name):
+    found = fates(name, RAYS, 40.0 if name != "weak cycle" else 400.0)
+    assert np.all(found.fate == FATES.cycles)
+    assert np.all(np.abs(np.asarray(found.cycles.periods) - 2 * np.pi) <= np.asarray(found.cycles.period_errors))
+    assert np.all(np.asarray(found.cycles.period_errors) < 1e-8)
+
+
+def test_no_orbit_leaves_the_ring_of_a_cycle():
+    found = fates("nested", RAYS, 40.0)
+    for ys, radius in zip(found.cycles.ys, found.cycles.rings.radius, strict=True):
+        size = float(np.linalg.norm(ys[0]))
+        # The ring is a share of the size wide; what is nearer to the cycle than 3/2 goes there.
+        assert float(radius) > 0.1 and size * (1 + float(radius)) < (1.5 if size < 1.5 else np.inf)
+        assert size * (1 - float(radius)) > (1.5 if size > 1.5 else 0)
+
+
+def test_a_relaxation_oscillation_is_a_cycle_though_few_of_its_turns_are_seen():
+    found = fates("relaxation", RAYS, 60.0)
+    assert np.all(found.fate == FATES.cycles) and len(found.cycles) == 1
+    solution = scipy.integrate.solve_ivp(
+        lambda t, y: PLANAR["relaxation"](*y), (0.0, 60.0), [2.0, 0.0], "DOP853", rtol=1e-12, atol=1e-13,
+        events=lambda t, y: y[0],
+    )  # fmt: skip
+    period = float(solution.t_events[0][-1] - solution.t_events[0][-3])
+    assert float(found.cycles.periods[0]) == pytest.approx(period, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["circle", "oval"])
+@pytest.mark.parametrize("rtol", [1e-2, None])
+def test_a_family_of_closed_orbits_is_no_cycle(name, rtol):
+    found = fates(name, RAYS, 100.0, rtol=rtol)
+    assert np.all(found.fate == FATES.undecided) and len(found.cycles) == 0
+    assert why(found) == {"family"} and np.all(np.isinf(found.time)) and not np.any(found.traps.level)
+
+
+def test_a_circle_does_not_converge_however_loose_the_solver():
+    # Kvaerno5 at this tolerance takes it to a radius of 1e-8.
+    found = fates("circle", RAYS, 1000.0, solver=diffrax.Kvaerno5(), rtol=1e-2)
+    assert np.all(found.fate == FATES.undecided) and np.all(found.index == -1)
+
+
+def test_a_cycle_that_attracts_on_one_side_only_is_undecided():
+    found = fates("half-stable", RAYS, 200.0)
+    inside = np.asarray(RADII < 0.9)
+    assert np.all((found.fate == FATES.converges)[inside]) and np.all((found.fate == FATES.undecided)[RADII > 1])
+    assert len(found.cycles) == 0
+
+
+@pytest.mark.parametrize("rtol", [1e-2, 1e-4, None, 1e-8])
+def test_a_weak_focus_is_no_cycle_at_any_tolerance(rtol):
+    # At 1e-2 the solver itself changes the amplitude by more than the field does.
+    drawn, driven = (fates(name, RAYS, 150.0, rtol=rtol) for name in ("weak focus", "repelling focus"))
+    assert np.all((drawn.fate == FATES.converges) | (drawn.fate == FATES.undecided))
+    assert np.all(driven.fate == FATES.undecided) and why(driven) <= {"changing", "open"}
 
 
 def test_big_steps_lose_what_the_flow_keeps():

@@ -10,12 +10,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from gan_ode import analysis, plot
-from gan_ode.analysis import Basin, FATES, Trap
+from gan_ode.analysis import Basin, Cycles, FATES, REASONS, Trap
+from gan_ode.analysis._ring import Ring
 from gan_ode.games import Players
-from gan_ode.plot._style import BLUE, INK
+from gan_ode.plot._style import BLUE, INK, PURPLE, VERMILLION
 
 # Fates of a grid of three columns, w, by two rows, a.
-NAMES = ["converges", "converges", "undecided", "diverges", "cycles", "converges"]
+NAMES = ["converges", "converges", "undecided", "diverges", "cycles", "cycles"]
 
 
 @pytest.fixture
@@ -30,8 +31,10 @@ def by_hand(starts=None):
     return Basin(
         starts=starts,
         fate=fates(),
-        index=jnp.array([0, 0, -1, -1, -1, 1]),
-        time=jnp.array([1.0, 10.0, jnp.inf, 5.0, jnp.inf, 1.0]),
+        index=jnp.array([0, 0, -1, -1, -1, -1]),
+        cycle=jnp.array([-1, -1, -1, -1, 1, 0]),
+        reason=jax.vmap(lambda i: REASONS.where(i == 2, REASONS.moving, REASONS.decided))(jnp.arange(6)),
+        time=jnp.array([1.0, 10.0, jnp.inf, 5.0, 10.0, 1.0]),
         final_state=starts,
         equilibria=Players(centers[:, 0], centers[:, 1]),
         traps=Trap(
@@ -41,7 +44,17 @@ def by_hand(starts=None):
             jnp.array([False, True]),
             jnp.array([-1.0, 1.0]),
         ),
+        cycles=cycles(),
     )
+
+
+def cycles():
+    """Two circles, with periods 2 and 12.345."""
+    angles = jnp.linspace(0.0, 2 * jnp.pi, 8, endpoint=False)
+    circle = jnp.stack([jnp.cos(angles), jnp.sin(angles)], axis=1)
+    points = jnp.stack([0.1 * circle, 0.2 * circle])
+    ring = Ring(points, jnp.ones((2, 2)), points, jnp.ones(2), jnp.ones(2))
+    return Cycles(Players(points[..., 0], points[..., 1]), jnp.array([2.0, 12.345]), jnp.zeros(2), ring)
 
 
 def fates():
@@ -69,17 +82,34 @@ def test_what_takes_longer_is_paler(ax):
     assert np.all(slow > fast)
 
 
+def test_each_cycle_has_a_color_of_its_own_and_is_paler_too_where_it_takes_longer(ax):
+    late, early = plot.basin(by_hand(), ax=ax, time_limits=(1.0, 10.0)).image.get_array()[1, 1:]
+    np.testing.assert_allclose(early, to_rgb(PURPLE))
+    full = np.array(to_rgb(VERMILLION))
+    assert np.all(late > full)
+    # On the line from the full color to white.
+    np.testing.assert_allclose(np.ptp((late - full) / (1 - full)), 0, atol=1e-12)
+
+
+def test_cycles_are_drawn_where_they_are(ax):
+    first, second = plot.basin(by_hand(), ax=ax).cycles
+    np.testing.assert_allclose(np.hypot(first.get_xdata(), first.get_ydata()), 0.1, rtol=1e-12)
+    np.testing.assert_allclose(np.hypot(second.get_xdata(), second.get_ydata()), 0.2, rtol=1e-12)
+
+
 def test_equilibria_and_traps_are_marked(ax):
     drawn = plot.basin(by_hand(), ax=ax)
     assert [line.get_markerfacecolor() for line in drawn.equilibria] == ["#000000", "#FFFFFF"]
     (outline,) = drawn.traps
     np.testing.assert_allclose(np.hypot(outline.get_xdata() - 0.5, outline.get_ydata() - 0.5), 0.5, rtol=1e-12)
-    assert plot.basin(by_hand(), ax=ax, traps=False).traps == ()
+    bare = plot.basin(by_hand(), ax=ax, traps=False)
+    assert bare.traps == () and bare.cycles == ()
 
 
 def test_the_legend_names_what_is_seen(ax):
     drawn = plot.basin(by_hand(), ax=ax, labels=["left", "right"])
-    assert [patch.get_label() for patch in drawn.patches] == ["left", "right", "cycles", "diverges", "undecided"]
+    names = ["left", "cycles, period 2", "cycles, period 12.3", "diverges", "undecided"]
+    assert [patch.get_label() for patch in drawn.patches] == names
     plot.legend(ax, drawn)
     ax.figure.savefig(io.BytesIO(), format="svg")
 
@@ -87,8 +117,9 @@ def test_the_legend_names_what_is_seen(ax):
 def test_the_order_of_the_starts_does_not_matter(ax):
     whole = by_hand()
     order = np.array([3, 0, 5, 1, 4, 2])
-    rows = {name: _rows(getattr(whole, name), order) for name in ("starts", "fate", "index", "time", "final_state")}
-    shuffled = Basin(**rows, equilibria=whole.equilibria, traps=whole.traps)
+    names = ("starts", "fate", "index", "cycle", "reason", "time", "final_state")
+    rows = {name: _rows(getattr(whole, name), order) for name in names}
+    shuffled = Basin(**rows, equilibria=whole.equilibria, traps=whole.traps, cycles=whole.cycles)
     images = [plot.basin(each, ax=ax).image.get_array() for each in (whole, shuffled)]
     np.testing.assert_array_equal(*images)
 

@@ -1,6 +1,7 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
 from . import samples as samples, theory as theory
+from ._attracting_cycles import Cycles as Cycles
 from ._basin import Basin as Basin, basin as basin, FATES as FATES, grid as grid
 from ._bifurcation import Bifurcation as Bifurcation, bifurcation as bifurcation
 from ._branches import (
@@ -74,6 +75,7 @@ from ._periodic import (
     find_periodic_orbit as find_periodic_orbit,
     period_against_amplitude as period_against_amplitude,
 )
+from ._reasons import REASONS as REASONS
 from ._rhythm import step_period as step_period
 from ._rotation import Rotation as Rotation, rotation_number as rotation_number
 from ._stability_map import (

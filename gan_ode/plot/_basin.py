@@ -2,6 +2,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from matplotlib.artist import Artist
@@ -15,10 +16,11 @@ from .._types import State
 from ..analysis import Basin, FATES
 from ._panel import scale
 from ._plane import players_point
-from ._style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, WHITE
+from ._style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, VERMILLION, WHITE, YELLOW
 
 _OF_EQUILIBRIA = (BLUE, ORANGE, GREEN, SKY_BLUE)
-_OF_FATES = {"cycles": PURPLE, "diverges": INK, "undecided": "#C4C9D0"}
+_OF_CYCLES = (PURPLE, VERMILLION, YELLOW)
+_OF_FATES = {"diverges": INK, "undecided": "#C4C9D0"}
 # How far towards white the slowest are.
 _PALEST = 0.72
 
@@ -31,12 +33,14 @@ class BasinPlot:
         image: A cell for each start.
         equilibria: Their marks: filled where they attract, open where not.
         traps: Outlines of the regions where convergence is certain.
+        cycles: The cycles that starts go to.
         patches: What the colors mean, for a legend.
     """
 
     image: AxesImage
     equilibria: tuple[Line2D, ...]
     traps: tuple[Line2D, ...]
+    cycles: tuple[Line2D, ...]
     patches: tuple[Patch, ...]
 
     @property
@@ -55,7 +59,7 @@ def basin(
     time_limits: tuple[float, float] | None = None,
     traps: bool = True,
 ) -> BasinPlot:
-    """Draws what becomes of a grid of starts: a color for each equilibrium, paler where it takes longer.
+    """Draws what becomes of a grid of starts: a color for each equilibrium and each cycle, paler where it takes longer.
 
     The bands of equal time are as smooth as the grid is fine, for a flow; for an update they show its steps.
 
@@ -64,10 +68,10 @@ def basin(
         ax: Where to draw.
         names: Mathematical names of the axes.
         project: From a state to its point in the plane; by default `(discriminator, generator)` of two scalars.
-        labels: What the legend calls the equilibria, one for each.
+        labels: What the legend calls the equilibria, one for each. Cycles are called by their periods.
         time_limits: Times of the darkest and of the palest color, on a logarithmic scale; by default from a tenth of
             the median time to the largest.
-        traps: Whether to outline the traps; only if the starts are states of two numbers.
+        traps: Whether to outline the traps, only if the starts are states of two numbers; and to mark the cycles.
 
     Returns:
         The artists.
@@ -85,7 +89,8 @@ def basin(
     ax.set_ylabel(f"${names[1]}$", rotation=0, labelpad=7, va="center")
     planar = basin.traps.center.shape[-1] == 2 and traps
     outlines = _outlines(ax, basin) if planar else ()
-    return BasinPlot(image, _marks(ax, basin, project), outlines, _patches(basin, labels))
+    cycles = _cycles(ax, basin, project) if traps else ()
+    return BasinPlot(image, _marks(ax, basin, project), outlines, cycles, _patches(basin, labels))
 
 
 def _points(project: Callable, states: State) -> Float[np.ndarray, "states 2"]:
@@ -120,21 +125,22 @@ def _limits(basin: Basin, given: tuple[float, float] | None) -> tuple[float, flo
         if not 0 < low < high:
             raise ValueError(f"`time_limits` must be two positive times, the smaller first, but is {given}.")
         return low, high
-    times = np.asarray(basin.time)[np.asarray(basin.index) >= 0]
+    times = np.asarray(basin.time)[(np.asarray(basin.index) >= 0) | (np.asarray(basin.cycle) >= 0)]
     times = times[times > 0]
     return (float(np.median(times)) / 10, float(times.max()) * 1.001) if len(times) else (1.0, 2.0)
 
 
 def _colors(basin: Basin, limits: tuple[float, float]) -> Float[np.ndarray, "starts 3"]:
     low, high = np.log(limits)
-    time, index = np.asarray(basin.time, float), np.asarray(basin.index)
-    colors = np.empty((len(index), 3))
+    time = np.asarray(basin.time, float)
+    colors = np.empty((len(time), 3))
     for name, color in _OF_FATES.items():
         colors[_has(basin, name)] = to_rgb(color)
     slow = np.clip((np.log(np.maximum(time, limits[0])) - low) / (high - low), 0, 1)[:, None] * _PALEST
-    for i in range(_num_equilibria(basin)):
-        full = np.array(to_rgb(_OF_EQUILIBRIA[i % len(_OF_EQUILIBRIA)]))
-        colors[index == i] = (full + (np.array(to_rgb(WHITE)) - full) * slow)[index == i]
+    for members, palette in ((basin.index, _OF_EQUILIBRIA), (basin.cycle, _OF_CYCLES)):
+        for i in _those(members):
+            full, chosen = np.array(to_rgb(palette[i % len(palette)])), np.asarray(members) == i
+            colors[chosen] = (full + (np.array(to_rgb(WHITE)) - full) * slow)[chosen]
     return colors
 
 
@@ -169,13 +175,35 @@ def _outlines(ax: Axes, basin: Basin) -> tuple[Line2D, ...]:
     return tuple(lines)
 
 
+def _cycles(ax: Axes, basin: Basin, project: Callable) -> tuple[Line2D, ...]:
+    """As points: those of an update are in no order."""
+    lines = []
+    for i in _those(basin.cycle):
+        points = _points(project, jax.tree.map(lambda leaf, i=i: leaf[i], basin.cycles.ys))
+        lines += ax.plot(
+            *points.T, marker=".", color=BLACK, markersize=1.6 * scale(ax), markeredgewidth=0, linestyle="none",
+            zorder=5, scalex=False, scaley=False,
+        )  # fmt: skip
+    return tuple(lines)
+
+
+def _those(members: Any) -> list[int]:
+    """Numbers that some start has."""
+    members = np.asarray(members)
+    return [int(i) for i in np.unique(members[members >= 0])]
+
+
 def _patches(basin: Basin, labels: Sequence[str] | None) -> tuple[Patch, ...]:
-    num, index = _num_equilibria(basin), np.asarray(basin.index)
+    num = _num_equilibria(basin)
     names = [f"converges to equilibrium {i + 1}" for i in range(num)] if labels is None else list(labels)
     if len(names) != num:
         raise ValueError(f"`labels` must be one for each of the {num} equilibria, but are {len(names)}.")
-    shown = [(names[i], _OF_EQUILIBRIA[i % len(_OF_EQUILIBRIA)]) for i in range(num) if np.any(index == i)]
-    shown += [
-        (name, color) for name, color in _OF_FATES.items() if np.any(np.asarray(basin.fate == getattr(FATES, name)))
-    ]
+    shown = [(names[i], _OF_EQUILIBRIA[i % len(_OF_EQUILIBRIA)]) for i in _those(basin.index)]
+    shown += [(_cycle_name(basin, i), _OF_CYCLES[i % len(_OF_CYCLES)]) for i in _those(basin.cycle)]
+    shown += [(name, color) for name, color in _OF_FATES.items() if np.any(_has(basin, name))]
     return tuple(Patch(facecolor=color, edgecolor="none", label=name) for name, color in shown)
+
+
+def _cycle_name(basin: Basin, number: int) -> str:
+    period = float(np.asarray(basin.cycles.periods)[number])
+    return f"cycles, period {period:.3g}" if np.isfinite(period) else "cycles"
