@@ -10,7 +10,7 @@ from ._rest import Rest
 _LINEAR = {4: 1e-4, 8: 1e-11}
 # A ratio of frequencies is taken for one of whole numbers up to this, if it is so to this.
 _LARGEST_WHOLE, _WHOLE = 12, 1e-9
-_ABSENT = 1e-12
+_ABSENT = 1e-15
 
 
 def is_affine(follower: Follower) -> bool:
@@ -36,8 +36,12 @@ def judge_affine(follower: Follower, y0: np.ndarray, rest: Rest | None) -> Fate 
         return None
     weights = np.linalg.solve(vectors, (y0 - rest.y).astype(complex))
     sizes = np.abs(weights) * np.linalg.norm(vectors, axis=0)
-    active = sizes > _ABSENT * np.max(sizes, initial=1e-300)
+    # What rounding leaves of a mode that the start has none of; it matters only where the mode does not decay.
+    unsure = (sizes > 0) & (sizes <= _ABSENT * np.linalg.cond(vectors) * np.max(sizes))
+    active = sizes > 0
     noise = 64 * follower.rounding * np.linalg.norm(rest.matrix, 2) * np.linalg.cond(vectors)
+    if np.any(unsure & (np.real(values) > -noise) & (np.abs(values) > noise)):
+        return None
     # A mode of eigenvalue 0 is constant.
     active = active & (np.abs(values) > noise)
     if not np.any(active):
@@ -52,7 +56,8 @@ def judge_affine(follower: Follower, y0: np.ndarray, rest: Rest | None) -> Fate 
         numbers = {"rate": rate, "rate_error": float(noise) + 1e-12 * rate}
         return Fate("diverges", f"the field is linear, and a mode of the start grows at the rate {rate:.6g}", numbers)
     if np.all(real[active] < -noise):
-        return Fate("converges", "the field is linear, and every mode of the start decays")
+        rest_stays = " onto a continuum of equilibria" if np.any(np.abs(values) <= noise) else ""
+        return Fate("converges", f"the field is linear, and every mode of the start that moves decays{rest_stays}")
     if np.all(np.abs(real[active]) <= noise) and np.all(turning > noise):
         return _of_frequencies(turning, noise)
     return None

@@ -124,7 +124,8 @@ def look(update: AbstractUpdate, field: Field, y: State, args: Args, rhythm: Rhy
     nears = _NEAR[4 if single else 8] * along
     moves = jnp.concatenate([jnp.zeros((1, flat.size), flat.dtype), nears, -nears])
     moves = jnp.concatenate([moves, beside * along, beside / _SHORTER * along, jnp.tile(nears[:1], (len(_TIMES), 1))])
-    times = jnp.zeros(len(moves), time_zero(y).dtype).at[-len(_TIMES) :].set(jnp.asarray(_TIMES))
+    clock = time_zero(y).dtype
+    times = jnp.zeros(len(moves), clock).at[-len(_TIMES) :].set(jnp.asarray(_TIMES, clock))
 
     def motion(x: Array, t: Array | None = None) -> Array:
         return step(x, t) - x

@@ -44,6 +44,8 @@ _STABILITY = 1.0
 _CENTERS = 6
 # A component below this is next to vanish by rounding.
 _VANISHES = {4: 1e-28, 8: 1e-270}
+# The growth rate at the end of a blow-up in finite time, in units of one over the time up to there.
+_FINITE_TIME = 50.0
 # Where explicit time is looked for, in segments.
 _TIMES = (0.0, 0.37, 1.7, 11.3, 113.7, 1e4)
 
@@ -306,13 +308,15 @@ def _evidence(
     rest = root_near(follower, ends[0])
     if rest is not None and rest.smooth and is_trapped(follower, rest, ends):
         return Fate("converges", "the trajectory has come so near to a stable equilibrium that it cannot leave"), rest
+    places.append(Place.of(rest, ends[0], elapsed, path))
+    settled = rests_on_a_continuum(follower, rest, places)
+    if settled is not None:
+        return settled, rest
     if vanished:
         return visits_corners(follower, segments), None
-    place = Place.of(rest, ends[0], elapsed, path)
-    places.append(place)
-    for tail in (rests_on_a_continuum(follower, rest, places), algebraic_approach(follower, rest, places)):
-        if tail is not None:
-            return tail, rest
+    tail = algebraic_approach(follower, rest, places)
+    if tail is not None:
+        return tail, rest
     growth = grows_for_ever(follower, places)
     if growth is not None:
         return growth, None
@@ -408,7 +412,9 @@ def _failed(run: _Run, paths: list[Path], elapsed: float, line: Fate | None = No
     time = elapsed + finest.end_time
     if all(outcome == "blow_up" for outcome in outcomes):
         times = [elapsed + path.end_time for path in paths]
-        numbers = _of_blow_up(finest, times)
+        # Once more up to shortly before, so that samples show how it grows.
+        before = run.follower.follow(finest.points[0], 0.9999 * finest.end_time, run.tolerances[1])
+        numbers = _of_blow_up(before if before.ok else finest, times)
         what = f"at t = {time:.8g}" if "time" in numbers else f"past all bounds by t = {time:.6g}"
         verdict = Verdict("diverges", f"the state grows without bound, {what}", time, tolerances=run.tolerances)
         return dataclasses.replace(verdict, **numbers)
@@ -440,14 +446,9 @@ def _of_blow_up(path: Path, times: list[float]) -> dict[str, float]:
         slopes = [np.polyfit(at[part], logs[part], 1)[0] for part in (slice(None, half), slice(half, None))]
         if late[-1] < 3 * late[0] and abs(slopes[1] - slopes[0]) < 0.05 * abs(slopes[1]):
             return {"rate": float(slopes[1]), "rate_error": float(2 * abs(slopes[1] - slopes[0]) + 1e-6 * slopes[1])}
-    if len(rates) > 4 and np.max(np.abs(path.velocity_at_end)) > 1e3 * np.max(np.abs(path.end)) / max(
-        path.end_time, 1e-300
-    ):
-        return (
-            {"time": times[-1], "time_error": abs(times[0] - times[1]) + 1e-9 * abs(times[-1])}
-            if len(times) > 1
-            else {}
-        )
+    # In finite time the size grows ever faster against itself.
+    if len(rates) > 4 and rates[-1] * path.end_time > _FINITE_TIME:
+        return {"time": times[-1], "time_error": abs(times[0] - times[1]) + 1e-9 * abs(times[-1])}
     return {}
 
 

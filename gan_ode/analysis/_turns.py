@@ -9,7 +9,7 @@ from ._follower import Follower, Path
 _MOST_DOUBLINGS = 9
 _REFINEMENTS = 8
 # A root of the time is settled where the next correction is far below it.
-_SETTLED = 1e-7
+_SETTLED = {4: 3e-5, 8: 1e-7}
 # Cubics between samples that widen the extent by more are no good.
 _SMOOTH_SPAN = 1e-4
 
@@ -84,7 +84,9 @@ def _crossing(
     path: Path, section: Section, sense: float, start: np.ndarray, near: float | None, scale: np.ndarray | None
 ) -> float | None:
     heights = sense * section.height(path.points)
-    heights[0] = max(heights[0], 0.0) if np.all(path.points[0] == start) else heights[0]
+    if np.max(np.abs(path.points[0] - start)) <= 1e-6 * np.max(np.abs(start)):
+        # It is on the section, but for rounding.
+        heights[0] = max(heights[0], 0.0)
     for i in np.flatnonzero((heights[:-1] < 0) & (heights[1:] >= 0)):
         low, high = path.points[i], path.points[i + 1]
         if not section.is_right_side(np.stack([low, high])).all():
@@ -123,7 +125,7 @@ def _refined(follower: Follower, start: np.ndarray, section: Section, time: floa
         late = float(section.normal @ (path.end - section.origin) / along) if along != 0 else np.inf
         if not np.isfinite(late) or abs(late) > 0.5 * time:
             return None
-        if abs(late) <= _SETTLED * time:
+        if abs(late) <= _SETTLED[follower.itemsize] * time:
             # The rest of the way is a line, and its curvature below rounding.
             ahead = follower.velocity(path.end - late * velocity)
             return Turn(start, path.end - 0.5 * late * (velocity + ahead), time - late, path)
