@@ -51,6 +51,6 @@ PARTS: dict[str, Part] = {
     "fates": Part(functools.partial(by_results, "fates")),
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
-        for name in ("basins", "first_orbit", "maps", "neural", "neural_field", "updates")
+        for name in ("basins", "first_orbit", "first_verdict", "maps", "neural", "neural_field", "updates")
     },
 }

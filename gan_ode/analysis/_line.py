@@ -24,14 +24,16 @@ def judge_line(follower: Follower, y0: np.ndarray) -> tuple[Fate | None, float |
     places = places if sense > 0 else places[::-1]
     heights = sense * follower.velocities(places[:, None])[:, 0]
     with np.errstate(invalid="ignore"):
-        stops = np.flatnonzero(~(heights > 0))
+        stops = np.flatnonzero(~((heights > 0) & np.isfinite(heights)))
     end = int(stops[0]) if len(stops) else len(places)
     dip = _lowest_dip(follower, places[:end], heights[:end], sense)
     if dip is not None:
         return Fate(
             "converges", f"the state moves toward {dip:.6g}, where the field vanishes without changing sign"
         ), dip
-    if end == len(places) or not np.isfinite(heights[end]):
+    if end == len(places) or np.isposinf(heights[end]):
+        return Fate("diverges", "the state moves on in one sense, and the field has no zero ahead"), None
+    if not np.isfinite(heights[end]):
         return None, None
     low, high = (float(places[end - 1]) if end else start), float(places[end])
     root = _bisected(follower, low, high, sense)
