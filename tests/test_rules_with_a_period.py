@@ -277,6 +277,18 @@ def test_leading_multipliers_are_those_of_the_period():
     np.testing.assert_allclose(np.sort_complex(found.eigenvalues), np.sort_complex(1 + H * PAIR), rtol=0, atol=1e-10)
 
 
+def test_in_single_precision_the_period_and_its_multipliers_are_of_that_precision():
+    single = Players(jnp.float32(0), jnp.float32(0))
+    for name in ("two rates in turn", "sine"):
+        rule, period, _ = RULES[name]
+        rule = rule(jnp.float32(0.3))
+        assert analysis.step_period(rule, spiral, single) == period
+        found = analysis.multipliers(rule, spiral, single)
+        assert found.dtype == jnp.complex64
+        # Rounding of ten factors; measured 5e-8.
+        np.testing.assert_allclose(np.sort_complex(found), np.sort_complex(expected(name)), rtol=0, atol=1e-5)
+
+
 # Counters that depend on more than steps
 
 
@@ -453,3 +465,14 @@ def test_a_map_names_the_parameter_at_which_the_state_is_no_equilibrium():
 
     with pytest.raises(ValueError, match=r"at the parameter 1\.2\..*function of the parameter"):
         analysis.critical_curve(updates.Simultaneous, make, [1.0, 1.2], Players(jnp.asarray(0.0), jnp.asarray(1.0)))
+
+
+def test_a_basin_speaks_of_a_rule_with_a_period_at_the_start_of_one_and_after_its_warm_up():
+    warm = optax.linear_schedule(0.0, 1.0, 30)
+    rule = sgd(optax.join_schedules([warm, lambda n: 1.0 + n % 3], [30]))(jnp.asarray(0.1, float))
+    starts = analysis.grid(jnp.linspace(-1, 1, 3), jnp.linspace(-1, 1, 2))
+    found = analysis.basin(spiral, starts, 100.0, update=rule)
+    assert found.traps.period == 3
+    assert jnp.all(found.fate == analysis.FATES.converges)
+    # At step 28 the rate is within a tenth of its last one.
+    np.testing.assert_array_equal(found.time, 30.0)
