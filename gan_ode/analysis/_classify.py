@@ -47,8 +47,8 @@ def classify(
         update: The update to judge; the flow if None.
         args: Handed to the field.
         solver: Diffrax solver for the flow; Dopri8 by default, and Kvaerno5 where that takes too many steps.
-        rtol: The coarser of the two relative tolerances, where it is below 1e-7 (float32: 1e-4), above which nothing is
-            concluded; 1e-10 by default, 1e-5 in float32. The finer one is a hundredth of it.
+        rtol: The coarser of the two relative tolerances, where it is below the default, 1e-10 (1e-9 for solvers of low
+            order, 1e-5 in float32): nothing is concluded from looser solves. The finer one is a hundredth of it.
         atol: Absolute tolerance, one number. By default it follows each component's size, and a component that starts
             off zero and cannot cross it is followed relatively.
         duration: How long to follow the trajectory, at most; an update for at least 4,096 steps. By default as long as

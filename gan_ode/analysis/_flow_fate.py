@@ -18,15 +18,15 @@ from ._follower import Follower, Path
 from ._line import judge_line
 from ._planar import Fate, judge, ReturnMap
 from ._rest import as_equilibrium, is_trapped, Rest, root_near
+from ._saddles import passes_unresolved
 from ._space import judge_space
 from ._tails import algebraic_approach, grows_for_ever, Place, rests_on_a_continuum
 from ._verdict import Verdict
 from ._wandering import judge_wandering, visits_corners
 
-# The coarser tolerance by the order of the solver, and the coarsest that anything is concluded from.
+# The coarser tolerance by the order of the solver; nothing is concluded from a looser one.
 _COARSE = {4: 1e-5, 8: 1e-10}
 _COARSE_OF_LOW_ORDER = {4: 1e-5, 8: 1e-9}
-_COARSEST = {4: 1e-4, 8: 1e-7}
 _FINE_OVER_COARSE = {4: 1e-1, 8: 1e-2}
 _FINEST = {4: 1e-6, 8: 1e-14}
 # The first segment is so many turns of the fastest mode.
@@ -153,7 +153,9 @@ def _tolerances(follower: Follower, solver: Any, rtol: float | None) -> tuple[fl
         high = (solver.order(diffrax.ODETerm(lambda t, y, args: y)) or 0) >= 7
     except Exception:  # A solver of somebody else's.
         high = False
-    coarse = (_COARSE if high else _COARSE_OF_LOW_ORDER)[size] if rtol is None else min(rtol, _COARSEST[size])
+    usual = (_COARSE if high else _COARSE_OF_LOW_ORDER)[size]
+    # Looser solves are no evidence, whatever is asked for.
+    coarse = usual if rtol is None else min(rtol, usual)
     coarse = max(coarse, _FINEST[size] / _FINE_OVER_COARSE[size])
     return coarse, max(coarse * _FINE_OVER_COARSE[size], _FINEST[size])
 
@@ -299,20 +301,28 @@ def _evidence(
 ) -> tuple[Fate | None, Rest | None]:
     """What the segments so far say."""
     follower, path = run.follower, segments[-1]
-    # What has fallen below the smallest numbers does not come up again, as it might in truth.
-    vanished = any(
-        np.any(np.abs(each.points[:, follower.relative]) < _VANISHES[follower.itemsize]) for each in segments
-    )
     if follower.size > _LARGE:
         return judge_space(follower, path, run.tolerances), None
+    # What has fallen below the smallest numbers does not come up again, as it might in truth.
+    vanishing = _last_before_vanishing(follower, segments)
     rest = root_near(follower, ends[0])
-    if rest is not None and rest.smooth and is_trapped(follower, rest, ends):
+    lost = passes_unresolved(follower, segments)
+    if lost is not None:
+        return lost, None
+    if (
+        rest is not None
+        and rest.smooth
+        and is_trapped(follower, rest, ends if vanishing is None else [*ends, vanishing])
+    ):
         return Fate("converges", "the trajectory has come so near to a stable equilibrium that it cannot leave"), rest
     places.append(Place.of(rest, ends[0], elapsed, path))
+    if follower.size == 1:
+        # The next zero of the field has been looked for.
+        return None, None
     settled = rests_on_a_continuum(follower, rest, places)
     if settled is not None:
         return settled, rest
-    if vanished:
+    if vanishing is not None:
         return visits_corners(follower, segments), None
     tail = algebraic_approach(follower, rest, places)
     if tail is not None:
@@ -326,6 +336,15 @@ def _evidence(
         fate = judge_space(follower, path, run.tolerances)
         return fate or visits_corners(follower, segments), None
     return None, None
+
+
+def _last_before_vanishing(follower: Follower, segments: list[Path]) -> np.ndarray | None:
+    """The state when a number that cannot cross 0 was still above the smallest ones; None if all are."""
+    for path in segments:
+        vanished = np.any(np.abs(path.points[:, follower.relative]) < _VANISHES[follower.itemsize], axis=1)
+        if np.any(vanished):
+            return path.points[max(int(np.argmax(vanished)) - 1, 0)]
+    return None
 
 
 def _in_the_plane(

@@ -9,7 +9,7 @@ from ._planar import Fate
 _DISTANCES = np.concatenate([np.logspace(-12, 12, 721), np.linspace(0, 20, 2001)[1:]])
 # At a zero the field is so much smaller than at a small distance: where it is not, it jumps there, or only dips.
 _STILL = {4: 1e-4, 8: 1e-9}
-_JUMP = 0.02
+_JUMP, _BEFORE = 0.02, {4: 2e-3, 8: 1e-6}
 # A zero of higher order than this is one of underflow.
 _LARGEST_RATIO = 1e7
 
@@ -37,7 +37,7 @@ def judge_line(follower: Follower, y0: np.ndarray) -> tuple[Fate | None, float |
         return None, None
     low, high = (float(places[end - 1]) if end else start), float(places[end])
     root = _bisected(follower, low, high, sense)
-    before = _height(follower, root - sense * 1e-6 * (1 + abs(root)), sense)
+    before = _height(follower, root - sense * _BEFORE[follower.itemsize] * (1 + abs(root)), sense)
     just = _height(follower, root - sense * 64 * follower.rounding * (1 + abs(root)), sense)
     if before > 0 and just > _JUMP * before and _height(follower, root, sense) != 0:
         return Fate(

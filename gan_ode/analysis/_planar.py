@@ -26,8 +26,8 @@ _DIP, _STEEP = 0.75, 3.0
 # A law is settled where the exponents of the last steps agree to this, over so many of them.
 _SAME_LAW, _LAW_STEPS = 0.03, 6
 # An orbit closes only if the solver's own error of a turn is below this.
-_CLOSED = {4: 3e-3, 8: 1e-7}
-_TIMES_AGREE = {4: 1e-2, 8: 1e-6}
+_CLOSED = {4: 1e-4, 8: 1e-7}
+_TIMES_AGREE = {4: 1e-3, 8: 1e-6}
 # Where neighbors are looked at, in units of the radius; the far ones show a law that is below the error here.
 _BESIDE, _AWAY, _FAR = (0.03, 1e-3, 3e-5, 1e-6), (0.5, 0.8, 1.25, 2.0), (10.0, 100.0)
 # And so small, against the root's coordinates and 1, is an orbit whose far neighbors are looked at.
@@ -107,7 +107,7 @@ class ReturnMap:
         if one is None or not self._goes_around(one):
             self.lost = self.follower.last.outcome
             return None
-        other = first_return(self.follower, start, self.section, one.time / 1.3, coarse)
+        other = first_return(self.follower, start, self.section, one.time / 1.2, coarse)
         if other is None or one.time == 0:
             self.lost = self.follower.last.outcome
             return None

@@ -15,7 +15,7 @@ from ._preconditions import inspect
 
 _NEWTON_STEPS = 60
 # A root's residual is so much smaller than the speed at a small distance, or as small as rounding makes it.
-_STILL = {4: 1e-3, 8: 1e-6}
+_STILL = {4: 1e-5, 8: 1e-6}
 _NEARBY = {4: 1e-2, 8: 1e-4}
 _ROUNDINGS = 100
 # A linear part that explains less of the speed nearby is none.
@@ -75,12 +75,10 @@ def root_near(follower: Follower, start: np.ndarray) -> Rest | None:
             break
         scaled = matrix * scale
         normal = scaled.T @ scaled
-        step = (
-            -scale
-            * np.linalg.lstsq(
-                normal + damping * np.trace(normal) / len(y) * np.eye(len(y)), scaled.T @ velocity, rcond=None
-            )[0]
-        )
+        damped = normal + damping * np.trace(normal) / len(y) * np.eye(len(y))
+        if not np.all(np.isfinite(damped)):
+            return None
+        step = -scale * np.linalg.lstsq(damped, scaled.T @ velocity, rcond=None)[0]
         there, slope = follower.linearized(y + step)
         if np.linalg.norm(there) < size:
             converged = np.max(np.abs(step) / (np.abs(y) + scale)) < 4 * follower.rounding

@@ -1,5 +1,8 @@
 """Cycles of flows in three dimensions and more: a return that closes, and neighbors that do not leave it."""
 
+import itertools
+from typing import Any
+
 import numpy as np
 
 from ._follower import Follower, Path
@@ -7,14 +10,15 @@ from ._planar import Fate
 from ._turns import extent, first_return, Section, Turn
 
 _SURE = 5.0
-_CLOSED = {4: 3e-3, 8: 1e-7}
-_TIMES_AGREE = {4: 1e-2, 8: 1e-6}
+_CLOSED = {4: 5e-5, 8: 1e-7}
+_TIMES_AGREE = {4: 1e-3, 8: 1e-6}
 # A return is one within this distance, in units of the components' sizes.
 _NEAR = 0.3
 _NEIGHBORS, _TURNS_OF_NEIGHBORS = 3, 4
 _BESIDE = {4: 3e-2, 8: 1e-4}
 # A neighbor that gets so many times farther away leaves.
 _LEAVES = 8.0
+_MOST_TURNS = 8
 # Turns that are looked at before the closed orbit that they lead to is searched by extrapolation.
 _TURNS = 5
 _SEARCHES = 14
@@ -42,16 +46,51 @@ def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float])
         return None
     is_led = not here.closes
     if is_led:
-        moved = _led_to(turn, here, scale, fine, coarse)
-        if moved is None:
-            return None
-        here = moved
+        times = _turns_to_close(turn, start, scale, fine, here.error)
+        if times > 1:
+            turn = _repeated(follower, turn, times)
+            here = _compared(turn, start, scale, fine, coarse)
+            if here is None or not here.closes:
+                return None
+            is_led = False
+        else:
+            here = _led_to(turn, here, scale, fine, coarse)
+            if here is None:
+                return None
     itemsize = follower.itemsize
     if here.error > _CLOSED[itemsize] or here.time_error > _TIMES_AGREE[itemsize] * here.turn.time:
         return None
     found = _with_neighbors(follower, turn, here, section, scale, fine)
     # An orbit that does not close itself goes to a closed one only if that attracts.
     return None if is_led and found is not None and "nearer" not in found.reason else found
+
+
+def _turns_to_close(turn: Any, start: np.ndarray, scale: np.ndarray, fine: float, error: float) -> int:
+    """After how many turns an orbit that does not close in one is back; 0 if not in a few."""
+    y = start
+    for number in range(1, _MOST_TURNS + 1):
+        following = turn(y, fine)
+        if following is None:
+            return 0
+        y = following.end
+        if np.max(np.abs(y - start) / scale) < 1e3 * error * number:
+            return number
+    return 0
+
+
+def _repeated(follower: Follower, turn: Any, times: int) -> Any:
+    """So many turns as one."""
+
+    def several(y: np.ndarray, rtol: float) -> Turn | None:
+        end, whole = y, 0.0
+        for _ in range(times):
+            following = turn(end, rtol)
+            if following is None:
+                return None
+            end, whole = following.end, whole + following.time
+        return Turn(y, end, whole, follower.follow(y, whole, rtol))
+
+    return several
 
 
 class _Compared:
@@ -94,7 +133,7 @@ def _led_to(turn, here: _Compared, scale: np.ndarray, fine: float, coarse: float
     if np.any(ratios > 0.999) or np.ptp(np.log(ratios)) > 1.5:
         return None
     reach = 10 * distances[-1] / (1 - float(np.max(ratios)))
-    xs, gs = ends[:-1], [later - earlier for earlier, later in zip(ends[:-1], ends[1:], strict=True)]
+    xs, gs = ends[:-1], [later - earlier for earlier, later in itertools.pairwise(ends)]
     depth = min(len(scale), 6)
     for _ in range(_SEARCHES):
         recent = min(depth, len(xs) - 1)

@@ -69,7 +69,7 @@ def first_return(
     duration, begin, elapsed = 1.3 * hint, start, 0.0
     for _ in range(_MOST_DOUBLINGS):
         path = follower.follow(begin, duration, rtol)
-        found = _crossing(path, section, sense, start, near, scale)
+        found = _crossing(path, section, sense, start, near, scale, first=elapsed == 0)
         if found is not None:
             return _refined(follower, start, section, elapsed + found, rtol)
         if not path.ok:
@@ -81,11 +81,12 @@ def first_return(
 
 
 def _crossing(
-    path: Path, section: Section, sense: float, start: np.ndarray, near: float | None, scale: np.ndarray | None
-) -> float | None:
+    path: Path, section: Section, sense: float, start: np.ndarray, near: float | None, scale: np.ndarray | None,
+    first: bool,
+) -> float | None:  # fmt: skip
     heights = sense * section.height(path.points)
-    if np.max(np.abs(path.points[0] - start)) <= 1e-6 * np.max(np.abs(start)):
-        # It is on the section, but for rounding.
+    if first:
+        # It starts on the section, but for rounding.
         heights[0] = max(heights[0], 0.0)
     for i in np.flatnonzero((heights[:-1] < 0) & (heights[1:] >= 0)):
         low, high = path.points[i], path.points[i + 1]

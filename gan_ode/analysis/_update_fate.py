@@ -25,7 +25,7 @@ from ._rest import as_equilibrium, Rest, root_near
 from ._rhythm import Rhythm, rhythm
 from ._trap import step_trap, Trap
 from ._verdict import Verdict
-from ._wandering import weighted
+from ._wandering import CURVE, dimension, SURFACE, weighted
 
 SAVES = 4096
 _MOST_SEGMENTS = 14
@@ -37,8 +37,6 @@ _LONGEST_PERIOD = 512
 # Weighted averages over two halves agree to this on a closed curve or a torus.
 _REGULAR = {4: 1e-4, 8: 1e-7}
 _ENOUGH_TURNS = 8
-# Between these slopes of the number of neighbors against the distance, a set is neither a curve nor a surface for sure.
-_CURVE, _SURFACE = 1.3, 1.55
 _SAME_LAW, _WINDOWS = 0.05, 4
 _MUCH = 1e3
 _SURE = 8.0
@@ -244,11 +242,15 @@ class _Judge:
         segment = self.segments[-1]
         points = segment.points if segment.stride == self.period else self._tail()
         size = float(np.max(np.ptp(points, axis=0)))
-        scale = size + 1e-3 * float(np.max(np.abs(points)))
         small = _REPEATS[self.follower.itemsize]
         if size <= small * np.max(np.abs(points)) or size == 0:
             return None
         half = points[len(points) // 2 :]
+        size = float(np.max(np.ptp(half, axis=0)))
+        scale = size + 1e-3 * float(np.max(np.abs(half)))
+        if np.max(np.abs(half[1:] - half[:-1])) <= small * scale:
+            # It rests.
+            return None
         for period in range(2, _LONGEST_PERIOD + 1):
             gap = float(np.max(np.abs(half[period:] - half[:-period])))
             if gap <= small * scale:
@@ -333,12 +335,12 @@ class _Judge:
 
     def _on_a_curve(self, last: _Segment, scale: np.ndarray) -> Verdict | None:
         consecutive = self._consecutive(8)
-        slope = _dimension(last.points / scale)
-        if slope > _SURFACE:
+        slope = dimension(last.points / scale)
+        if slope > SURFACE:
             return self.verdict(
                 "wanders", "a torus: averages over two halves of the time agree, and the orbit fills a surface"
             )
-        if slope > _CURVE:
+        if slope > CURVE:
             return None
         rotation, error = (number / self.period for number in _rotation(consecutive, scale))
         if not abs(rotation) * len(consecutive) > _ENOUGH_TURNS:
@@ -429,14 +431,6 @@ def _spread(points: np.ndarray, center: np.ndarray | None) -> float:
     weights = np.exp(-1 / (s * (1 - s)))
     middle = np.average(points, weights=weights, axis=0) if center is None else center
     return float(np.sqrt(np.average(np.sum((points - middle) ** 2, axis=1), weights=weights)))
-
-
-def _dimension(points: np.ndarray) -> float:
-    """How the number of neighbors grows with the distance: 1 on a curve, 2 on a surface."""
-    chosen = points[np.random.default_rng(0).permutation(len(points))[:200]]
-    distances = np.sort(np.max(np.abs(points[:, None, :] - chosen[None]), axis=2), axis=0)
-    near, far = distances[len(points) // 128].mean(), distances[len(points) // 16].mean()
-    return float(np.log(8) / np.log(far / near)) if near > 0 else 0.0
 
 
 def _rotation(points: np.ndarray, scale: np.ndarray) -> tuple[float, float]:

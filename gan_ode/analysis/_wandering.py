@@ -12,6 +12,8 @@ from ._rest import root_near
 _REGULAR = 1e-7
 _STRETCHES, _SAMPLES_A_TURN = 8, 7.3
 _SURE = 8.0
+# Between these slopes of the number of neighbors against the distance, a set is neither a curve nor a surface for sure.
+CURVE, SURFACE = 1.3, 1.55
 _RATIO = 1.02
 _VISITS = 3
 
@@ -32,6 +34,9 @@ def judge_wandering(
     halves = np.array_split(stretch, 2)
     quarters = np.array_split(halves[1], 2)
     if is_regular(halves[0], halves[1]) and is_regular(quarters[0], quarters[1], 100 * _REGULAR):
+        if dimension(stretch / np.maximum(np.ptp(stretch, axis=0), 1e-9 * np.max(np.ptp(stretch, axis=0)))) < SURFACE:
+            # A closed orbit that the tolerances do not close.
+            return None
         reason = "a torus: the averages of the motion over two halves of the time agree, and no turn closes"
         return Fate("wanders", reason)
     return _chaos(follower, segments, tolerances)
@@ -69,6 +74,14 @@ def is_regular(before: np.ndarray, after: np.ndarray, agree: float = _REGULAR) -
     middle, scale = after.mean(axis=0), np.ptp(after, axis=0)
     scale = np.maximum(scale, 1e-9 * np.max(scale) + 1e-300)
     return bool(np.max(np.abs(weighted(before, middle, scale) - weighted(after, middle, scale))) < agree)
+
+
+def dimension(points: np.ndarray) -> float:
+    """How the number of neighbors grows with the distance: 1 on a curve, 2 on a surface."""
+    chosen = points[np.random.default_rng(0).permutation(len(points))[:200]]
+    distances = np.sort(np.max(np.abs(points[:, None, :] - chosen[None]), axis=2), axis=0)
+    near, far = distances[len(points) // 128].mean(), distances[len(points) // 16].mean()
+    return float(np.log(8) / np.log(far / near)) if near > 0 else 0.0
 
 
 def weighted(points: np.ndarray, middle: np.ndarray, scale: np.ndarray) -> np.ndarray:
