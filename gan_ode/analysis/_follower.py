@@ -22,6 +22,7 @@ MAX_STEPS = 1 << 16
 # Orders of magnitude below the tolerance at which a component of usual size is resolved absolutely.
 _ATOL_OVER_RTOL = 1e-3
 # Stands for zero, which would divide zero by zero where a component vanishes.
+_DENSE = 1000
 _TINY = {4: 1e-30, 8: 1e-290}
 
 
@@ -99,6 +100,7 @@ class Follower:
         self.longest: Path | None = None
         self.scale = np.zeros(self.size)
         self.relative = np.zeros(self.size, bool)
+        self.grain = np.zeros(self.size)
 
     def at(self, start: float) -> "Follower":
         """The same with the field's own time from there on."""
@@ -124,6 +126,11 @@ class Follower:
         """Takes sizes of components, and which of them are invariant at 0, from states that were met."""
         self.scale = np.maximum(np.ptp(points, axis=0), 1e-3 * np.max(np.abs(points - points[0]), initial=0.0))
         self.scale = np.where(self.scale > 0, self.scale, np.maximum(np.max(np.abs(points), axis=0), 1e-300))
+        # What rounding of the state makes of a component over its own time: no step can be better.
+        matrix = np.abs(self.linearized(points[-1])[1]) if self.size <= _DENSE else np.zeros((0, 0))
+        size = float(np.max(np.sum(matrix, axis=1), initial=0.0))
+        if matrix.size and 0 < size < np.inf:
+            self.grain = self.rounding * (matrix @ np.abs(points[-1])) / size
         chosen = points[:: max(len(points) // 8, 1)]
         spread = np.concatenate([chosen, 1.5 * chosen, 0.5 * chosen, 1.5 * chosen + 0.1 * self.scale])
         self.relative = np.all(points != 0, axis=0)
@@ -135,7 +142,9 @@ class Follower:
     def follow(self, y: np.ndarray, duration: float, rtol: float) -> Path:
         """The trajectory from a state over a duration."""
         floor = _TINY[self.itemsize]
-        atol = np.where(self.relative, floor, np.maximum(_ATOL_OVER_RTOL * rtol * self.scale, floor))
+        atol = np.where(
+            self.relative, floor, np.maximum(np.maximum(_ATOL_OVER_RTOL * rtol * self.scale, self.grain), floor)
+        )
         if self.atol is not None:
             atol = np.full(self.size, max(self.atol, floor))
         start, time, relative, absolute = (jnp.asarray(x, self.dtype) for x in (y, duration, rtol, atol))
