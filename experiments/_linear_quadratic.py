@@ -6,7 +6,9 @@ spectra, the invariant and the period series rederived.
 
 import cmath
 import math
+from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -18,12 +20,37 @@ def state(w: float, a: float) -> Players:
 
 
 EQUILIBRIUM = state(0.0, 1.0)
+LOWEST = 0.25  # the invariant there
 
 
 def invariant(y: Players) -> jax.Array:
     """H, which the Wasserstein GAN keeps and the regularized one lowers."""
     w, a = y.discriminator, y.generator
     return w**2 / 2 + a**2 / 4 - jnp.log(jnp.abs(a)) / 2
+
+
+class LogScale(eqx.Module):
+    """A field of (w, a) in the coordinates (w, u) with a = exp(u): a never changes sign, nor vanishes."""
+
+    field: Any
+
+    def __call__(self, t: Any, y: Players, args: Any = None) -> Players:
+        velocity = self.field(t, raw(y), args)
+        return Players(velocity.discriminator, velocity.generator * jnp.exp(-y.generator))
+
+
+def raw(y: Players) -> Players:
+    return Players(y.discriminator, jnp.exp(y.generator))
+
+
+def logarithmic(w: float, a: float) -> Players:
+    return state(w, math.log(a))
+
+
+def energy(y: Players) -> jax.Array:
+    """The invariant in the coordinates (w, log a): nothing there loses digits."""
+    w, u = y.discriminator, y.generator
+    return w**2 / 2 + jnp.exp(2 * u) / 4 - u / 2
 
 
 def jacobian(name: str, eta: float) -> tuple[float, float, float, float]:

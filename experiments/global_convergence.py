@@ -1,22 +1,25 @@
-r"""Does the regularized Wasserstein GAN converge from everywhere?
+r"""Does the two-parameter GAN converge from everywhere, and under which losses?
 
-Yes, from every start with a > 0. The paper shows that its two-parameter GAN, D(x) = w x^2 and G(z) = a z, converges
-near the equilibrium (0, 1), and leaves open what it does from afar. The function
+The paper shows that its two-parameter GAN, D(x) = w x^2 and G(z) = a z, converges near the equilibrium (0, 1), and
+leaves open what it does from afar. The function
 
     H(w, a) = w^2/2 + a^2/4 - (1/2) ln|a|
 
-is kept by the plain Wasserstein GAN, and falls with the regularizer, dH/dt = -(2 eta/9)(1 - a^2)^2. It stands still
-only on the line a = 1, which orbits cross unless they are at the equilibrium; its level sets are closed curves around
-the equilibrium. So by LaSalle's principle all orbits converge. Here the identity is held against automatic
-differentiation over a box, the fall over a time is searched for where it is weakest, and orbits are followed from far
-away.
+answers that: its level sets on a > 0 are closed curves around the equilibrium. The plain Wasserstein GAN keeps it. With
+the regularizer it falls, dH/dt = -(2 eta/9)(1 - a^2)^2, and stands still only on the line a = 1, which orbits cross
+unless they are at the equilibrium: by LaSalle's principle all orbits with a > 0 converge. Without a regularizer H never
+rises if f is concave and the generator is paid what lies between zero-sum and non-saturating; unless f is affine around
+0 (Wasserstein, hinge), all orbits with a > 0 converge again. A loss that is not concave and a generator with another
+pay show where that ends. Here identities are held against automatic differentiation over a box, the fall over a time is
+searched for where it is weakest, and orbits are followed from far away.
 
 From far away an orbit passes exponentially close to a = 0: from (w0, 1) with w0 < 0 it falls to about exp(-w0^2). There
 an absolute tolerance lets the solver do with a what it likes, and what it does is amplified on the way back. A relative
 tolerance alone, or log a for a coordinate, keeps H. Alternating steps keep H from drifting without any tolerance, since
 they keep area in (w, log a).
 
-Source: Nagarajan and Kolter (2017), arXiv:1706.04156, sections 2.3 and 4; the function H and its use derived here.
+Source: Nagarajan and Kolter (2017), arXiv:1706.04156, sections 2.3 and 4; the function H and its use derived here
+(docs/analysis/global_convergence.md).
 """
 
 import dataclasses
@@ -41,6 +44,8 @@ class Config:
     """Relative tolerance of that comparison; the absolute one is the same, or zero."""
     over_time: float = 1.0
     """Time over which the change of H is taken from each point of a box; 0 leaves that out."""
+    loss_duration: float = 200.0
+    """Time to follow orbits for under each of the losses."""
     step_size: float = 0.1
     """Of the updates."""
     num_steps: int = 1_000_000
@@ -63,6 +68,10 @@ class Config:
             raise ValueError(f"`tolerance` must be from 1e-12 to 1e-6, but is {self.tolerance}.")
         if not 0 <= self.over_time <= 10:
             raise ValueError(f"`over_time` must be from 0 to 10, but is {self.over_time}.")
+        if not 100 <= self.loss_duration <= 1000:
+            raise ValueError(
+                f"`loss_duration` must be from 100 to 1000, but is {self.loss_duration}: the usual GAN takes that long."
+            )
         if not 0 < self.step_size <= 0.5:
             raise ValueError(f"`step_size` must be above 0 and at most 0.5, but is {self.step_size}.")
         if self.num_steps < 10_000 or self.num_steps % 1000:
@@ -77,20 +86,18 @@ if __name__ == "__main__":
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments import _linear_quadratic as lq
+from experiments import _every_loss as every_loss, _linear_quadratic as lq
 from experiments._runner import Claim
 from gan_ode import analysis, fields, flow, iterate, losses, Orbit, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic, Players
 
 RTOL = 1e-10
-LOWEST = 0.25  # H at the equilibrium
 UPDATES = {
     "simultaneous": updates.Simultaneous,
     "alternating": updates.Alternating,
@@ -102,34 +109,10 @@ SAVED = 10
 BOX = (Players(jnp.array(-5.0), jnp.array(-6.0)), Players(jnp.array(5.0), jnp.array(1.4)))
 
 
-class LogScale(eqx.Module):
-    """A field of (w, a) in the coordinates (w, u) with a = exp(u): a never changes sign, nor vanishes."""
-
-    field: fields.GameField
-
-    def __call__(self, t: Any, y: Players, args: Any = None) -> Players:
-        velocity = self.field(t, raw(y), args)
-        return Players(velocity.discriminator, velocity.generator * jnp.exp(-y.generator))
-
-
-def raw(y: Players) -> Players:
-    return Players(y.discriminator, jnp.exp(y.generator))
-
-
-def logarithmic(w: float, a: float) -> Players:
-    return lq.state(w, float(np.log(a)))
-
-
-def energy(y: Players) -> jax.Array:
-    """H in the coordinates (w, log a): nothing there loses digits."""
-    w, u = y.discriminator, y.generator
-    return w**2 / 2 + jnp.exp(2 * u) / 4 - u / 2
-
-
 @dataclasses.dataclass(frozen=True)
 class Results:
     config: Config
-    field: LogScale
+    field: lq.LogScale
     orbits: list[Orbit]
     verdicts: list[analysis.Verdict]
     identity: float
@@ -138,6 +121,7 @@ class Results:
     lowest: analysis.Extremes
     tolerances: dict[str, analysis.Drift]
     updates: dict[str, analysis.Drift]
+    losses: every_loss.Findings
     dataset: xr.Dataset
 
 
@@ -147,28 +131,30 @@ def wasserstein(eta: float) -> fields.GameField:
 
 
 def run(config: Config) -> Results:
-    field = LogScale(wasserstein(config.eta))
+    field = lq.LogScale(wasserstein(config.eta))
     ts = jnp.linspace(0.0, config.duration, config.num_times)
-    orbits = [flow(field, logarithmic(*start), ts, rtol=RTOL) for start in config.starts]
+    orbits = [flow(field, lq.logarithmic(*start), ts, rtol=RTOL) for start in config.starts]
     tolerances, rules = compare_tolerances(config, ts), follow_updates(config)
+    of_losses = every_loss.find(BOX, config.loss_duration, config.over_time)
     return Results(
         config=config,
         field=field,
         orbits=orbits,
-        verdicts=[analysis.classify(field, logarithmic(*start)) for start in config.starts],
+        verdicts=[analysis.classify(field, lq.logarithmic(*start)) for start in config.starts],
         identity=identity(field, config.eta),
-        check=analysis.lyapunov(energy, field, *BOX),
+        check=analysis.lyapunov(lq.energy, field, *BOX),
         over_time=over_time(config) if config.over_time else None,
-        lowest=analysis.extremes(energy, *BOX),
+        lowest=analysis.extremes(lq.energy, *BOX),
         tolerances=tolerances,
         updates=rules,
-        dataset=tabulate(config, orbits, tolerances, rules),
+        losses=of_losses,
+        dataset=tabulate(config, orbits, tolerances, rules, of_losses),
     )
 
 
 def over_time(config: Config) -> analysis.LyapunovCheck:
     eta, time = jnp.asarray(config.eta), jnp.asarray(config.over_time)
-    return analysis.lyapunov(energy, by_hand, *BOX, duration=time, args=eta, resolution=41)
+    return analysis.lyapunov(lq.energy, by_hand, *BOX, duration=time, args=eta, resolution=41)
 
 
 def by_hand(t: Any, y: Players, eta: Any) -> Players:
@@ -177,9 +163,9 @@ def by_hand(t: Any, y: Players, eta: Any) -> Players:
     return Players((1 - square) / 3, 2 * w / 3 + 4 * eta * (1 - square) / 9)
 
 
-def identity(field: LogScale, eta: float) -> float:
+def identity(field: lq.LogScale, eta: float) -> float:
     """The largest miss of dH/dt = -(2 eta/9)(1 - a^2)^2 over the box, relative to the size of the terms."""
-    derivative = analysis.lie_derivative(energy, field)
+    derivative = analysis.lie_derivative(lq.energy, field)
 
     def miss(y: Players) -> jax.Array:
         w, square = y.discriminator, jnp.exp(2 * y.generator)
@@ -195,11 +181,11 @@ def compare_tolerances(config: Config, ts: jax.Array) -> dict[str, analysis.Drif
     plain, start = wasserstein(0.0), lq.state(config.far, 1.0)
     absolute = flow(plain, start, ts, rtol=config.tolerance, atol=config.tolerance)
     relative = flow(plain, start, ts, rtol=config.tolerance, atol=0.0)
-    log_scale = flow(LogScale(plain), logarithmic(config.far, 1.0), ts, rtol=config.tolerance)
+    log_scale = flow(lq.LogScale(plain), lq.logarithmic(config.far, 1.0), ts, rtol=config.tolerance)
     return {
         "absolute and relative": analysis.drift(lq.invariant, absolute),
         "relative alone": analysis.drift(lq.invariant, relative),
-        "log a as coordinate": analysis.drift(energy, log_scale),
+        "log a as coordinate": analysis.drift(lq.energy, log_scale),
     }
 
 
@@ -216,8 +202,12 @@ def follow_updates(config: Config) -> dict[str, analysis.Drift]:
     }
 
 
-def tabulate(config: Config, orbits: list[Orbit], tolerances: dict, rules: dict) -> xr.Dataset:
+def tabulate(
+    config: Config, orbits: list[Orbit], tolerances: dict, rules: dict, of_losses: every_loss.Findings
+) -> xr.Dataset:
     shown = STEPS_SHOWN // SAVED + 1
+    near = [every_loss.heights(orbit) for orbit in of_losses.near.values()]
+    lost = [(0, every_loss.NUM_TIMES - len(values)) for values in near]
     of_orbits = ("start", "time")
     return xr.Dataset(
         {
@@ -225,34 +215,40 @@ def tabulate(config: Config, orbits: list[Orbit], tolerances: dict, rules: dict)
             "log_a": (of_orbits, np.stack([orbit.ys.generator for orbit in orbits])),
             "H": (
                 of_orbits,
-                np.stack([jax.vmap(energy)(orbit.ys) for orbit in orbits]),
+                np.stack([jax.vmap(lq.energy)(orbit.ys) for orbit in orbits]),
                 {"long_name": "w^2/2 + a^2/4 - ln|a|/2"},
             ),
             "drift_of_H": (("tolerances", "time"), np.stack([drift.change for drift in tolerances.values()])),
             "H_of_updates": (("update", "step"), np.stack([drift.values[:shown] for drift in rules.values()])),
+            "H_of_losses": (
+                ("loss", "loss_time"),
+                np.stack([np.pad(a, b, constant_values=np.nan) for a, b in zip(near, lost, strict=True)]),
+            ),
         },
         coords={
             "time": np.linspace(0.0, config.duration, config.num_times),
             "tolerances": list(tolerances),
             "update": list(rules),
             "step": SAVED * np.arange(shown),
+            "loss": list(of_losses.near),
+            "loss_time": np.linspace(0.0, config.loss_duration, every_loss.NUM_TIMES),
         },
     )
 
 
 def claims(results: Results) -> list[Claim]:
     config = results.config
-    rises = [float(np.max(np.diff(jax.vmap(energy)(orbit.ys)))) for orbit in results.orbits]
+    rises = [float(np.max(np.diff(jax.vmap(lq.energy)(orbit.ys)))) for orbit in results.orbits]
     found = [
         Claim.below("Miss of dH/dt = -(2 eta/9)(1 - a^2)^2 over the box, to its terms", results.identity, 1e-12),
-        Claim.close("Smallest H in the box", results.lowest.smallest, LOWEST, atol=1e-12),
-        Claim.equal("H over the box, by its derivative", results.check.kind, "Lyapunov function"),
+        Claim.close("Smallest H in the box", results.lowest.smallest, lq.LOWEST, atol=1e-12),
+        Claim.equal("H over the box, by its derivative", results.check.kind, "falls"),
         Claim.below("Largest rise of H between save times, on any orbit", max(rises), 1e-8),
     ]
     if results.over_time is not None:
         name = f"H over the box, by its change in the time {config.over_time:g}"
         found += [
-            Claim.equal(name, results.over_time.kind, "strict Lyapunov function"),
+            Claim.equal(name, results.over_time.kind, "falls strictly"),
             Claim.above(f"{name}: weakest relative fall", results.over_time.margin, 1e-3),
         ]
     for (w, a), verdict, orbit in zip(config.starts, results.verdicts, results.orbits, strict=True):
@@ -263,13 +259,14 @@ def claims(results: Results) -> list[Claim]:
     # H - 1/4 is quadratic in the distance, so it falls at twice the spectral abscissa.
     expected = 2 * lq.eigenvalue("WGAN", config.eta).real
     found.append(Claim.close("Rate of the fall of H - 1/4 at the end", rate_at_the_end(results), expected, rtol=5e-3))
-    return found + of_tolerances(results) + of_updates(results)
+    of_losses = every_loss.claims(results.losses, config.loss_duration)
+    return found + of_tolerances(results) + of_updates(results) + of_losses
 
 
 def rate_at_the_end(results: Results) -> float:
     """From the integral over one turn to that over a later one, of the orbit that is first where H - 1/4 is small."""
-    orbit = min(results.orbits, key=lambda orbit: float(energy(orbit.final_state)))
-    ts, height = np.asarray(orbit.ts), np.asarray(jax.vmap(energy)(orbit.ys)) - LOWEST
+    orbit = min(results.orbits, key=lambda orbit: float(lq.energy(orbit.final_state)))
+    ts, height = np.asarray(orbit.ts), np.asarray(jax.vmap(lq.energy)(orbit.ys)) - lq.LOWEST
     period = np.pi / abs(lq.eigenvalue("WGAN", results.config.eta).imag)
     begin = float(ts[int(np.argmax(height < 1e-5))])
 
@@ -311,7 +308,7 @@ def area(config: Config) -> float:
 
     def miss(y: Players) -> jax.Array:
         def step(point: jax.Array) -> jax.Array:
-            there, _ = rule.step(plain, 0.0, raw(Players(point[0], point[1])), None, None)
+            there, _ = rule.step(plain, 0.0, lq.raw(Players(point[0], point[1])), None, None)
             return jnp.stack([there.discriminator, jnp.log(jnp.abs(there.generator))])
 
         return jnp.linalg.det(jax.jacfwd(step)(jnp.stack([y.discriminator, y.generator]))) - 1
@@ -327,10 +324,13 @@ def astuple(y: Players) -> tuple[jax.Array, jax.Array]:
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    figure = matplotlib.figure.Figure(figsize=(7.2, 5.6), layout="constrained")
-    plane, heights, tolerances, rules = figure.subplots(2, 2).flat
+    figure = matplotlib.figure.Figure(figsize=(7.2, 8.2), layout="constrained")
+    plane, heights, falling, failing, tolerances, rules = figure.subplots(3, 2).flat
     draw_plane(plane, results)
     draw_heights(heights, results)
+    every_loss.draw(falling, failing, results.losses)
+    plot.label_panel(falling, "c", r"Other losses, $\eta = 0$: $H$ falls from $(1, 1)$")
+    plot.label_panel(failing, "d", "Losses under which $H$ does not fall to $1/4$")
     draw_tolerances(tolerances, results)
     draw_updates(rules, results)
     return figure
@@ -338,7 +338,7 @@ def draw(results: Results) -> matplotlib.figure.Figure:
 
 def draw_plane(panel, results: Results) -> None:
     xlim, ylim = (-5.6, 5.6), (-15.0, 2.6)
-    derivative = analysis.lie_derivative(energy, results.field)
+    derivative = analysis.lie_derivative(lq.energy, results.field)
     fall = plot.level_sets(
         lambda y: jnp.log10(1e-30 - derivative(y)),
         ax=panel, xlim=xlim, ylim=ylim, filled=True, levels=np.arange(-4, 2.1, 0.5).tolist(), cmap="Greys",
@@ -347,7 +347,7 @@ def draw_plane(panel, results: Results) -> None:
     # Only a tint: orbits lie on it.
     fall.contours.set_alpha(0.45)
     levels = [0.5, 2, 4, 7, 10, 13]
-    plot.level_sets(energy, ax=panel, xlim=xlim, ylim=ylim, levels=levels)
+    plot.level_sets(lq.energy, ax=panel, xlim=xlim, ylim=ylim, levels=levels)
     portrait = plot.phase_portrait(
         results.field, ax=panel, xlim=xlim, ylim=ylim, names=("w", r"\ln a"), background=None, streamlines=False,
         nullclines=False, equilibria=[lq.state(0.0, 0.0)], orbits=results.orbits, color_by=None,
@@ -365,7 +365,7 @@ def draw_plane(panel, results: Results) -> None:
 
 def draw_heights(panel, results: Results) -> None:
     for (w, a), orbit in zip(results.config.starts, results.orbits, strict=True):
-        plot.orbit(orbit, ax=panel, quantity=lambda y: energy(y) - LOWEST, labels=[f"$({w:g}, {a:g})$"])
+        plot.orbit(orbit, ax=panel, quantity=lambda y: lq.energy(y) - lq.LOWEST, labels=[f"$({w:g}, {a:g})$"])
     panel.set_yscale("log")
     panel.set(ylim=(1e-9, 60), ylabel=r"$H - 1/4$")
     panel.legend(title="start $(w, a)$", loc="lower left", fontsize="small")
@@ -377,13 +377,13 @@ def draw_tolerances(panel, results: Results) -> None:
         panel.semilogy(drift.ts, np.maximum(np.abs(np.asarray(drift.change)), 1e-16), style, label=name)
     panel.set(xlabel="time $t$", ylabel=r"$|H - H(0)|$", ylim=(1e-13, 1e3))
     panel.legend(title="tolerance", loc=(0.42, 0.44), fontsize="small")
-    plot.label_panel(panel, "c", rf"$\eta = 0$, from $w = {results.config.far:g}$: the solver's drift")
+    plot.label_panel(panel, "e", rf"$\eta = 0$, from $w = {results.config.far:g}$: the solver's drift")
 
 
 def draw_updates(panel, results: Results) -> None:
     shown = slice(0, STEPS_SHOWN // SAVED + 1)
     for name, drift in results.updates.items():
-        panel.semilogy(np.asarray(drift.ts)[shown], np.asarray(drift.values)[shown] - LOWEST, label=name)
+        panel.semilogy(np.asarray(drift.ts)[shown], np.asarray(drift.values)[shown] - lq.LOWEST, label=name)
     panel.set(xlabel="time $t = nh$", ylabel="$H - 1/4$")
     panel.legend(loc="upper left")
-    plot.label_panel(panel, "d", rf"$\eta = 0$: updates of step $h = {results.config.step_size:g}$")
+    plot.label_panel(panel, "f", rf"$\eta = 0$: updates of step $h = {results.config.step_size:g}$")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gan_ode import analysis, fields, games, losses, regularizers, updates
+from gan_ode.analysis._extremes import Box
 from gan_ode.games import Players
 from tests.catalogue import players, wasserstein_energy
 
@@ -127,16 +128,16 @@ def check(eta, **options):
     return analysis.lyapunov(energy, wasserstein(eta), LOW, HIGH, **options)
 
 
-def test_the_energy_is_an_invariant_of_the_plain_wasserstein_gan():
+def test_the_plain_wasserstein_gan_keeps_the_energy():
     found = check(0.0)
-    assert found.kind == "invariant"
-    # Measured 4e-16.
-    assert max(-found.relative.smallest, found.relative.largest) < ROUNDING
+    assert found.kind == "keeps" and found.keeps
+    # Measured 9e-15, of which the change itself is less than a tenth.
+    assert float(found.rounding) < ROUNDING
 
 
-def test_the_energy_is_a_lyapunov_function_of_the_regularized_one_but_stands_still_on_a_line():
+def test_the_energy_of_the_regularized_one_falls_but_stands_still_on_a_line():
     found = check(ETA)
-    assert found.kind == "Lyapunov function"
+    assert found.kind == "falls"
     # -(2 eta / 9)(1 - a^2)^2: largest, zero, at a = 1, smallest at a = 3.
     np.testing.assert_allclose(found.change.largest, 0.0, rtol=0, atol=ROUNDING)
     np.testing.assert_allclose(found.change.smallest, -2 * ETA / 9 * 64, rtol=1e-12)
@@ -151,16 +152,20 @@ def test_no_orbit_stays_on_that_line_so_that_over_a_time_the_energy_falls_everyw
         w, a = y.discriminator, y.generator
         return Players((1 - a**2) / 3, 2 * w * a / 3 + 4 * args * a * (1 - a**2) / 9)
 
-    found = analysis.lyapunov(energy, field, LOW, HIGH, duration=1.0, args=jnp.asarray(ETA), resolution=21)
-    assert found.kind == "strict Lyapunov function"
+    options = {"duration": 1.0, "resolution": 21}
+    found = analysis.lyapunov(energy, field, LOW, HIGH, args=jnp.asarray(ETA), **options)
+    assert found.kind == "falls strictly"
     assert float(found.margin) > 1e-3
     # At the equilibrium, to the solver's tolerance.
     assert float(found.change.largest) < 1e-9
+    assert analysis.lyapunov(energy, field, LOW, HIGH, args=jnp.asarray(0.0), **options).kind == "keeps"
 
 
-def test_the_energy_rises_without_bound_for_simultaneous_steps_and_is_no_lyapunov_function():
+def test_simultaneous_steps_raise_what_is_kept_and_strictly_convex():
+    # H(y + h v) > H(y) + h grad H . v = H(y): at every state that is no equilibrium.
     found = check(0.0, update=updates.Simultaneous(0.1))
-    assert found.kind == "neither"
+    assert found.kind == "rises strictly" and not found.falls
+    assert float(found.change.smallest) > -ROUNDING
     assert float(found.change.largest) > 0.01
 
 
@@ -180,12 +185,236 @@ def test_a_sweep_over_eta_is_one_program():
 
 def test_single_precision_is_judged_by_its_own_rounding():
     narrow = [jax.tree.map(lambda leaf: leaf.astype(jnp.float32), corner) for corner in (LOW, HIGH)]
-    assert analysis.lyapunov(energy, wasserstein(0.0), *narrow).kind == "invariant"
-    assert analysis.lyapunov(energy, wasserstein(ETA), *narrow).kind == "Lyapunov function"
+    assert analysis.lyapunov(energy, wasserstein(0.0), *narrow).kind == "keeps"
+    assert analysis.lyapunov(energy, wasserstein(ETA), *narrow).kind == "falls"
 
 
 def test_the_energy_here_is_the_one_of_the_catalogue():
     assert float(energy(players(0.7, 1.3))) == pytest.approx(wasserstein_energy(np.array([0.7, 1.3])), abs=1e-15)
+
+
+# Words. Quantities and fields go by number, so that all cases of a kind are one program.
+
+QUANTITIES = {
+    "r^2": lambda y: y @ y,
+    "-r^2": lambda y: -(y @ y),
+    "r": lambda y: jnp.sqrt(y @ y),
+    "x^2": lambda y: y[0] ** 2,
+    "y^2": lambda y: y[1] ** 2,
+    "x^2 - y^2": lambda y: y[0] ** 2 - y[1] ** 2,
+    "x": lambda y: y[0],
+    "ln x": lambda y: jnp.log(y[0]),
+    "5": lambda y: jnp.full((), 5.0, y.dtype),
+    "sin^2 + cos^2": lambda y: jnp.sin(y[0]) ** 2 + jnp.cos(y[0]) ** 2,
+    "max(r^2 - 1/4, 0)": lambda y: jnp.maximum(y @ y - 0.25, 0),
+    "a corner that falls": lambda y: -(corner(y) ** 2),
+    "x, but for a corner": lambda y: y[0] - 1e4 * corner(y) ** 2,
+    "-x, but for a corner": lambda y: -y[0] + 1e4 * corner(y) ** 2,
+    "-x^2 + 1e4 x^4 - y^2": lambda y: -(y[0] ** 2) + 1e4 * y[0] ** 4 - y[1] ** 2,
+}
+FIELDS = {
+    "in": lambda y: -y,
+    "out": lambda y: y,
+    "rest": lambda y: 0 * y,
+    "around": lambda y: jnp.stack([-y[1], y[0]]),
+    "around and in, by 1e-4": lambda y: jnp.stack([-y[1], y[0]]) - 1e-4 * y,
+    "around and in, as r^3": lambda y: jnp.stack([-y[1], y[0]]) - y * (y @ y),
+    "saddle": lambda y: jnp.stack([y[0], -y[1]]),
+    "along": lambda y: jnp.ones_like(y),
+    "cubes": lambda y: -(y**3),
+    "to a line": lambda y: jnp.stack([0 * y[0], -y[1]]),
+    "a million times faster along x": lambda y: -jnp.array([1e6, 1.0], y.dtype) * y,
+    "very slow": lambda y: -1e-30 * y,
+    "very fast": lambda y: -1e30 * y,
+    "not finite on one side": lambda y: -jnp.sqrt(y),
+    "not finite in a corner": lambda y: jnp.where(corner(y) > 0, jnp.nan, -y),
+}
+
+
+def corner(y):
+    return jnp.maximum(y[0] + y[1] - 1.99, 0)
+
+
+class Numbered(eqx.Module):
+    """One of `QUANTITIES`, by a number that may be traced."""
+
+    which: jax.Array
+
+    def __call__(self, y):
+        return jax.lax.switch(self.which, list(QUANTITIES.values()), y)
+
+
+def numbered(t, y, which):
+    return jax.lax.switch(which, list(FIELDS.values()), y)
+
+
+def search(quantity, field, dtype=jnp.float64, sides=1.0, **options):
+    which = Numbered(jnp.asarray(list(QUANTITIES).index(quantity)))
+    box = jnp.full(2, -sides, dtype), jnp.full(2, sides, dtype)
+    arguments = {"args": jnp.asarray(list(FIELDS).index(field)), "resolution": 41, "check": False, **options}
+    return analysis.lyapunov(which, numbered, *box, **arguments)
+
+
+WORDS = [
+    ("r^2", "in", "falls strictly"),
+    ("r^2", "out", "rises strictly"),
+    ("-r^2", "in", "rises strictly"),
+    # It has no gradient where it rests.
+    ("r", "in", "falls strictly"),
+    ("r^2", "saddle", "neither"),
+    ("x^2 - y^2", "saddle", "rises strictly"),
+    ("r^2", "around", "keeps"),
+    ("r^2", "around and in, by 1e-4", "falls strictly"),
+    ("r^2", "cubes", "falls strictly"),
+    ("r^2", "very slow", "falls strictly"),
+    ("r^2", "very fast", "falls strictly"),
+    # Nothing moves, or the quantity is a number, if one with rounding.
+    ("r^2", "rest", "keeps"),
+    ("5", "out", "keeps"),
+    ("sin^2 + cos^2", "out", "keeps"),
+    # A whole line of equilibria; and a line on which the quantity stands still, but not the state.
+    ("y^2", "to a line", "falls strictly"),
+    ("x^2", "in", "falls"),
+    ("-r^2", "to a line", "rises strictly"),
+    ("x^2", "a million times faster along x", "falls"),
+    ("r^2", "a million times faster along x", "falls strictly"),
+    # It rises where the velocity is a millionth of what it is a cell further.
+    ("x^2 - y^2", "a million times faster along x", "neither"),
+    ("max(r^2 - 1/4, 0)", "in", "falls"),
+    ("max(r^2 - 1/4, 0)", "out", "rises"),
+    # Within a tenth of a cell of one corner of the box, or of its middle.
+    ("a corner that falls", "along", "falls"),
+    ("x, but for a corner", "along", "neither"),
+    ("-x, but for a corner", "along", "neither"),
+    ("-x^2 + 1e4 x^4 - y^2", "cubes", "neither"),
+    ("r^2", "not finite on one side", "undecided"),
+    ("r^2", "not finite in a corner", "undecided"),
+    ("ln x", "in", "undecided"),
+]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize(("quantity", "field", "kind"), WORDS, ids=[f"{q} {f}" for q, f, _ in WORDS])
+def test_the_word_is_what_calculus_says(quantity, field, kind, dtype):
+    found = search(quantity, field, dtype)
+    assert found.kind == kind
+    # The properties say the same, and what is said strictly is said.
+    said = {word for word in ("falls", "keeps", "rises", "neither") if getattr(found, word)}
+    assert said == {kind.split()[0]} - {"undecided"}
+    assert bool(found.falls_strictly) == (kind == "falls strictly")
+    assert bool(found.rises_strictly) == (kind == "rises strictly")
+    assert bool(found.never_rises) == (said <= {"falls", "keeps"} and said != set())
+    assert bool(found.never_falls) == (said <= {"rises", "keeps"} and said != set())
+    assert (float(found.margin) > 0) == (kind == "falls strictly") or field == "rest" or kind == "undecided"
+
+
+def test_a_fall_that_vanishes_at_the_equilibrium_faster_than_speed_and_gradient_is_strict():
+    # (r^2)' = -2 r^4, and the cosine is -r^2. In float32 that is rounding within a cell of the equilibrium.
+    assert search("r^2", "around and in, as r^3").kind == "falls strictly"
+    assert search("r^2", "around and in, as r^3", jnp.float32).kind in ("falls", "falls strictly")
+
+
+def test_what_is_left_out_is_a_hundredth_of_a_cell_and_said_of_no_slow_state():
+    found = search("x^2 - y^2", "a million times faster along x")
+    # The largest cosine, one, is on the slow manifold x = 0.
+    np.testing.assert_allclose(found.relative.largest, 1.0, rtol=1e-9)
+    assert abs(float(found.relative.where_largest[0])) < 1e-9
+
+
+def test_a_box_that_is_not_finite_is_said_to_be_and_where():
+    found = search("r^2", "not finite in a corner")
+    assert not found.finite
+    np.testing.assert_array_equal(found.where_not_finite, [1.0, 1.0])
+    assert "not finite at [1. 1.]" in found.reason
+
+
+def test_reasons_are_numbers_of_the_search():
+    assert search("r^2", "around").reason == (
+        "the change, over gradient times motion, is from 0 to 0 away from equilibria"
+    )
+    assert search("r^2", "rest").reason == "no state of the box moves"
+
+
+@pytest.mark.parametrize("dtype", [jnp.float64, jnp.float32], ids=["float64", "float32"])
+def test_the_word_for_a_step_is_what_calculus_says(dtype):
+    def step(quantity, field, size=0.5):
+        size = jnp.asarray(size, dtype)
+        return search(quantity, field, dtype, update=updates.Simultaneous(size))
+
+    assert step("r^2", "in").kind == "falls strictly"
+    assert step("r^2", "out").kind == "rises strictly"
+    # By h^2, at first order nothing.
+    assert step("r^2", "around").kind == "rises strictly"
+    assert step("r^2", "in", 2.0).kind == "keeps"
+    assert step("r^2", "in", 2.5).kind == "rises strictly"
+    assert step("5", "out").kind == step("sin^2 + cos^2", "out").kind == "keeps"
+    # The gradient is zero where a step leads out of the flat middle.
+    assert step("max(r^2 - 1/4, 0)", "out").kind == "rises"
+    assert step("r^2", "not finite in a corner").kind == "undecided"
+    # A step that rounding takes away.
+    lost = step("r^2", "in", float(jnp.finfo(dtype).eps) / 4)
+    assert lost.kind == "undecided" and "may be rounding" in lost.reason
+
+
+def test_the_word_for_a_time_is_what_calculus_says():
+    def over_time(quantity, field, **options):
+        return search(quantity, field, duration=jnp.asarray(1.0), resolution=11, **options)
+
+    assert over_time("r^2", "in").kind == "falls strictly"
+    assert over_time("r^2", "out").kind == "rises strictly"
+    assert over_time("r^2", "around").kind == "keeps"
+    assert over_time("r^2", "around and in, by 1e-4").kind == "falls strictly"
+    assert over_time("max(r^2 - 1/4, 0)", "in").kind == "falls"
+    assert over_time("r^2", "saddle").kind == "neither"
+    assert over_time("r^2", "rest").kind == "keeps"
+
+
+def test_flows_that_do_not_reach_the_end_leave_it_undecided():
+    found = analysis.lyapunov(
+        lambda y: y @ y, lambda t, y, args: 10 * y**2, -jnp.ones(2), jnp.ones(2), duration=1.0, resolution=11
+    )
+    assert found.kind == "undecided" and "does not get to the end" in found.reason
+
+
+def test_a_damping_of_a_thousand_roundings_is_seen_beside_rotation():
+    def spiral(t, y, damping):
+        return jnp.stack([-y[1], y[0]]) - damping * y
+
+    square = -jnp.ones(2), jnp.ones(2)
+    for damping, kind in ((1e-12, "falls strictly"), (0.0, "keeps"), (-1e-12, "rises strictly")):
+        assert analysis.lyapunov(lambda y: y @ y, spiral, *square, args=jnp.asarray(damping)).kind == kind
+
+
+def test_a_box_far_from_the_origin_is_judged_by_its_rounding():
+    far = jnp.array([1e6, -1e6])
+
+    def square(y):
+        return (y - far) @ (y - far)
+
+    def field(t, y, turn):
+        x = y - far
+        return turn * jnp.stack([-x[1], x[0]]) - (1 - turn) * x
+
+    box = far - 1, far + jnp.array([1.0, 0.7])
+    assert analysis.lyapunov(square, field, *box, args=jnp.asarray(0.0), resolution=41).kind == "falls strictly"
+    assert analysis.lyapunov(square, field, *box, args=jnp.asarray(1.0), resolution=41).kind == "keeps"
+
+
+def test_a_field_with_explicit_time_is_refused_or_taken_at_its_beginning():
+    def forced(t, y, weight):
+        return -y + weight * jnp.sin(t)
+
+    def of(weight, **options):
+        return analysis.lyapunov(lambda y: y @ y, forced, *square, args=weight, resolution=11, **options)
+
+    square = -jnp.ones(2), jnp.ones(2)
+    with pytest.raises(ValueError, match="`field` must have no explicit time"):
+        of(jnp.asarray(1.0))
+    assert of(jnp.asarray(1.0), check=False).kind == "falls strictly"
+    # Under a transformation there is no verdict of it.
+    found = jax.vmap(of)(jnp.array([0.0, 1.0]))
+    np.testing.assert_array_equal(found.falls_strictly, [True, False])
+    np.testing.assert_array_equal(found.finite, [True, False])
 
 
 # Errors.
@@ -214,17 +443,14 @@ def test_what_cannot_be_searched_is_refused(call, message, monkeypatch):
         call()
 
 
-def test_a_quantity_that_stands_still_where_the_field_moves_is_no_strict_lyapunov_function():
-    def beyond_one(y):
-        return jnp.maximum(y.discriminator**2 + y.generator**2 - 1, 0.0)
-
-    def inward(t, y, args):
-        return jax.tree.map(jnp.negative, y)
-
-    square = players(-2.0, -2.0), players(2.0, 2.0)
-    found = analysis.lyapunov(beyond_one, inward, *square, resolution=41)
-    assert found.never_rises and not found.falls
-    assert found.kind == "Lyapunov function"
+def test_all_points_of_a_grid_are_seen_whatever_fits_at_once():
+    # 19,683 points are four batches and most of a fifth.
+    box = Box(jnp.zeros(3), jnp.ones(3), 27)
+    found = box.sweep(lambda y: (y @ jnp.array([1.0, 10.0, 100.0]), y))
+    axis = np.linspace(0.0, 1.0, 27)
+    expected = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    np.testing.assert_allclose(found[1], expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(found[0], expected @ [1.0, 10.0, 100.0], rtol=0, atol=1e-13)
 
 
 def test_corners_of_whole_numbers_are_a_box():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .. import _checks
 from .._compiled import jit
@@ -134,11 +134,20 @@ class Box(eqx.Module):
     def sweep(self, function: Callable[[State], Any]) -> Any:
         """A function at all points of the grid."""
         points = self.points
-        return jax.lax.map(lambda unit: function(self.state(unit)), points, batch_size=min(_AT_ONCE, len(points)))
+        at_once = min(_AT_ONCE, len(points))
+        # Filled up with the last point: what does not fill a batch would be compiled as another program.
+        batches = jnp.pad(points, ((0, -len(points) % at_once), (0, 0)), mode="edge").reshape(
+            -1, at_once, points.shape[1]
+        )
+        values = jax.lax.map(jax.vmap(lambda unit: function(self.state(unit))), batches)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[: len(points)], values)
 
 
 def search(
-    functions: Callable[[State], tuple[Scalar, ...]], box: Box, values: tuple[Float[Array, " num"], ...]
+    functions: Callable[[State], tuple[Scalar, ...]],
+    box: Box,
+    values: tuple[Float[Array, " num"], ...],
+    further: Bool[Array, ""] | bool = True,
 ) -> tuple[Extremes, ...]:
     """The extremes of several functions, one of which may need what the others compute.
 
@@ -148,6 +157,7 @@ def search(
         functions: Of one state. Where one is not finite it has no extreme.
         box: Where to search.
         values: Of the functions, on the grid.
+        further: Whether to look between the points of the grid.
     """
     points, count = box.points, len(values)
     shape = (box.per_axis,) * points.shape[1]
@@ -155,7 +165,8 @@ def search(
     which = jnp.repeat(jnp.arange(count), 2)
     heights = signs[:, None] * jnp.stack(values)[which]
     heights = jnp.where(jnp.isfinite(heights), heights, jnp.inf)
-    places = jnp.stack([points[_local_minima(row.reshape(shape))] for row in heights])
+    best = jnp.stack([_local_minima(row.reshape(shape)) for row in heights])
+    places = points[best]
 
     def descend(which: Array, sign: Array, start: Array) -> tuple[Scalar, Array]:
         def height(unit: Array) -> Scalar:
@@ -164,9 +175,13 @@ def search(
 
         return _descend(height, start, 1 / (box.per_axis - 1))
 
-    found, where = jax.vmap(jax.vmap(descend, (None, None, 0)))(which, signs, places)
-    best = jnp.argmin(found, axis=1)
-    ends, units = found[jnp.arange(2 * count), best], where[jnp.arange(2 * count), best]
+    found, where = jax.lax.cond(
+        further,
+        lambda: jax.vmap(jax.vmap(descend, (None, None, 0)))(which, signs, places),
+        lambda: (jnp.take_along_axis(heights, best, axis=1), places),
+    )
+    lowest = jnp.argmin(found, axis=1)
+    ends, units = found[jnp.arange(2 * count), lowest], where[jnp.arange(2 * count), lowest]
     return tuple(
         Extremes(
             smallest=ends[2 * i],

@@ -1,32 +1,24 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+import numpy as np
 
-from .. import _checks, _tree
+from .. import _checks
 from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
-from ..simulate import flow
 from ..updates import AbstractUpdate
+from ._changes import change_along, Measured, stepped, velocity
 from ._extremes import Box, Extremes, points_per_axis, search
+from ._preconditions import require
 
-# Rounding in a relative change, and the part of the largest squared speed below which a state counts as an equilibrium,
-# since there the change itself is rounding. A difference of quantities loses digits, and a flow has its tolerance.
-_ROUNDING = {
-    "derivative": {4: 1e-4, 8: 1e-11},
-    "step": {4: 1e-2, 8: 1e-7},
-    "flow": {4: 5e-2, 8: 1e-4},
-}
-_STILL = {
-    "derivative": {4: 1e-4, 8: 1e-10},
-    "step": {4: 1e-4, 8: 1e-8},
-    "flow": {4: 1e-4, 8: 1e-6},
-}
-_TOLERANCE = {4: 1e-5, 8: 1e-10}
+# Rounding may take at most this part of a change at nearly all states, by bytes of a number.
+_MOST_ROUNDING = {4: 2e-2, 8: 1e-4}
+_NEARLY_ALL = 0.95
+
+Kind = Literal["falls strictly", "falls", "keeps", "rises", "rises strictly", "neither", "undecided"]
 
 
 def lie_derivative(quantity: Callable[[State], Scalar], field: Field, args: Args = None) -> Callable[[State], Scalar]:
@@ -43,7 +35,7 @@ def lie_derivative(quantity: Callable[[State], Scalar], field: Field, args: Args
     Returns:
         A function of the state.
     """
-    return lambda y: jax.jvp(quantity, (y,), (_velocity(field, y, args),))[1]
+    return lambda y: jax.jvp(quantity, (y,), (velocity(field, y, args),))[1]
 
 
 def step_change(
@@ -62,55 +54,124 @@ def step_change(
     Returns:
         A function of the state, in units of the quantity; divide by the step size for a rate.
     """
-    return lambda y: quantity(_stepped(update, field, y, args)) - quantity(y)
+    return lambda y: quantity(stepped(update, field, y, args)) - quantity(y)
 
 
 class LyapunovCheck(eqx.Module):
     r"""What a box says of a candidate $Q$ for a Lyapunov function.
 
-    All of it comes from a search (see `Extremes`): it can refute, and supports, but does not prove.
+    All of it comes from a search (see `Extremes`): it can refute, and supports, but does not prove. Equilibria are left
+    out, with a neighborhood of a hundredth of a cell of the grid: the states from which a Newton step that small leads
+    to one. Where the change is not finite somewhere in the box, or lost in rounding, nothing is said.
 
     Attributes:
         change: Extremes over the box of $\dot Q$, or of the change over a step or a duration.
-        relative: Extremes of the change over $\lVert\nabla Q\rVert$ times how far the state moves: for a derivative the
-            cosine between velocity and gradient. Equilibria are left out: states with less than 1e-5 of the largest
-            speed in the box (1e-4 over a step, 1e-3 over a duration, 1e-2 in float32).
-        rounding: What counts as rounding in `relative`.
+        relative: Extremes of the change over $\lVert\nabla Q\rVert$ times how far the state moves (for a derivative
+            the cosine between velocity and gradient), less what may be rounding or the solver's error in it: zero where
+            that may be all of it.
+        rounding: What may be rounding or the solver's error in `relative`, at 19 of 20 states or more.
+        where_not_finite: A state of the grid where the change is not finite, if there is one.
     """
 
     change: Extremes
     relative: Extremes
     rounding: Scalar
+    where_not_finite: State
 
     @property
-    def conserved(self) -> Any:
-        """Whether the quantity is an invariant, to rounding."""
-        return self.never_rises & (self.relative.smallest >= -self.rounding)
+    def finite(self) -> Any:
+        """Whether the change is finite at all points of the grid. If not, all properties below are False."""
+        return self.change.finite
 
     @property
-    def never_rises(self) -> Any:
-        """Whether the quantity falls or stands still everywhere, to rounding."""
-        return self.change.finite & (self.relative.largest <= self.rounding)
+    def falls_strictly(self) -> Any:
+        """Whether the quantity falls everywhere in the box except at equilibria."""
+        return self.finite & jnp.isfinite(self.relative.largest) & (self.relative.largest < 0)
 
     @property
     def falls(self) -> Any:
-        """Whether it falls everywhere in the box except at equilibria."""
-        moves = jnp.isfinite(self.relative.largest)
-        return self.change.finite & moves & (self.relative.largest < -self.rounding)
+        """Whether it falls somewhere and rises nowhere. It may stand still where the state moves."""
+        return self.never_rises & (self.relative.smallest < 0)
+
+    @property
+    def keeps(self) -> Any:
+        """Whether it changes nowhere, to rounding: an invariant."""
+        return self.never_rises & self.never_falls
+
+    @property
+    def rises(self) -> Any:
+        """Whether it rises somewhere and falls nowhere."""
+        return self.never_falls & (self.relative.largest > 0)
+
+    @property
+    def rises_strictly(self) -> Any:
+        """Whether it rises everywhere in the box except at equilibria."""
+        return self.finite & jnp.isfinite(self.relative.smallest) & (self.relative.smallest > 0)
+
+    @property
+    def neither(self) -> Any:
+        """Whether it rises somewhere and falls elsewhere."""
+        return self.finite & (self.relative.largest > 0) & (self.relative.smallest < 0)
+
+    @property
+    def never_rises(self) -> Any:
+        """Whether it falls, or stands still to rounding, everywhere."""
+        return self.finite & (self.relative.largest <= 0) & (self._resolved | self.falls_strictly)
+
+    @property
+    def never_falls(self) -> Any:
+        """Whether it rises, or stands still to rounding, everywhere."""
+        return self.finite & (self.relative.smallest >= 0) & (self._resolved | self.rises_strictly)
 
     @property
     def margin(self) -> Scalar:
-        """The smallest relative fall away from equilibria: above `rounding` for a strict Lyapunov function."""
+        """The smallest relative fall away from equilibria: above 0 if the quantity falls strictly."""
         return -self.relative.largest
 
     @property
-    def kind(self) -> Literal["invariant", "strict Lyapunov function", "Lyapunov function", "neither"]:
-        """In a word; not under a transformation."""
-        if self.conserved:
-            return "invariant"
-        if self.falls:
-            return "strict Lyapunov function"
-        return "Lyapunov function" if self.never_rises else "neither"
+    def kind(self) -> Kind:
+        """The strongest of these statements, in words; not under a transformation.
+
+        "undecided" where the change is not finite, or too much of it is rounding: `reason` says which.
+        """
+        words: tuple[tuple[Kind, Any], ...] = (
+            ("keeps", self.keeps),
+            ("falls strictly", self.falls_strictly),
+            ("rises strictly", self.rises_strictly),
+            ("falls", self.falls),
+            ("rises", self.rises),
+            ("neither", self.neither),
+        )
+        for word, holds in words:
+            if holds:
+                return word
+        return "undecided"
+
+    @property
+    def reason(self) -> str:
+        """Why `kind` is what it is, in a sentence; not under a transformation."""
+        if not self.finite:
+            # In NumPy, whose numbers are printed alone.
+            where = jax.tree.map(np.asarray, self.where_not_finite)
+            return (
+                f"the change is not finite at {where}, or the flow from there does not get to the end: search a box "
+                "where field and quantity are finite"
+            )
+        if self.kind == "undecided":
+            return (
+                f"up to {float(self.rounding):.1g} of the change may be rounding or the solver's error: use float64, "
+                "a longer step or duration, or the derivative"
+            )
+        low, high = float(self.relative.smallest), float(self.relative.largest)
+        if not (np.isfinite(low) and np.isfinite(high)):
+            return "no state of the box moves"
+        return f"the change, over gradient times motion, is from {low:.3g} to {high:.3g} away from equilibria"
+
+    @property
+    def _resolved(self) -> Any:
+        size = max(self.rounding.dtype.itemsize, 4)
+        # NaN where no state moves: then nothing is hidden.
+        return ~(self.rounding > _MOST_ROUNDING[size])
 
 
 def lyapunov(
@@ -123,92 +184,68 @@ def lyapunov(
     duration: RealScalarLike | None = None,
     args: Args = None,
     resolution: int | None = None,
+    check: bool = True,
 ) -> LyapunovCheck:
-    r"""Searches a box for where a quantity does not fall: is it a Lyapunov function, an invariant, or neither?
+    r"""Searches a box for where a quantity falls and rises: is it a Lyapunov function, an invariant, or neither?
 
     By default its derivative along the field is searched. A derivative may vanish where orbits only pass, as
     $\dot H = -\tfrac{2\eta}{9}(1 - a^2)^2$ of the regularized Wasserstein GAN does on the line $a = 1$. LaSalle's
     principle asks whether an orbit can stay there; `duration` answers it with a number: if the change
-    $Q(\phi_T(y)) - Q(y)$ over some time $T$ is below zero everywhere but at equilibria, none can.
+    $Q(\phi_T(y)) - Q(y)$ over some time $T$ is below zero everywhere but at equilibria, none can. The flow is followed
+    at two tolerances, whose difference counts as error.
 
     To conclude global convergence, the box must also hold whole sublevel sets of the quantity.
 
     Source: LaSalle (1960), "Some extensions of Liapunov's second method", IRE Transactions CT-7.
 
     Args:
-        quantity: A scalar function of one state, finite in the box.
-        field: The field.
+        quantity: A scalar function of one state, differentiable in the box.
+        field: The field; it must not depend on time.
         low: The box's lower corner.
         high: Its upper corner.
         update: If given, the change over one step of it is searched instead of the derivative.
         duration: If given, the change over this time of the flow.
         args: Handed to the field.
         resolution: Points of the grid along each axis.
+        check: Whether to refuse a field that depends on time; if not, it is taken at time 0.
 
     Returns:
         The extremes of the change, and what they say; traceable, so that numbers in the field can be swept.
 
     Raises:
-        ValueError: If both `update` and `duration` are given, or the box cannot be searched.
+        ValueError: If both `update` and `duration` are given, the field depends on time, or the box cannot be searched.
     """
     if update is not None and duration is not None:
         raise ValueError("`update` and `duration` must not both be given: an update's change is that over one step.")
     if duration is not None:
         duration = _checks.positive("duration", duration, "It is how long the flow is followed from each point.")
     per_axis = points_per_axis(low, high, resolution)
-    return _check(quantity, field, Box(low, high, per_axis), update, duration, args)
+    low, high = (jax.tree.map(_checks.floats, corner) for corner in (low, high))
+    middle = jax.tree.map(lambda a, b: (a + b) / 2, low, high)
+    holds = require(field, middle, args, needs=("autonomous",), name="(low + high) / 2", check=check)
+    return _check(quantity, field, Box(low, high, per_axis), update, duration, args, holds)
 
 
 @jit
-def _check(quantity: Callable, field: Field, box: Box, update: Any, duration: Any, args: Args) -> LyapunovCheck:
-    kind = "derivative" if update is None and duration is None else "flow" if update is None else "step"
-    size = max(jnp.dtype(_tree.dtype(box.low)).itemsize, 4)
-    measure = _measure(quantity, field, update, duration, args)
-    change, unit, speed = box.sweep(measure)
-    # Squared speeds that overflow are not small.
-    slowest = _STILL[kind][size] * jnp.max(jnp.where(jnp.isfinite(speed), speed, 0.0))
-
-    def relative(change: Array, unit: Array, speed: Array) -> Array:
-        still = speed <= slowest
-        # Where the gradient vanishes and the state moves, the quantity stands still.
-        flat = unit == 0
-        return jnp.where(still, jnp.nan, jnp.where(flat, 0.0, change / jnp.where(still | flat, 1.0, unit)))
+def _check(
+    quantity: Callable, field: Field, box: Box, update: Any, duration: Any, args: Args, holds: Any
+) -> LyapunovCheck:
+    measure = change_along(quantity, field, box, update, duration, args)
+    measured: Measured = box.sweep(measure)
 
     def both(y: State) -> tuple[Scalar, Scalar]:
-        measured = measure(y)
-        return measured[0], relative(*measured)
+        at = measure(y)
+        return at.change, at.relative
 
-    of_change, of_relative = search(both, box, (change, relative(change, unit, speed)))
-    return LyapunovCheck(of_change, of_relative, jnp.asarray(_ROUNDING[kind][size], change.dtype))
-
-
-def _measure(
-    quantity: Callable, field: Field, update: Any, duration: Any, args: Args
-) -> Callable[[State], tuple[Scalar, Scalar, Scalar]]:
-    """The change at a state, the norm of the gradient times that of the motion, and the squared speed."""
-
-    def follow(y: State) -> State:
-        if update is not None:
-            return _stepped(update, field, y, args)
-        ts = jnp.stack([jnp.zeros_like(duration), duration])
-        tolerance = _TOLERANCE[max(jnp.dtype(_tree.dtype(y)).itemsize, 4)]
-        return flow(field, y, ts, args=args, rtol=tolerance, adjoint=diffrax.ForwardMode(), throw=False).final_state
-
-    def measure(y: State) -> tuple[Scalar, Scalar, Scalar]:
-        velocity, slope = _velocity(field, y, args), jax.grad(quantity)(y)
-        speed = _tree.squared_norm(velocity)
-        if update is None and duration is None:
-            change = jax.tree.reduce(jnp.add, jax.tree.map(lambda a, b: jnp.sum(a * b), slope, velocity))
-            return change, _tree.norm(slope) * jnp.sqrt(speed), speed
-        there = follow(y)
-        return quantity(there) - quantity(y), _tree.norm(slope) * _tree.norm(_tree.subtract(there, y)), speed
-
-    return measure
-
-
-def _velocity(field: Field, y: State, args: Args) -> State:
-    return jax.tree.map(lambda v, leaf: jnp.asarray(v, leaf.dtype), field(0.0, y, args), y)
-
-
-def _stepped(update: AbstractUpdate, field: Field, y: State, args: Args) -> State:
-    return update.step(field, 0.0, y, args, update.init(field, y, args))[0]
+    # Where there is no verdict nothing is refined: flows that grow without bound take long.
+    finite = jnp.all(jnp.isfinite(measured.change))
+    of_change, of_relative = search(both, box, (measured.change, measured.relative), finite)
+    # Under a transformation a field that depends on time cannot be refused: nothing is said of it.
+    of_change = eqx.tree_at(lambda found: found.finite, of_change, of_change.finite & holds)
+    first = box.points[jnp.argmin(jnp.isfinite(measured.change))]
+    moves = jnp.isfinite(measured.relative)
+    rounding = jnp.nanquantile(jnp.where(moves, measured.rounding, jnp.nan), _NEARLY_ALL)
+    # Steps that are lost in rounding everywhere are no sign of an invariant.
+    lost = ~jnp.any(moves) & jnp.any(jnp.isinf(measured.rounding))
+    rounding = jnp.where(lost, 1, rounding)
+    return LyapunovCheck(of_change, of_relative, rounding, box.state(first))
