@@ -129,9 +129,7 @@ def plane_forced(t, y, args):
 def test_a_state_that_leaves_where_its_field_is_finite_has_no_verdict():
     root = analysis.classify(lambda t, y, args: -jnp.sqrt(y), jnp.asarray(1.0), update=updates.Simultaneous(0.3))
     assert root.kind == "undecided" and "not finite" in root.reason
-    logarithm = analysis.classify(
-        lambda t, y, args: jnp.log(y) - 1, jnp.asarray(0.5), update=updates.Simultaneous(0.4)
-    )
+    logarithm = analysis.classify(lambda t, y, args: jnp.log(y) - 1, jnp.asarray(0.5), update=updates.Simultaneous(0.4))
     assert logarithm.kind == "undecided" and "not finite" in logarithm.reason
 
 

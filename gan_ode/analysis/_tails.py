@@ -26,6 +26,7 @@ class Place:
         length: Of the segment.
         extent: Largest extent of the segment over the coordinates.
         turns: How often the most mobile coordinate turned back in the segment.
+        root: The root next to it, if there is one.
     """
 
     time: float
@@ -34,6 +35,7 @@ class Place:
     length: float
     extent: float
     turns: int
+    root: np.ndarray | None
 
     @classmethod
     def of(cls, rest: Rest | None, y: np.ndarray, time: float, path: Path) -> "Place":
@@ -42,7 +44,8 @@ class Place:
         widest = path.velocities[:, int(np.argmax(spans))]
         signs = np.sign(widest[widest != 0])
         turns = int(np.sum(signs[1:] != signs[:-1]))
-        return cls(time, y, distance, float(path.ts[-1] - path.ts[0]), float(np.max(spans)), turns)
+        root = None if rest is None else rest.y
+        return cls(time, y, distance, float(path.ts[-1] - path.ts[0]), float(np.max(spans)), turns, root)
 
 
 def rests_on_a_continuum(follower: Follower, rest: Rest | None, places: list[Place]) -> Fate | None:
@@ -51,9 +54,9 @@ def rests_on_a_continuum(follower: Follower, rest: Rest | None, places: list[Pla
         return None
     whole = max(place.extent for place in places)
     arrived = places[-1].distance <= _ARRIVED[follower.itemsize] * whole
-    if rest.linear == "continuum" and arrived and rest.smooth:
-        if places[-1].distance <= places[-2].distance and _fills_null_space(follower, rest):
-            return Fate("converges", "the motion dies out on a continuum of equilibria, which is stable across it")
+    nearer = places[-1].distance <= places[-2].distance
+    if rest.linear == "continuum" and rest.smooth and arrived and nearer and _fills_null_space(follower, rest):
+        return Fate("converges", "the motion dies out on a continuum of equilibria, which is stable across it")
     return None
 
 
@@ -87,8 +90,11 @@ def algebraic_approach(follower: Follower, rest: Rest | None, places: list[Place
     if p > -0.02 or np.max(np.abs(exponents - p)) > 3 * _SAME_LAW * abs(p) or change[-1] > _SAME_LAW * abs(p):
         return None
     error = 4 * float(change[-1]) + 1e-3 * abs(p)
-    reason = f"what is left of the way to an equilibrium falls as t^{p:.4g}, over {_DOUBLINGS} doublings of time"
-    return Fate("converges", reason, {"power": p, "power_error": error})
+    reason = f"what is left of the way to an equilibrium falls by a power of time, over {_DOUBLINGS} doublings of it"
+    # A root of higher order is found roughly only: where it still moves, the distance from it is no number to rely on.
+    before = last[-2].root
+    fixed = before is not None and np.max(np.abs(before - rest.y)) < 1e-3 * distances[-1]
+    return Fate("converges", reason, {"power": p, "power_error": error} if fixed else {})
 
 
 def grows_for_ever(follower: Follower, places: list[Place]) -> Fate | None:

@@ -403,7 +403,9 @@ def _trap_at(
     """The trap at a fixed point, whether it holds state and memory, and how far these are from its center."""
     _, memory = update.step(field, 0.0, y, args, update.init(field, y, args))
     center = ravel_pytree((y, eqx.filter(memory, eqx.is_inexact_array)))[0]
-    reach = 1.01 * jnp.linalg.norm(whole - center) + jnp.finfo(whole.dtype).tiny
+    # Not so near that all changes are rounding.
+    least = jnp.cbrt(jnp.finfo(whole.dtype).eps).astype(whole.dtype) * (1 + jnp.linalg.norm(center))
+    reach = jnp.maximum(1.01 * jnp.linalg.norm(whole - center), least)
     trap = step_trap(update, field, y, args, reach, known)
     return trap, trap.holds(whole), jnp.max(jnp.abs(whole - trap.center))
 

@@ -110,7 +110,7 @@ def _largest(found: Any, times: np.ndarray, row: np.ndarray, index: int, back: C
     """The largest value between the points, of a coordinate or of minus it."""
     at = int(np.argmax(row))
     low, high = times[max(at - 1, 0)], times[min(at + 1, len(times) - 1)]
-    result = scipy.optimize.minimize_scalar(
+    result: Any = scipy.optimize.minimize_scalar(
         lambda t: -sign * back(found.sol(t))[index], bounds=(low, high), method="bounded", options={"xatol": 1e-12}
     )
     return max(-float(result.fun), float(row[at]))
