@@ -139,6 +139,44 @@ def test_spectra_can_be_swept_by_vmap():
     np.testing.assert_allclose(values.real.sum(axis=1), -8 * etas / 9, atol=EIGENVALUES)
 
 
+def gradient_penalty(gamma, target, loss=WASSERSTEIN):
+    return fields.GameField(regularizers.Penalized(games.Dirac(loss), regularizers.WGANGP(gamma, target)))
+
+
+@pytest.mark.parametrize(
+    ("field", "y"),
+    [
+        (gradient_penalty(0.7, 1.0), (0.0, 0.0)),
+        (gradient_penalty(0.3, 0.5, MINIMAX), (0.0, 0.4)),
+        (fields.GameField(games.Dirac(losses.Hinge())), (2.0, 0.5)),
+        (lambda t, y, args: jax.tree.map(lambda leaf: -jax.nn.relu(leaf - 0.3), y), (0.3, 0.1)),
+        (lambda t, y, args: jax.tree.map(lambda leaf: -jnp.sqrt(leaf), y), (0.0, 1.0)),
+    ],
+    ids=["WGAN-GP", "WGAN-GP, beside the origin", "hinge", "rectifier", "where the field ends"],
+)
+def test_where_the_field_jumps_has_a_kink_or_ends_there_is_no_spectrum(field, y):
+    place, beside = scalars(*y), scalars(y[0] + 0.01, y[1] + 0.02)
+    rows = jax.tree.map(lambda *leaves: jnp.stack(leaves), place, beside)
+    for measure in (analysis.jacobian, analysis.spectrum):
+        with pytest.raises(ValueError, match=r"`y` must be a state around which the field is (smooth|finite)"):
+            measure(field, place)
+        traced = jax.vmap(lambda y: measure(field, y))(rows)  # noqa: B023
+        assert np.isnan(traced[0]).all() and np.isfinite(traced[1]).all()
+    assert np.array_equal(analysis.spectrum(field, beside), analysis.spectrum(field, beside, check=False))
+
+
+def test_a_derivative_that_is_known_to_be_one_sided_can_be_had():
+    # Automatic differentiation takes the norm's slope at zero for zero, and the loss alone turns.
+    values = analysis.spectrum(gradient_penalty(0.7, 1.0), ORIGIN, check=False)
+    np.testing.assert_allclose(values, [1j, -1j], atol=EIGENVALUES, rtol=0)
+
+
+def test_a_spectrum_is_of_one_time_and_of_any_state():
+    field = lambda t, y, args: jax.tree.map(lambda leaf: jnp.sin(t) * leaf + 1, y)  # noqa: E731
+    values = analysis.spectrum(field, scalars(0.3, 0.4), t=1.0)
+    np.testing.assert_allclose(values, math.sin(1.0), atol=EIGENVALUES, rtol=0)
+
+
 def test_a_dense_jacobian_of_too_many_parameters_is_refused():
     with pytest.raises(ValueError, match=r"`y` must have at most .* GiB"):
         analysis.jacobian(lambda t, y, args: y, jnp.zeros(100_000))

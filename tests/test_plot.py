@@ -128,7 +128,14 @@ def test_an_equilibrium_is_marked_by_its_type(ax, kind, matrix):
 
 
 def test_no_two_types_of_equilibria_look_alike():
-    assert len({(look["marker"], look["markerfacecolor"]) for look in MARKS.values()}) == len(MARKS) == 7
+    assert len({(look["marker"], look["markerfacecolor"]) for look in MARKS.values()}) == len(MARKS) == 8
+
+
+def test_an_equilibrium_at_which_the_velocity_jumps_is_marked_as_having_no_type(ax):
+    game = regularizers.Penalized(games.Dirac(losses.Wasserstein()), regularizers.WGANGP(0.7))
+    options = {"xlim": (-1, 1), "ylim": (-1, 1), "streamlines": False, "resolution": 10}
+    portrait = plot.phase_portrait(fields.GameField(game), ax=ax, equilibria=[at(0, 0)], **options)
+    assert [mark.get_label() for mark in portrait.equilibria] == ["not smooth"]
 
 
 def test_equilibria_outside_the_limits_are_left_out(ax):

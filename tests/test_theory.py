@@ -1,6 +1,7 @@
 """The theory of Nagarajan and Kolter as numbers: its matrices, assumptions, Jacobian, bounds and ranges."""
 
 import functools
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -282,6 +283,46 @@ def test_away_from_an_equilibrium_nothing_follows():
     found = theory.assumptions(games.LinearQuadratic(MINIMAX), Players(jnp.asarray(0.2), jnp.asarray(1.1)))
     assert "Not an equilibrium" in str(found)
     assert np.isnan(found.guaranteed_etas).all()
+
+
+@pytest.mark.parametrize("y", [(0.2, 1.1), (0.0, 1.6), (0.0, 1.0001)])
+def test_weights_are_stable_at_an_equilibrium_alone(y):
+    state = Players(jnp.asarray(y[0]), jnp.asarray(y[1]))
+    found = theory.assumptions(games.LinearQuadratic(MINIMAX), state)
+    assert not found.still and "Not an equilibrium" in str(found) and "Stability" not in str(found)
+    assert np.isnan(found.stable_etas).all() and np.isnan(found.bounds.real)
+    assert not np.isnan(theory.assumptions(games.LinearQuadratic(MINIMAX), state, check=False).stable_etas).any()
+
+
+class KinkedLoss(losses.AbstractLoss):
+    """A loss with a kink at a score of 0: automatic differentiation has a slope there, and no curvature."""
+
+    zero_sum: ClassVar[bool] = True
+    degree: ClassVar[int | None] = None
+
+    def f(self, score):
+        return score - 0.3 * jnp.abs(score)
+
+    def generator(self, score):
+        return self.f(-score)
+
+
+@pytest.mark.parametrize(
+    ("game", "y"),
+    [
+        (regularizers.Penalized(games.Dirac(losses.Wasserstein()), regularizers.WGANGP(0.7, 1.0)), (0.0, 0.0)),
+        (games.Dirac(losses.Hinge()), (2.0, 0.5)),
+        (games.LinearQuadratic(KinkedLoss()), (0.0, 1.0)),
+    ],
+    ids=["WGAN-GP", "hinge", "kink at 0"],
+)
+def test_where_the_velocity_jumps_nothing_of_the_theory_is_said(game, y):
+    state = Players(*map(jnp.asarray, y))
+    with pytest.raises(ValueError, match="`y` must be a state around which the field is smooth"):
+        theory.assumptions(game, state)
+    traced = jax.jit(lambda y: theory.assumptions(game, y))(state)
+    assert np.isnan(traced.jacobian).all() and np.isnan(traced.eigenvalues).all()
+    assert np.isnan(traced.stable_etas).all() and np.isnan(traced.guaranteed_etas).all()
 
 
 # Bounds and ranges

@@ -75,6 +75,7 @@ from ._periodic import (
     find_periodic_orbit as find_periodic_orbit,
     period_against_amplitude as period_against_amplitude,
 )
+from ._preconditions import inspect as inspect, Inspection as Inspection
 from ._reasons import REASONS as REASONS
 from ._rhythm import step_period as step_period
 from ._rotation import Rotation as Rotation, rotation_number as rotation_number

@@ -42,7 +42,7 @@ def bisect(
     ends: tuple[Array, Array],
     found: tuple[Array, Array],
     y: State | Callable,
-    known: tuple[Array, State],
+    ys: tuple[State, State],
     args: Args,
     followed: Followed,
     scale: Array,
@@ -55,18 +55,18 @@ def bisect(
         ends: The two values.
         found: What is followed, there.
         y: The equilibrium as a function of the parameter, or any state.
-        known: Values of the parameter, and the equilibria there: those between are searched from the nearest.
+        ys: The equilibria at the two values. Those between are searched from their mean, which stays on a branch that
+            another one crosses.
         args: Handed to the field.
         followed: What is followed.
         scale: The size of eigenvalues.
         check: Whether to look at what was found.
     """
-    values, ys = jax.lax.stop_gradient(known)
 
     def halve(_: Any, state: Any) -> Any:
-        (low, high), (at_low, at_high), _, _ = state
+        (low, high), (at_low, at_high), (y_low, y_high), _, _ = state
         middle = (low + high) / 2
-        start = jax.tree.map(lambda leaf: leaf[jnp.argmin(jnp.abs(values - middle))], ys)
+        start = jax.tree.map(lambda a, b: (a + b) / 2, y_low, y_high)
         there = equilibrium_at(family, middle, y if callable(y) else start, args)
         there, matrix = jax.lax.stop_gradient((there, linearized(family(middle), there, args)[1]))
         at_middle = find(followed, eigenvalues_of(matrix), (at_low + at_high) / 2)
@@ -78,14 +78,15 @@ def bisect(
         return (
             (choose(middle, low), choose(high, middle)),
             (choose(at_middle, at_low), choose(at_high, at_middle)),
+            (choose(there, y_low), choose(y_high, there)),
             there,
             matrix,
         )
 
-    first = _tree.first(ys)
-    size = sum(leaf.size for leaf in jax.tree.leaves(first))
-    start = ends, found, first, jnp.zeros((size, size), _tree.dtype(first))
-    (low, high), (at_low, at_high), there, matrix = jax.lax.fori_loop(0, _BISECTIONS, halve, start)
+    ys = jax.lax.stop_gradient(jax.tree.map(jnp.asarray, ys))
+    size = sum(leaf.size for leaf in jax.tree.leaves(ys[0]))
+    start = ends, found, ys, ys[0], jnp.zeros((size, size), _tree.dtype(ys[0]))
+    (low, high), (at_low, at_high), _, there, matrix = jax.lax.fori_loop(0, _BISECTIONS, halve, start)
     value, found_there = (low + high) / 2, (at_low + at_high) / 2
     holds = jnp.asarray(True)
     if check:

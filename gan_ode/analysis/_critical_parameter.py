@@ -19,7 +19,7 @@ from ._branches import eigenvalue_branches, EigenvalueBranches, eigenvalues_of_a
 from ._jacobian import eigenvalues_of
 from ._moving_equilibrium import Family, follow, jacobian_at
 from ._preconditions import complaint, Inspection
-from ._tests_of_spectra import changes, differentiable_height, first, Followed
+from ._tests_of_spectra import between, changes, differentiable_height, find, first, Followed
 
 CriticalKind: TypeAlias = Literal["crossing", "collision", "end"]
 
@@ -164,7 +164,7 @@ def critical_parameter(
 
 def _refuse_lost(grid: np.ndarray, found: np.ndarray, seen: Inspection, lost: str) -> None:
     place = int(np.argmin(found))
-    reason = complaint(jax.tree.map(lambda leaf: leaf[place], seen))
+    reason = complaint(_row(seen, place))
     if place == 0:
         raise ValueError(reason or "`y` must be an equilibrium at `low`, but is none.")
     raise RuntimeError(
@@ -181,11 +181,18 @@ def _critical(
     along = jax.lax.stop_gradient(follow(family, grid, y, args, check))
     spectra = eigenvalues_of_all(along.matrices)
     scale = jnp.max(jnp.abs(spectra))
-    at_ends = first(followed, spectra[0], near), first(followed, spectra[-1], near)
-    known, ends = (grid, along.ys), (grid[0], grid[-1])
-    there = bisect(family, ends, at_ends, y, known, args, followed, scale, check)
+    low, high = first(followed, spectra[0], near), first(followed, spectra[-1], near)
+    shares = jnp.linspace(0, 1, _VALUES, dtype=grid.dtype)
+    at = jax.vmap(lambda share, values: find(followed, values, low + share * (high - low)))(shares, spectra)
+    at = at.at[0].set(low).at[-1].set(high)
+    before = jax.vmap(lambda here: between(followed, here, low, high))(at)
+    after = jnp.argmin(before.at[0].set(True).at[-1].set(False))
+    ends, found, ys = ((_row(part, after - 1), _row(part, after)) for part in (grid, at, along.ys))
+    there = bisect(family, ends, found, y, ys, args, followed, scale, check)
     value = _differentiable(family, there.value, there.found, y if callable(y) else there.y, args, followed)
-    return value, changes(followed, *at_ends), there.holds, grid, along.found, along.seen
+    # Where nothing passes zero, there is no slope to divide by.
+    value = jnp.where(there.holds, value, there.value)
+    return value, changes(followed, low, high), there.holds, grid, along.found, along.seen
 
 
 def _differentiable(
@@ -226,10 +233,9 @@ def _refined(
     ends = along.values[event.before], along.values[event.after]
     rows = np.asarray(along.eigenvalues)
     found = event.found(rows[event.before]), event.found(rows[event.after])
-    sides = np.array([event.before, event.after])
-    known = along.values[sides], jax.tree.map(lambda leaf: leaf[sides], along.ys)
-    scale = jnp.asarray(np.max(np.abs(rows[sides])))
-    there = bisect(family, ends, found, y, known, args, event.kind, scale, check)
+    low, high = _row(along.ys, event.before), _row(along.ys, event.after)
+    scale = jnp.asarray(np.max(np.abs(rows[[event.before, event.after]])))
+    there = bisect(family, ends, found, y, (low, high), args, event.kind, scale, check)
     if not there.holds:
         return None
     eigenvalue = complex(np.ravel(np.asarray(there.found))[0])
@@ -244,7 +250,7 @@ def _end(family: Family, along: EigenvalueBranches, y: State | Callable, args: A
         return
     last = int(found[-1])
     ends = along.values[last], along.values[last + 1]
-    value, matrix = last_found(family, ends, y, jax.tree.map(lambda leaf: leaf[last], along.ys), args)
+    value, matrix = last_found(family, ends, y, _row(along.ys, last), args)
     values = np.asarray(eigenvalues_of(matrix))
     least = complex(values[np.argmin(np.abs(values))])
     branch = int(np.argmin(np.abs(np.asarray(along.eigenvalues)[last] - least)))
@@ -288,3 +294,7 @@ def _changes(signs: np.ndarray) -> Iterator[tuple[int, int]]:
     for before, after in itertools.pairwise(kept):
         if signs[before] * signs[after] < 0:
             yield int(before), int(after)
+
+
+def _row(tree: Any, place: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[place], tree)

@@ -31,7 +31,7 @@ _FLAT = {4: 1e-5, 8: 1e-11}
 _BACK, _AS_LONG = 0.3, 0.3
 _REST = {4: 1e-2, 8: 1e-5}
 # The shortest part.
-_LEAST = 1 / 256
+_LEAST_PART = 1 / 256
 
 
 class Followed(eqx.Module):
@@ -91,7 +91,7 @@ def equilibrium_at(family: Family, parameter: Scalar, y: State | Callable, args:
     if callable(y):
         return y(parameter)
     field = family(parameter)
-    return with_derivative(field, newton(field, y, args)[0], args)
+    return with_derivative(field, newton(field, y, args).y, args)
 
 
 def jacobian_at(family: Family, parameter: Scalar, y: State | Callable, args: Args) -> Float[Array, "n n"]:
@@ -101,45 +101,74 @@ def jacobian_at(family: Family, parameter: Scalar, y: State | Callable, args: Ar
 
 def _follow(family: Family, values: Array, y: State, args: Args) -> tuple[State, Bool[Array, " values"]]:
     """The branch by Newton's method, in steps from value to value or shorter ones, and where it was still followed."""
-    first = newton(family(values[0]), jax.tree.map(jnp.asarray, y), args)[0]
+    first = newton(family(values[0]), jax.tree.map(jnp.asarray, y), args)
+    start = _Place(first, jnp.zeros_like(first.ahead), _least(first.slope)), jnp.asarray(True)
 
-    def go(carry: tuple[State, Array], ends: tuple[Array, Array]) -> tuple[tuple[State, Array], Any]:
+    def go(carry: tuple[_Place, Array], ends: tuple[Array, Array]) -> tuple[tuple[_Place, Array], Any]:
         here, alive = _step_by_step(family, *ends, *carry, args)
-        return (here, alive), (here, alive)
+        return (here, alive), (here.solved.y, alive)
 
-    _, (rest, alive) = jax.lax.scan(go, (first, jnp.asarray(True)), (values[:-1], values[1:]))
-    ys = jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), first, rest)
+    _, (rest, alive) = jax.lax.scan(go, start, (values[:-1], values[1:]))
+    ys = jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), first.y, rest)
     return ys, jnp.concatenate([jnp.ones(1, bool), alive])
 
 
+class _Place(eqx.Module):
+    """A place on a branch.
+
+    Attributes:
+        solved: The equilibrium.
+        rate: How it moved with the parameter on the way here.
+        regular: The least singular value of the Jacobian where it was largest on the way.
+    """
+
+    solved: "Solved"
+    rate: Float[Array, " n"]
+    regular: Scalar
+
+
 def _step_by_step(
-    family: Family, low: Array, high: Array, y: State, alive: Array, args: Args
-) -> tuple[State, Bool[Array, ""]]:
-    """From the equilibrium at one value to that at another, in steps that are halved where they leave the branch."""
+    family: Family, low: Array, high: Array, here: _Place, alive: Array, args: Args
+) -> tuple[_Place, Bool[Array, ""]]:
+    """From the equilibrium at one value to that at another, in steps that are halved where they leave the branch.
 
-    def solve(start: State, value: Array) -> tuple[State, tuple[State, Array]]:
-        there, step = newton(family(value), start, args)
-        return there, (there, step)
+    Each goes along the branch's slope, and, where the Jacobian has become singular, as the branch went before.
+    """
 
-    def advance(state: tuple[Array, Array, State]) -> tuple[Array, Array, State]:
+    def advance(state: tuple[Array, Array, _Place]) -> tuple[Array, Array, _Place]:
         done, part, here = state
         part = jnp.minimum(part, 1 - done)
         ends = low + jnp.stack([done + part, done]) * (high - low)
+        width = ends[0] - ends[1]
+        flat = ravel_pytree(here.solved.y)[0]
+
+        def solve(start: Solved, leg: tuple[Array, Array]) -> tuple[Solved, Solved]:
+            value, is_back = leg
+            known = jnp.where(is_back, flat - ravel_pytree(start.y)[0], here.rate * width)
+            singular = _least(start.slope) <= jnp.sqrt(jnp.finfo(flat.dtype).eps) * here.regular
+            there = newton(family(value), start.y, args, (start.slope, known, singular))
+            return there, there
+
         # There and back in one loop, so that the field is compiled once.
-        _, (states, steps) = jax.lax.scan(solve, here, ends)
-        there, back = _tree.first(states), _tree.last(states)
-        flat, flat_there, flat_back = (ravel_pytree(state)[0] for state in (here, there, back))
-        same = _is_same_branch(flat, flat_there, flat_back, steps[0], -steps[1])
-        here = jax.tree.map(lambda a, b: jnp.where(same, a, b), there, here)
+        _, both = jax.lax.scan(solve, here.solved, (ends, jnp.array([False, True])))
+        there, back = _tree.first(both), _tree.last(both)
+        flat_there, flat_back = (ravel_pytree(each.y)[0] for each in (there, back))
+        same = _is_same_branch(flat, flat_there, flat_back, there.ahead, -back.ahead)
+        moved = _Place(there, (flat_there - flat) / width, jnp.maximum(here.regular, _least(there.slope)))
+        here = jax.tree.map(lambda a, b: jnp.where(same, a, b), moved, here)
         return jnp.where(same, done + part, done), jnp.where(same, 2 * part, part / 2), here
 
-    def goes_on(state: tuple[Array, Array, State]) -> Array:
+    def goes_on(state: tuple[Array, Array, _Place]) -> Array:
         done, part, _ = state
-        return alive & (done < 1) & (part >= _LEAST)
+        return alive & (done < 1) & (part >= _LEAST_PART)
 
-    start = jnp.zeros((), low.dtype), jnp.ones((), low.dtype), y
-    done, _, y = jax.lax.while_loop(goes_on, advance, start)
-    return y, alive & (done >= 1)
+    start = jnp.zeros((), low.dtype), jnp.ones((), low.dtype), here
+    done, _, here = jax.lax.while_loop(goes_on, advance, start)
+    return here, alive & (done >= 1)
+
+
+def _least(matrix: Float[Array, "n n"]) -> Scalar:
+    return jnp.linalg.svd(matrix, compute_uv=False)[-1]
 
 
 def _is_same_branch(here: Array, there: Array, back: Array, ahead: Array, behind: Array) -> Bool[Array, ""]:
@@ -175,38 +204,59 @@ def linearized(field: Field, y: State, args: Args) -> tuple[Float[Array, " n"], 
     return along(jnp.eye(x.size, dtype=x.dtype))
 
 
-def newton(field: Field, y: State, args: Args) -> tuple[State, Float[Array, " n"]]:
+class Solved(eqx.Module):
+    """What Newton's method ended at.
+
+    Attributes:
+        y: The zero.
+        slope: The Jacobian there.
+        ahead: The first step, as it was before it was halved.
+    """
+
+    y: State
+    slope: Float[Array, "n n"]
+    ahead: Float[Array, " n"]
+
+
+def newton(field: Field, y: State, args: Args, begin: tuple[Array, Array, Array] | None = None) -> Solved:
     """The zero of the field near a state: Newton's steps of least length, halved until they shrink the velocity.
 
     At a zero it stays, also within a continuum of them. No derivative goes through it.
 
-    Returns:
-        The zero, and the first step as it was before it was halved.
+    Args:
+        field: The field.
+        y: Start.
+        args: Handed to the field.
+        begin: How to go first along a branch of zeros, if the start is one, of another field: by that field's Jacobian,
+            or, where the last of the three says so, by the second, a step.
     """
     start, restore = ravel_pytree(jax.lax.stop_gradient(y))
     flat = _FLAT[max(jnp.dtype(_tree.dtype(y)).itemsize, 4)]
+    if begin is not None:
+        start = jnp.where(begin[2], start + begin[1], start)
 
     def advance(state: tuple[Any, ...]) -> tuple[Any, ...]:
         """Looks at the trial, keeps it if the velocity is smaller there, and proposes the next."""
         trial, kept, first, factor, count = state
-        velocity, slope = jax.lax.stop_gradient(linearized(field, restore(trial), args))
-        size, step = jnp.linalg.norm(velocity), -_solve(slope, velocity, flat)
+        velocity, matrix = jax.lax.stop_gradient(linearized(field, restore(trial), args))
+        by = matrix if begin is None else jnp.where((count == 0) & ~begin[2], begin[0], matrix)
+        size, step = jnp.linalg.norm(velocity), -_solve(by, velocity, flat)
         shrinks = size < kept[1]
-        kept = jax.tree.map(lambda a, b: jnp.where(shrinks, a, b), (trial, size, slope, step), kept)
+        kept = jax.tree.map(lambda a, b: jnp.where(shrinks, a, b), (trial, size, matrix, step), kept)
         factor = jnp.where(shrinks, 1.0, factor / 2).astype(start.dtype)
         return kept[0] + factor * kept[3], kept, jnp.where(count == 0, step, first), factor, count + 1
 
     def goes_on(state: tuple[Any, ...]) -> Array:
-        _, (x, size, slope, _), _, factor, count = state
+        _, (x, size, matrix, _), _, factor, count = state
         # Rounding of the state explains the rest.
-        noise = jnp.finfo(start.dtype).eps * jnp.linalg.norm(jnp.abs(slope) @ jnp.abs(x))
+        noise = jnp.finfo(start.dtype).eps * jnp.linalg.norm(jnp.abs(matrix) @ jnp.abs(x))
         return (size > noise) & (factor >= _SHORTEST) & (count < _MOST_STEPS)
 
     square, none = jnp.zeros((start.size, start.size), start.dtype), jnp.zeros_like(start)
     nothing_yet = start, jnp.full((), jnp.inf, start.dtype), square, none
-    begin = start, nothing_yet, none, jnp.ones((), start.dtype), jnp.array(0)
-    _, (x, *_), first, _, _ = jax.lax.while_loop(goes_on, advance, begin)
-    return restore(x), first
+    initial = start, nothing_yet, none, jnp.ones((), start.dtype), jnp.array(0)
+    _, (x, _, matrix, _), first, _, _ = jax.lax.while_loop(goes_on, advance, initial)
+    return Solved(restore(x), matrix, first if begin is None else jnp.where(begin[2], begin[1], first))
 
 
 def with_derivative(field: Field, y: State, args: Args) -> State:

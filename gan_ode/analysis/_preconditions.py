@@ -131,7 +131,11 @@ def nan_unless(holds: Bool[Array, ""], numbers: Any) -> Any:
     if not _checks.is_traced(holds):
         # Otherwise it was refused.
         return numbers
-    return jax.tree.map(lambda leaf: jnp.where(holds, leaf, jnp.nan), numbers)
+    return jax.tree.map(lambda leaf: jnp.where(holds, leaf, jnp.nan) if _is_inexact(leaf) else leaf, numbers)
+
+
+def _is_inexact(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def complaint(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") -> str:

@@ -28,7 +28,8 @@ from ._eigenvalue_bounds import (
     sheared,
     stable_etas as stable_etas,
 )
-from ._jacobian import by_real_part, check_dense, jacobian
+from ._jacobian import by_real_part, check_dense, eigenvalues_of, jacobian
+from ._preconditions import demand, inspect, LINEAR, nan_unless
 from ._theory_measures import energy_distance as energy_distance
 
 # Blocks of Jacobians of order one agree to rounding of sums over nodes; their differences count as none below its root.
@@ -50,6 +51,7 @@ class Assumptions(eqx.Module):
         k_dg: $K_{DG} = -\partial_{\theta_G} E_z[\nabla D(G(z))]$. (The paper's integral over $\nabla p_G$ with the sign
             that the field's Jacobian has.)
         residual: Norm of the velocity: 0 at an equilibrium.
+        still: Whether the state is an equilibrium: each component of the velocity is small against those near by.
         feature_gap: $\lVert E_{data} \nabla D - E_G \nabla D\rVert$: 0 where the moments that $D$ sees match, also if
             $p_G \ne p_{data}$.
         eta: Weight of the gradient-norm regularizer in the game, 0 if it has none.
@@ -61,8 +63,8 @@ class Assumptions(eqx.Module):
         guaranteed_etas: The open interval of weights for which the paper's theorem guarantees stability, NaN where its
             assumptions fail: $0 < \eta < 1 / (2 \lambda_{max}(-J_{DD}))$, or every $\eta > 0$ where $J_{DD} = 0$.
         stable_etas: The interval of weights for which the field's Jacobian is found to be stable (on the complement of
-            its null space), NaN if there is none. Negative weights are within, if they are stable. A regularizer that
-            the game has is taken off before; it must be the outermost penalty.
+            its null space), NaN if there is none, or no equilibrium. Negative weights are within, if they are stable. A
+            regularizer that the game has is taken off before; it must be the outermost penalty.
         scanned: The weights were scanned up to this size; an end of `stable_etas` as large was not reached.
     """
 
@@ -73,6 +75,7 @@ class Assumptions(eqx.Module):
     k_dd: Float[Array, "d d"]
     k_dg: Float[Array, "d g"]
     residual: Scalar
+    still: Bool[Array, ""]
     feature_gap: Scalar
     eta: Scalar
     jacobian: Float[Array, "n n"]
@@ -94,7 +97,7 @@ class Assumptions(eqx.Module):
         return _report(self)
 
 
-def assumptions(game: Any, y: Players, args: Args = None) -> Assumptions:
+def assumptions(game: Any, y: Players, args: Args = None, *, check: bool = True) -> Assumptions:
     r"""Measures the assumptions of the theory at an equilibrium, and what follows from them.
 
     The Jacobian of the theory is
@@ -117,12 +120,17 @@ def assumptions(game: Any, y: Players, args: Args = None) -> Assumptions:
         y: The players' parameters, at an equilibrium.
         args: As the game takes it. By quadrature the distances are those of its nodes; over a minibatch
             $p_G = p_{data}$ holds as well as sampling allows, and the margin says how well.
+        check: Whether to look if the velocity has a linear part at `y`, and vanishes there. If not, it is taken for
+            granted.
 
     Returns:
-        The assumptions with their margins, the matrices, the bounds and the ranges of $\eta$.
+        The assumptions with their margins, the matrices, the bounds and the ranges of $\eta$. What follows from the
+        Jacobian is NaN at a state that is no equilibrium; under a transformation all that needs one is NaN where the
+        velocity is not smooth.
 
     Raises:
-        ValueError: If the game does not score samples.
+        ValueError: If the game does not score samples, or its velocity jumps or has a kink at `y` (WGAN-GP where the
+            slope is 0, a hinge at a score of 1).
     """
     inner, penalties = unwrap(game)
     if not hasattr(inner, "discriminate"):
@@ -130,15 +138,21 @@ def assumptions(game: Any, y: Players, args: Args = None) -> Assumptions:
             f"`game` must score samples, but {type(inner).__name__} has no `discriminate`: the theory speaks of a "
             "discriminator and a generator, as of an `AbstractSampledGame`. For any field use `find_equilibria`."
         )
+    seen = inspect(GameField(game), y, args) if check else None
+    smooth = demand(seen, LINEAR) if seen is not None else jnp.asarray(True)
     measured = _measure(game, inner, penalties, y, args)
+    linear = ("jacobian", "eigenvalues", "assembled", "undamped")
+    measured |= nan_unless(smooth, {name: measured[name] for name in linear})
+    measured["still"] = jnp.asarray(True) if seen is None else seen.still
     num = measured["k_dd"].shape[0]
     matrix, assembled, undamped, eta = (measured[name] for name in ("jacobian", "assembled", "undamped", "eta"))
     bounds, guaranteed, mismatch = _consequences(undamped, assembled, matrix, num, eta)
-    needed = [measured[name].holds for name in ("realizability", "full_rank", "fixed_support")]
+    needed = [measured[name].holds for name in ("realizability", "full_rank", "fixed_support")] + [measured["still"]]
     holds = jnp.all(jnp.stack([*needed, jnp.abs(measured["curvature"].measures["f'(0)"]) > 0]))
     bounds, guaranteed = jax.tree.map(lambda leaf: jnp.where(holds, leaf, jnp.nan), (bounds, guaranteed))
     # The shear is undone, which needs no theory: it holds at any equilibrium.
     stable, scanned = stable_etas(sheared(matrix, num, -eta), num)
+    stable = jnp.where(smooth & measured["still"], stable, jnp.nan)
     del measured["undamped"]
     return Assumptions(
         **measured, mismatch=mismatch, bounds=bounds, guaranteed_etas=guaranteed, stable_etas=stable, scanned=scanned
@@ -149,7 +163,7 @@ def assumptions(game: Any, y: Players, args: Args = None) -> Assumptions:
 def _measure(game: Any, inner: Any, penalties: tuple, y: Players, args: Args) -> dict[str, Any]:
     """What needs the game. The rest is compiled once for all games of a size."""
     field = GameField(game)
-    matrix = jacobian(field, y, args)
+    matrix = jacobian(field, y, args, check=False)
     k_dd, k_dg, gap = _kernels(inner, y, args)
     slope, bend, pull = (value.astype(k_dd.dtype) for value in _slopes(inner.loss))
     corner = jnp.zeros((k_dg.shape[1], k_dg.shape[1]), k_dd.dtype)
@@ -166,7 +180,7 @@ def _measure(game: Any, inner: Any, penalties: tuple, y: Players, args: Args) ->
         "feature_gap": gap,
         "eta": eta,
         "jacobian": matrix,
-        "eigenvalues": by_real_part(jnp.linalg.eigvals(matrix)),
+        "eigenvalues": by_real_part(eigenvalues_of(matrix)),
         "assembled": assembled,
         "undamped": undamped,
     }
@@ -211,7 +225,7 @@ def _penalized(
             matrix = sheared(matrix, num, penalty.eta)
             eta = eta + penalty.eta.astype(matrix.dtype)
         else:
-            bend = jacobian(_Descent(penalty, game), y, args)
+            bend = jacobian(_Descent(penalty, game), y, args, check=False)
             matrix, undamped = matrix + bend, undamped + bend
     return matrix, undamped, eta
 
@@ -269,7 +283,7 @@ def _report(found: Assumptions) -> str:
     four = (found.realizability, found.curvature, found.full_rank, found.fixed_support)
     lines = [str(assumption) for assumption in four]
     tolerance = _tolerance(found.jacobian.dtype)
-    if float(found.residual) > tolerance * (1 + float(jnp.linalg.norm(found.jacobian))):
+    if not bool(found.still):
         lines.append(f"Not an equilibrium: the velocity is {float(found.residual):.3g}, so that nothing follows.")
     agree = float(found.mismatch) < tolerance
     if agree:
@@ -294,7 +308,8 @@ def _report(found: Assumptions) -> str:
             f"Real parts of eigenvalues other than 0 are at most {float(found.bounds.real):.4g} (real) and "
             f"{float(found.bounds.oscillating):.4g} (pairs)."
         )
-    lines.append(_ranges(found))
+    if bool(found.still):
+        lines.append(_ranges(found))
     return "\n".join(lines)
 
 

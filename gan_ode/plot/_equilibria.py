@@ -23,6 +23,7 @@ MARKS: dict[str, dict[str, str]] = {
     "saddle": {"marker": "X", **_FILLED},
     "center": {"marker": "o", **_OPEN},
     "degenerate": {"marker": "D", **_OPEN},
+    "not smooth": {"marker": "P", **_OPEN},
 }
 
 
@@ -31,11 +32,13 @@ def draw_equilibria(
 ) -> tuple[Line2D, ...]:
     """One mark for each equilibrium inside the window."""
     places = [(state, point(plane, state)) for state in states]
-    return tuple(
-        _mark(ax, place, analysis.equilibrium_type(analysis.spectrum(field, state, args, t=t)))
-        for state, place in places
-        if window.contains(place)
-    )
+    return tuple(_mark(ax, place, _kind(field, state, args, t)) for state, place in places if window.contains(place))
+
+
+def _kind(field: Field, state: State, args: Args, t: RealScalarLike) -> str:
+    if not analysis.inspect(field, state, args, t=t).smooth:
+        return "not smooth"
+    return analysis.equilibrium_type(analysis.spectrum(field, state, args, t=t, check=False))
 
 
 def _mark(ax: Axes, place: np.ndarray, kind: str) -> Line2D:

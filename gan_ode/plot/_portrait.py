@@ -94,7 +94,8 @@ def phase_portrait(
     points; orbits follow them only if the plane is invariant.
 
     Marks of equilibria: a filled circle is a stable focus, a filled square a stable node; open circle a center, open
-    triangles unstable, a cross a saddle, an open diamond degenerate. Widths and densities follow the size of the panel.
+    triangles unstable, a cross a saddle, an open diamond degenerate, an open plus where the field is not smooth. Widths
+    and densities follow the size of the panel.
 
     Args:
         field: The field.
