@@ -305,13 +305,25 @@ def limit(eigenvalues):
         (lambda f, y: jax.jit(lambda y: analysis.leading_eigenvalues(f, y, 2).eigenvalues)(y), "must be concrete"),
         (
             lambda f, y: analysis.leading_eigenvalues(lambda t, y, a: jax.tree.map(jnp.sqrt, y), _zeros(y), 2),
+            "around which the field is finite",
+        ),
+        (
+            lambda f, y: analysis.leading_eigenvalues(
+                lambda t, y, a: jax.tree.map(jnp.sqrt, y), _zeros(y), 2, check=False
+            ),
             "has a finite derivative",
         ),
+        (lambda f, y: analysis.leading_eigenvalues(_rectified, _zeros(y), 2), "around which the field is smooth"),
+        (lambda f, y: analysis.stiffness(_rectified, _zeros(y), 2), "around which the field is smooth"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(call, message):
     with pytest.raises(ValueError, match=message):
         call(Linear(jnp.eye(10)), linear_state(10))
+
+
+def _rectified(t, y, args):
+    return jax.tree.map(lambda leaf: -jax.nn.relu(leaf), y)
 
 
 def _zeros(y):

@@ -15,6 +15,7 @@ from ..updates import AbstractUpdate
 from ._jacobian import falling
 from ._krylov import AbstractLinearization, leading, OfField, OfStep
 from ._multipliers import rhythm_and_standing, trusted
+from ._preconditions import LINEAR, require
 
 Which = Literal["rightmost", "largest", "leftmost"]
 
@@ -69,6 +70,7 @@ def leading_eigenvalues(
     max_products: int = _MAX_PRODUCTS,
     eigenvectors: bool = False,
     key: PRNGKeyArray | None = None,
+    check: bool = True,
 ) -> LeadingEigenvalues:
     r"""A few eigenvalues of the field's Jacobian at a state, without the matrix.
 
@@ -77,8 +79,8 @@ def leading_eigenvalues(
     vector takes one product with the linearized field, about one field evaluation; memory is that of `subspace` states.
     `spectrum` gives all eigenvalues, where a dense matrix can be had.
 
-    The field should be smooth at the state; a minibatch, if it takes one, is held. Not under `jax.jit`: how many
-    restarts it takes depends on the numbers. States of one shape share the compiled program.
+    The field must be smooth at the state, which is looked at first; a minibatch, if it takes one, is held. Not under
+    `jax.jit`: how many restarts it takes depends on the numbers. States of one shape share the compiled program.
 
     Source: Stewart (2002), SIAM Journal on Matrix Analysis and Applications 23, 601-614.
 
@@ -97,14 +99,16 @@ def leading_eigenvalues(
         max_products: When to give up, and return what there is.
         eigenvectors: Whether to return them.
         key: For the first vector of the basis; always the same by default.
+        check: Whether to look if the field is smooth there, as for `jacobian`.
 
     Returns:
         Eigenvalues, residuals, and which converged. One that did not is a result, to be read with its residual.
 
     Raises:
-        ValueError: If an argument cannot work, or the field is not differentiable at the state.
+        ValueError: If an argument cannot work, or the field is not differentiable at the state: it jumps or has a kink.
     """
     _check_state(y)
+    require(field, y, args, t=t, needs=LINEAR, check=check)
     return _found(OfField(field, y, args, t), k, which, tol, subspace, max_products, eigenvectors, key)
 
 

@@ -54,6 +54,7 @@ def stiffness(
     subspace: int | None = None,
     max_products: int = 2000,
     key: PRNGKeyArray | None = None,
+    check: bool = True,
 ) -> Stiffness:
     """Critical step sizes of simultaneous steps and the stiffness ratio at a state, without the matrix.
 
@@ -70,6 +71,7 @@ def stiffness(
         subspace: Size of the basis.
         max_products: When to give up, in each of the two searches.
         key: For the first vector of the basis.
+        check: Whether to look if the field is smooth there, as for `jacobian`.
 
     Returns:
         The eigenvalues, and what follows from them.
@@ -79,10 +81,11 @@ def stiffness(
     """
     rightmost, largest = (
         leading_eigenvalues(
-            field, y, k, which, args=args, t=t, tol=tol, subspace=subspace, max_products=max_products, key=key
+            field, y, k, which, args=args, t=t, tol=tol, subspace=subspace, max_products=max_products, key=key,
+            check=check and which == "rightmost",
         )
         for which in ("rightmost", "largest")
-    )
+    )  # fmt: skip
     return _conclude(rightmost, largest, everything=k == sum(leaf.size for leaf in jax.tree.leaves(y)))
 
 
@@ -96,6 +99,7 @@ def stiffness_along(
     subspace: int | None = None,
     max_products: int = 2000,
     key: PRNGKeyArray | None = None,
+    check: bool = True,
 ) -> Stiffness:
     """`stiffness` at each state of an orbit, for example along a training run; one compiled program serves all.
 
@@ -108,6 +112,7 @@ def stiffness_along(
         subspace: Size of the basis.
         max_products: When to give up, in each search.
         key: For the first vector of the basis.
+        check: As for `stiffness`.
 
     Returns:
         Eigenvalues and what follows from them, with a leading axis on everything.
@@ -119,7 +124,7 @@ def stiffness_along(
     count = jax.tree.leaves(ys)[0].shape[0]
     states = (jax.tree.map(lambda leaf: leaf[row], ys) for row in range(count))  # noqa: B023
     found = [
-        stiffness(field, y, k, args=args, tol=tol, subspace=subspace, max_products=max_products, key=key)
+        stiffness(field, y, k, args=args, tol=tol, subspace=subspace, max_products=max_products, key=key, check=check)
         for y in states
     ]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
