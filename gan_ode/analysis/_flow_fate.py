@@ -75,9 +75,11 @@ def judge_flow(
             field, y0, args, solver=solver, rtol=rtol, atol=atol, duration=duration,
             invariant=None if invariant is None else lambda ys: invariant(jax.vmap(field.whole)(ys)),
         )  # fmt: skip
-        return _in_the_whole(
-            verdict, field, f" (within the invariant set on which {len(flat) - len(kept)} numbers are 0)"
-        )
+        still = len(flat) - len(kept)
+        at_zero = np.all(np.delete(flat, kept) == 0)
+        note = f"within the invariant set on which {still} numbers are 0" if at_zero else f"{still} numbers never move"
+        on_continuum = "" if at_zero or verdict.kind != "converges" else ": a continuum of equilibria"
+        return _in_the_whole(verdict, field, f" ({note}{on_continuum})")
     velocity = follower.velocity(flat)
     if not np.all(np.isfinite(velocity)):
         return Verdict("undecided", "the field is not finite at the start: look at it there", 0.0)
@@ -107,7 +109,7 @@ def _is_stiff(follower: Follower) -> bool:
 
 
 class _Within(eqx.Module):
-    """A field on the numbers that are not zero for ever."""
+    """A field on the numbers that do not stay as they are for ever."""
 
     field: Field
     like: State
@@ -115,29 +117,38 @@ class _Within(eqx.Module):
 
     def whole(self, part: Array) -> State:
         flat, restore = ravel_pytree(self.like)
-        return restore(jnp.zeros_like(flat).at[jnp.asarray(self.kept)].set(part))
+        return restore(flat.at[jnp.asarray(self.kept)].set(part))
 
     def __call__(self, t: Any, part: Array, args: Args) -> Array:
         return ravel_pytree(self.field(t, self.whole(part), args))[0][jnp.asarray(self.kept)]
 
 
 def _within_invariant_plane(follower: Follower, y0: np.ndarray) -> tuple[np.ndarray, _Within, Array] | None:
-    """The field without the numbers that are 0 and stay so, whatever the others are; None if there are none."""
-    zero = y0 == 0
-    if not np.any(zero) or np.all(zero) or follower.size > _LARGE:
+    """The field without numbers that never move: with velocity 0 everywhere, or for as long as they are 0 themselves."""
+    if follower.size > _LARGE:
         return None
-    others = np.random.default_rng(3).standard_normal((7, len(y0))) * (1 + np.abs(y0))
+    draw = np.random.default_rng(3)
+    others = draw.standard_normal((24, len(y0))) * (1 + np.abs(y0)) * 10.0 ** draw.uniform(-1, 2, (24, 1))
+    constant = _vanishes(follower, np.concatenate([y0[None], y0 + others, others]))
+    still = constant | (y0 == 0)
     for _ in range(len(y0)):
-        points = np.concatenate([y0[None], y0 + np.where(zero, 0, others), np.where(zero, 0, others)])
-        stays = zero & np.all(follower.velocities(points) == 0, axis=0)
-        if np.array_equal(stays, zero):
+        moved = np.where(still & ~constant, 0, others)
+        stays = still & _vanishes(
+            follower, np.concatenate([y0[None], y0 + moved, np.where(y0 == 0, moved, y0 + moved)])
+        )
+        if np.array_equal(stays, still):
             break
-        zero = stays
-    if not np.any(zero):
+        still = stays
+    if not np.any(still) or np.all(still):
         return None
-    kept = np.flatnonzero(~zero)
+    kept = np.flatnonzero(~still)
     like = follower.restore(jnp.asarray(y0, follower.dtype))
     return kept, _Within(follower.field.field, like, tuple(map(int, kept))), jnp.asarray(y0[kept], follower.dtype)
+
+
+def _vanishes(follower: Follower, points: np.ndarray) -> np.ndarray:
+    """Of which numbers the velocity is exactly 0 at all points and at several times."""
+    return np.all([np.all(follower.at(time).velocities(points) == 0, axis=0) for time in (0.0, 1.7, 113.7)], axis=0)
 
 
 def _in_the_whole(verdict: Verdict, field: _Within, note: str) -> Verdict:
