@@ -124,7 +124,7 @@ class _Within(eqx.Module):
 
 
 def _within_invariant_plane(follower: Follower, y0: np.ndarray) -> tuple[np.ndarray, _Within, Array] | None:
-    """The field without numbers that never move: with velocity 0 everywhere, or for as long as they are 0 themselves."""
+    """The field without numbers that never move: with velocity 0 everywhere, or while they are 0 themselves."""
     if follower.size > _LARGE:
         return None
     draw = np.random.default_rng(3)
