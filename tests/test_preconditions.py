@@ -219,6 +219,19 @@ def test_a_neural_game_is_smooth_at_its_first_weights():
         assert not preconditions.inspect(fields.GameField(gan), dead, args).smooth
 
 
+def test_in_many_dimensions_a_jump_that_is_only_near_is_none():
+    # Across a plane that is closer than a step, but not along one of the directions that are tried.
+    size = 64
+    one, other = preconditions._directions(size)[:2]
+    normal = one - other * (one @ other) / (other @ other)
+
+    def field(t, y, args):
+        return -y + jnp.sign(normal @ y - 1e-11) * normal
+
+    assert lacks(field, np.zeros(size)) == {"still"}
+    assert "smooth" in lacks(lambda t, y, args: -y + jnp.sign(jnp.ones(size) @ y) * normal, np.zeros(size))
+
+
 @pytest.mark.parametrize(
     ("velocity", "y"),
     [

@@ -13,6 +13,7 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis, fields, games, losses, regularizers, updates
+from gan_ode.analysis import _moving_equilibrium
 from gan_ode.games import Players
 
 # Eigenvalues of small matrices of order one, where they are simple; measured 6e-16.
@@ -579,6 +580,34 @@ def test_a_branch_that_is_steep_between_two_values_is_followed_in_shorter_steps(
     branches = analysis.eigenvalue_branches(steep, GRID, -ONE)
     assert np.all(branches.found)
     np.testing.assert_allclose(branches.ys[:, 0], np.tanh(300 * (np.asarray(GRID) - 0.03)), atol=1e-12)
+
+
+def test_the_last_value_before_a_fold_is_found_however_close_it_is():
+    values = jnp.array([-1.0, -0.5, -1e-6, 0.5])
+    branches = analysis.eigenvalue_branches(FOLD, values, ONE)
+    np.testing.assert_array_equal(branches.found, [True, True, True, False])
+    np.testing.assert_allclose(branches.eigenvalues[:3, 0], -2 * np.sqrt(-values[:3]), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "ahead", "behind", "same"),
+    [
+        # Here is 0. A step of 1, with slopes that say so at both ends, and from where the way back ends here.
+        (1.0, 0.0, 1.0, 1.0, True),
+        (1.0, 0.0, 0.8, 1.2, True),
+        (1.0, 0.9, 1.0, 1.0, False),
+        (1.0, 0.0, 0.1, 0.2, False),
+        (1.0, 0.0, -1.0, -1.0, False),
+        # Toward a fold, from -1 to -1/100 on x = -sqrt(-p): the slopes say 1/2 and 50.
+        (0.99, 0.0, 0.49995, 49.995, True),
+        (0.99, 0.0, 0.49995, 0.49995, False),
+        # Nothing moves.
+        (0.0, 0.0, 0.0, 0.0, True),
+    ],
+)
+def test_a_step_stays_on_a_branch_if_it_comes_back_and_is_as_long_as_the_slopes_say(there, back, ahead, behind, same):
+    steps = (jnp.array([0.0, number]) for number in (0.0, there, back, ahead, behind))
+    assert bool(_moving_equilibrium._is_same_branch(*steps)) == same
 
 
 def test_a_bracket_across_a_fold_is_refused_and_so_is_one_without_equilibrium():
