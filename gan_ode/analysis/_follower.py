@@ -23,6 +23,8 @@ MAX_STEPS = 1 << 16
 _ATOL_OVER_RTOL = 1e-3
 # Stands for zero, which would divide zero by zero where a component vanishes.
 _DENSE = 1000
+# Numbers of states that the field is compiled for.
+_SHAPES = (64, 4096, 32_768)
 _TINY = {4: 1e-30, 8: 1e-290}
 
 
@@ -174,7 +176,7 @@ class Follower:
     def velocities(self, points: np.ndarray) -> np.ndarray:
         """The field at many states, in one of few shapes so that little is compiled."""
         num = len(points)
-        padded = 1 << max(num - 1, 63).bit_length()
+        padded = next((size for size in _SHAPES if size >= num), 1 << (num - 1).bit_length())
         rows = np.concatenate([points, np.repeat(points[-1:], padded - num, axis=0)])
         return np.asarray(_velocities(self.field, jnp.asarray(rows, self.dtype), self.args), float)[:num]
 
