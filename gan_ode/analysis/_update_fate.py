@@ -40,6 +40,8 @@ _ENOUGH_TURNS = 8
 _SAME_LAW, _WINDOWS = 0.05, 4
 _MUCH = 1e3
 _SURE = 8.0
+# States at which an invariant is taken.
+_OF_INVARIANT = 2048
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +153,8 @@ class _Judge:
         h = self.runner.step_size
         drift = float("nan")
         if self.invariant is not None and self.segments:
-            points = np.concatenate([each.points[:: max(len(each.points) // 256, 1)] for each in self.segments])
+            along = np.concatenate([each.points for each in self.segments])
+            points = along[np.linspace(0, len(along) - 1, _OF_INVARIANT).astype(int)]
             values = self.invariant(jax.vmap(self.follower.restore)(jnp.asarray(points, self.follower.dtype)))
             drift = float(np.max(np.abs(values - values[0])))
         rest = self.rest
