@@ -156,21 +156,17 @@ def is_trapped(follower: Follower, rest: Rest, ends: list[np.ndarray]) -> bool:
         return False
     aways = [(end - rest.y) / scale for end in ends]
     heights = [float(away @ p @ away) for away in aways]
-    if max(heights) == 0:
-        return True
     # Rows of P-norm 1.
     directions = np.linalg.solve(lower.T, _directions(n).T).T
     own = np.array([away / np.sqrt(height) for away, height in zip(aways, heights, strict=True) if height > 0])
     directions = np.concatenate([directions, own])
-    levels = 1.02 * max(heights) * (_LEVELS if n <= 50 else _FEW_LEVELS)
     # Below this, coordinates round.
     floor = (1e3 * follower.rounding) ** 2 * float(np.max(np.abs(rest.y) / scale) + 1e-300) ** 2 * np.linalg.norm(p, 2)
-    levels = levels[levels > floor]
-    if not len(levels):
-        return True
+    levels = max(1.02 * max(heights), 1e6 * floor, 1e-280) * (_LEVELS if n <= 50 else _FEW_LEVELS)
     away = (np.sqrt(levels)[:, None, None] * directions).reshape(-1, n)
     change = 2 * np.sum((away @ p) * (follower.velocities(rest.y + away * scale) / scale), axis=1)
-    return bool(np.all(change <= -_SHARE * np.sum(away**2, axis=1)))
+    falls = change <= -_SHARE * np.sum(away**2, axis=1)
+    return bool(np.all(falls | np.repeat(levels <= floor, len(directions))))
 
 
 def _directions(n: int) -> np.ndarray:
