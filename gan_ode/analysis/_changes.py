@@ -19,7 +19,7 @@ from ._extremes import Box
 # A flow is followed at both tolerances, and their difference taken for its error; and some tolerances of the tighter
 # one, since both may take the same few steps.
 _TOLERANCES = {4: (1e-5, 1e-4), 8: (1e-10, 1e-9)}
-_STEPS_OFF = 10
+_STEPS_OFF = 3
 # Invariants of a dozen fields were measured to change by up to a quarter of what rounding is estimated at.
 _SAFETY = 8
 # What is left out around an equilibrium, in cells of the grid.
