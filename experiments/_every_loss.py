@@ -290,9 +290,7 @@ def draw(falling: Any, failing: Any, found: Findings) -> None:
             end, highest = float(orbit.final_time), float(lq.energy(orbit.final_state))
             failing.loglog([*ts[1:], end], [*values[1:], highest], label=name)
     failing.axhline(HINGE_LEVEL, color="0.4", linewidth=0.8, linestyle=":")
-    failing.annotate(
-        r"$\frac{5}{8} - \frac{1}{4} \ln 2$", (0.1, HINGE_LEVEL), (3, 3), textcoords="offset points", fontsize="small"
-    )
+    failing.annotate(r"$5/8 - (\ln 2)/4$", (0.1, HINGE_LEVEL), (3, 3), textcoords="offset points", fontsize="small")
     falling.set(xlabel="time $t$", ylabel="$H - 1/4$", ylim=(1e-6, 1))
     failing.set(xlabel="time $t$", ylabel="$H$", xlim=(0.1, None), ylim=(0.3, 20))
     falling.legend(fontsize="small", loc="lower right")
