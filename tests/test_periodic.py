@@ -304,8 +304,8 @@ def test_the_wgan_gp_cycle_attracts_with_the_period_and_multiplier_of_the_closed
     angle = np.arctan2(root, gamma)
     expected = height * np.exp(-gamma / root * angle)
     measured = np.abs(cycles.orbit.ys.discriminator).max(axis=1)
-    # The samples miss the top by up to a 256th of a turn.
-    np.testing.assert_allclose(measured, expected, rtol=5e-4)
+    # The samples miss the top by up to a 256th of the slowest turn, 9.5: by half of its square.
+    np.testing.assert_allclose(measured, expected, rtol=7e-4)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ class SEARCHES(eqx.Enumeration):
         "The flow comes back to nearly where it was, but a turn changes it by more than the solver's error: it spirals "
         "slowly, and no cycle was found near. Ask `analysis.classify` where it goes."
     )
-    not_closed = "The orbit could not be closed: start nearer to the cycle."
+    not_closed = "The orbit could not be closed: start nearer to the cycle, or take a solver of higher order."
     tolerances = (
         "Two tolerances, one ten times the other, do not close the same orbit: part of it is below the error. Lower "
         "`atol`, or leave it out to have it chosen by the sizes of the components; follow logarithms of what gets "

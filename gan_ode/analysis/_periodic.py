@@ -10,20 +10,20 @@ from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
 from .._compiled import jit, jit_quickly
+from .._solvers import is_implicit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..simulate import Orbit
 from ._cycle import PeriodCurve, PeriodicOrbit, SEARCHES
+from ._cycle_derivatives import with_derivatives, without_derivative
 from ._floquet import (
-    Correction,
     even_shares,
     floquet_multipliers,
-    response,
     Stretch,
-    Turn,
     turn,
     turn_by_differences,
     untried_turn,
 )
+from ._returns import rounding, velocity_and_wait
 from ._scales import absolute_tolerances, PART, positive_components, states_around, tolerances_of_displacements
 from ._shooting import Search, search, Trial
 
@@ -31,14 +31,17 @@ _TOLERANCE = {4: 1e-6, 8: 1e-12}
 _MOST_PARAMETERS = 300
 # An orbit so much smaller than the return that led to it has shrunk to an equilibrium.
 _COLLAPSED = 1e-3
+# A search that leaves its start by this part of the size, along a family, did not find the cycle through the start.
+_ELSEWHERE = 0.1
+# Speeds up to so many roundings are none.
+_AT_REST = 1e3
 # What closes to that part of the size and no better spirals.
 _NEARLY = 1e-2
 # The derivative of the flow takes velocities to velocities, unless the field jumps.
 _SMOOTH = {4: 3e-2, 8: 1e-3}
-# How long to wait for a return, in turns at the rate at which the velocity turns at the start.
-_TURNS = 100.0
-# Times at which the field is asked whether it depends on time, in parts of that.
-_MOMENTS = (1.7e-4, 0.0013, 0.0107, 0.0618, 0.271828, 0.57721)
+# Times at which the field is asked whether it depends on time, in parts of what is waited for a return; at rest, of
+# this.
+_MOMENTS, _TIME = (1.7e-4, 0.0013, 0.0107, 0.0618, 0.271828, 0.57721), 600.0
 
 
 def find_periodic_orbit(
@@ -71,7 +74,9 @@ def find_periodic_orbit(
     has another one, which includes what the jump does to displacements: take `derivative="differences"`.
 
     First derivatives with respect to the field's parameters, `args` and the start go through `period` and `y`, forward
-    and reverse, by the implicit function theorem: those of the flow are integrals along the orbit, at its samples.
+    and reverse, by the implicit function theorem: those of the flow are integrals along the orbit, at its samples. They
+    are NaN where the samples are too few for that (take more), or the cycle attracts or repels so strongly that a turn
+    leaves nothing of a displacement.
 
     Args:
         field: The field, without explicit time.
@@ -82,7 +87,8 @@ def find_periodic_orbit(
         atol: Absolute tolerance of each component. By default it is set by the sizes that a component takes on the way;
             those that cannot change their sign are followed relatively.
         derivative: How the flow is differentiated: in `"forward"` mode, or by `"differences"`.
-        max_duration: How long to wait for the flow to cross the section; by default 100 turns of the velocity at `y0`.
+        max_duration: How long to wait for the flow to cross the section; by default 100 turns of the velocity at `y0`,
+            and again so many where the flow has gone by then.
         num_samples: Number of intervals at whose ends the orbit is kept; at least 32.
         throw: Whether to raise if no cycle is found. If not, look at `found`.
 
@@ -169,9 +175,11 @@ class _How(eqx.Module):
     def stretch(self, trial: Trial, positive: Bool[Array, " n"]) -> Stretch:
         """How to follow what is tried, with components of the sizes that they had."""
         if self.atol is None:
-            part = 1.0 if self.differences else PART
-            atol = absolute_tolerances(trial.ys, positive, trial.rtol, part=part)
-            beside = tolerances_of_displacements(trial.ys, positive, trial.rtol) / trial.size
+            implicit, part = is_implicit(self.solver), 1.0 if self.differences else PART
+            beside = tolerances_of_displacements(trial.ys, positive, trial.rtol, part=part)
+            # Increments pass through zero as displacements do.
+            atol = beside if implicit else absolute_tolerances(trial.ys, positive, trial.rtol, part=part)
+            beside = beside / trial.size
         else:
             atol = jnp.full_like(trial.y, jnp.maximum(self.atol, jnp.finfo(trial.y.dtype).tiny))
             beside = jnp.maximum(atol, trial.rtol)
@@ -199,7 +207,6 @@ class _Start(eqx.Module):
         moves: Whether the velocity is above rounding.
         autonomous: Whether it is the same at other times.
         positive: Which components cannot change their sign.
-        wait: How long to wait for a return.
     """
 
     y: Float[Array, " n"]
@@ -207,35 +214,26 @@ class _Start(eqx.Module):
     moves: Bool[Array, ""]
     autonomous: Bool[Array, ""]
     positive: Bool[Array, " n"]
-    wait: Scalar
 
     @classmethod
-    def of(cls, field: _Flat, y: Array, args: Args, max_duration: Scalar | None) -> "_Start":
-        velocity, acceleration = jax.jvp(lambda y: field(0.0, y, args), (y,), (field(0.0, y, args),))
+    def of(cls, field: _Flat, y: Array, args: Args) -> "_Start":
+        velocity, wait = velocity_and_wait(field, y, args)
         speed = jnp.linalg.norm(velocity)
-        finite, moves = jnp.isfinite(speed) & jnp.all(jnp.isfinite(y)), speed > _rounding(y)
-        # So many turns at the rate at which the velocity turns, or in which it would change the state a thousandfold.
-        slowest = 1e-3 * speed / (1 + jnp.linalg.norm(y))
-        usual = _TURNS * 2 * jnp.pi / jnp.maximum(jnp.linalg.norm(acceleration) / speed, slowest)
-        wait = usual if max_duration is None else max_duration.astype(y.dtype)
-        autonomous = _is_autonomous(field, y, args, wait)
+        finite, moves = jnp.isfinite(speed) & jnp.all(jnp.isfinite(y)), speed > rounding(y)
+        autonomous = _is_autonomous(field, y, args, jnp.where(finite & moves, wait, _TIME))
         fit = jnp.where(finite & moves & autonomous, y, jnp.inf)
-        return cls(fit, finite, moves, autonomous, positive_components(field, y[None], args), wait)
+        return cls(fit, finite, moves, autonomous, positive_components(field, y[None], args))
 
 
-def _is_autonomous(field: _Flat, y: Array, args: Args, wait: Scalar) -> Bool[Array, ""]:
+def _is_autonomous(field: _Flat, y: Array, args: Args, time: Scalar) -> Bool[Array, ""]:
     """Whether the velocity is the same at all times, at the start and around it: forcing may be zero there, or then."""
     states = states_around(y[None])
-    times = wait * jnp.asarray((0.0, *_MOMENTS), y.dtype)
+    times = time * jnp.asarray((0.0, *_MOMENTS), y.dtype)
     velocities = jax.vmap(lambda t: jax.vmap(lambda y: field(t, y, args))(states))(times)
     usable = jnp.isfinite(velocities)
     change = jnp.where(usable & usable[:1], jnp.abs(velocities - velocities[:1]), 0)
     size = jnp.max(jnp.where(usable, jnp.abs(velocities), 0))
     return jnp.all(change <= 64 * jnp.finfo(y.dtype).eps * size)
-
-
-def _rounding(y: Array) -> Scalar:
-    return 16 * jnp.finfo(y.dtype).eps * (1 + jnp.linalg.norm(y))
 
 
 @jit_quickly
@@ -245,12 +243,12 @@ def _find(field: Field, y0: State, args: Args, how: _How) -> PeriodicOrbit:
     how = jax.tree.map(lambda leaf: leaf.astype(y.dtype) if eqx.is_array(leaf) else leaf, how)
     flat = _Flat(field, y0)
     still, still_args, still_y = _held_constant((flat, args, y))
-    start = _Start.of(still, still_y, still_args, how.max_duration)
+    start = _Start.of(still, still_y, still_args)
     follow = turn_by_differences if how.differences else turn
-    untried = untried_turn(start.y, jnp.ones_like(start.wait), how.num_samples, how.differences)
+    untried = untried_turn(start.y, jnp.ones((), y.dtype), how.num_samples, how.differences)
     found = search(
         lambda trial: follow(still, trial.y, still_args, how.stretch(trial, start.positive)),
-        still, start.y, still_args, how.rtol, start.wait, untried,
+        still, start.y, still_args, how.rtol, how.max_duration, untried,
     )  # fmt: skip
     closing, last = found.closing, found.closing.turn
     outcome = _outcome(start, how.atol, found)
@@ -260,11 +258,9 @@ def _find(field: Field, y0: State, args: Args, how: _How) -> PeriodicOrbit:
     last = _tree.where(is_found, last, untried_turn(jnp.zeros_like(y), one, how.num_samples, how.differences))
     resolution = jnp.where(is_found, closing.resolution, 1)
     if how.differences:
-        point, period = _without_derivative(
-            (last.ys[0], last.period), eqx.filter((flat, args, y), eqx.is_inexact_array)
-        )
+        point, period = without_derivative((last.ys[0], last.period), eqx.filter((flat, args, y), eqx.is_inexact_array))
     else:
-        point, period = _implicit(flat, y, args, last, resolution)
+        point, period = with_derivatives(flat, y, args, last, resolution)
     closure = jnp.linalg.norm(last.gap) / jnp.where(is_found, last.size, 1)
     errors = (closing.y_error, closing.period_error, resolution)
     numbers = (point, period, closure, last.ts, last.ys, last.monodromy, floquet_multipliers(last), errors)
@@ -295,49 +291,34 @@ def _find(field: Field, y0: State, args: Args, how: _How) -> PeriodicOrbit:
 
 def _outcome(start: _Start, atol: Scalar | None, found: Search) -> SEARCHES:
     closing, guess = found.closing, found.legs.guess
-    # As small as the error of a state at rest.
-    tiny = guess.size <= _rounding(guess.y) + (0 if atol is None else 10 * atol)
-    rests = ~guess.found & (found.legs.speed <= _rounding(found.legs.y))
-    itemsize = max(start.y.dtype.itemsize, 4)
-    gap = jnp.linalg.norm(closing.turn.gap) / closing.turn.size
+    itemsize, last = max(start.y.dtype.itemsize, 4), closing.turn
+    # As small as the error of a state at rest, or as slow.
+    tiny = guess.size <= rounding(guess.y) + (0 if atol is None else 10 * atol)
+    speed = jnp.where(guess.found, jnp.linalg.norm(last.velocities[0]), found.legs.speed)
+    rests = speed <= _AT_REST * rounding(jnp.where(guess.found, last.ys[0], found.legs.y))
+    gap = jnp.linalg.norm(last.gap) / last.size
+    stretch = 1 + jnp.linalg.norm(last.return_map)
+    # A derivative on which the tolerances agree, and which is wrong.
+    jumps = (last.mismatch > _SMOOTH[itemsize]) & (closing.map_error <= _SMOOTH[itemsize] * stretch)
+    # One of a family, but of another part of it than where the search began.
+    along = closing.correction.family @ (last.across.T @ (last.ys[0] - guess.y))
+    elsewhere = (closing.correction.num_neutral > 0) & (jnp.linalg.norm(along) > _ELSEWHERE * last.size)
     nearly = closing.ok & (gap < _NEARLY) & (gap > 3 * closing.end_error)
     return _first_true(
         (~start.finite, SEARCHES.not_finite),
-        (~start.moves, SEARCHES.at_rest),
         (~start.autonomous, SEARCHES.explicit_time),
-        (rests, SEARCHES.collapsed),
+        (~start.moves, SEARCHES.at_rest),
+        (rests | (guess.found & tiny), SEARCHES.collapsed),
         (~guess.found, SEARCHES.no_return),
-        (closing.turn.mismatch > _SMOOTH[itemsize], SEARCHES.jumps),
-        (tiny | (closing.turn.size < _COLLAPSED * guess.size), SEARCHES.collapsed),
+        (jumps, SEARCHES.jumps),
+        (found.apart & ~(closing.settled & closing.agrees), SEARCHES.tolerances),
+        (last.size < _COLLAPSED * guess.size, SEARCHES.collapsed),
         (~closing.settled & nearly, SEARCHES.spirals),
         (~closing.ok | ~closing.settled, SEARCHES.not_closed),
         (~closing.agrees, SEARCHES.tolerances),
-        (~closing.closes | found.spirals, SEARCHES.spirals),
+        (~closing.closes | found.spirals | (elsewhere & (atol is None)), SEARCHES.spirals),
+        (elsewhere, SEARCHES.tolerances),
         otherwise=SEARCHES.closed,
-    )
-
-
-def _implicit(field: _Flat, start: Array, args: Args, last: Turn, neutral: Scalar) -> tuple[Array, Scalar]:
-    """Point and period after one more Newton step, which changes hardly anything but carries the derivatives."""
-    forces = jax.vmap(lambda y: field(0.0, y, args))(last.ys) - last.velocities
-    correction = Correction.of(last, neutral)
-    # Zero, with the derivative of the start: within a family the cycle goes with it.
-    shift = correction.family @ (last.across.T @ (start - jax.lax.stop_gradient(start)))
-    gap = last.gap + response(last, forces) + (last.pushed - last.across) @ shift
-    step, delay = correction.closing(last, gap)
-    return last.ys[0] + last.across @ (shift + step), last.period + delay
-
-
-@jax.custom_jvp
-def _without_derivative(values: Any, inputs: Any) -> Any:
-    return values
-
-
-@_without_derivative.defjvp
-def _refuse(primals: Any, tangents: Any) -> Any:
-    raise ValueError(
-        "`derivative` must be 'forward' for a gradient of the period or the point, but is 'differences': what the "
-        "field's jumps do to them is not in it. Take finite differences."
     )
 
 

@@ -87,17 +87,18 @@ def absolute_tolerances(
 
 
 def tolerances_of_displacements(
-    ys: Float[Array, "states n"], positive: Bool[Array, " n"], rtol: RealScalarLike
+    ys: Float[Array, "states n"], positive: Bool[Array, " n"], rtol: RealScalarLike, *, part: float = PART
 ) -> Float[Array, " n"]:
     """As `absolute_tolerances`, of displacements that start with the size of the trajectory, row by row.
 
     They pass through zero, and those of a component that never changes its sign are told as well as it is where it is
     smallest.
     """
-    smallest = PART * rtol * jnp.min(jnp.abs(ys), axis=0)
+    smallest = part * rtol * jnp.min(jnp.abs(ys), axis=0)
     # Over this, velocities have finite squares.
     floor = float(jnp.finfo(ys.dtype).tiny) ** 0.45
-    return jnp.maximum(jnp.where(positive, smallest, absolute_tolerances(ys, positive, rtol)), floor).astype(ys.dtype)
+    usual = absolute_tolerances(ys, positive, rtol, part=part)
+    return jnp.maximum(jnp.where(positive, smallest, usual), floor).astype(ys.dtype)
 
 
 def step_control(solver: Any, rtol: RealScalarLike, atol: ArrayLike) -> diffrax.PIDController:
