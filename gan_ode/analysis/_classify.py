@@ -46,9 +46,11 @@ def classify(
         y0: Initial state.
         update: The update to judge; the flow if None.
         args: Handed to the field.
-        solver: Diffrax solver for the flow; Dopri8 by default, and Kvaerno5 where that takes too many steps.
-        rtol: The coarser of the two relative tolerances, where it is below the default, 1e-10 (1e-9 for solvers of low
-            order, 1e-5 in float32): nothing is concluded from looser solves. The finer one is a hundredth of it.
+        solver: Diffrax solver for the flow; Dopri8 by default. What it leaves undecided is followed by another: by
+            Kvaerno5 where the field is stiff, and by Dopri8 where the order is low.
+        rtol: The coarser of the two relative tolerances, where it is below the default, 1e-10 (1e-9 for solvers of
+            order 5 or 6, 1e-6 below, 1e-5 in float32): nothing is concluded from looser solves. The finer one is a
+            hundredth of it.
         atol: Absolute tolerance, one number. By default it follows each component's size, and a component that starts
             off zero and cannot cross it is followed relatively.
         duration: How long to follow the trajectory, at most; an update for at least 4,096 steps. By default as long as

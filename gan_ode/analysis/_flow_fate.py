@@ -25,8 +25,10 @@ from ._verdict import Verdict
 from ._wandering import judge_wandering, visits_corners
 
 # The coarser tolerance by the order of the solver; nothing is concluded from a looser one.
-_COARSE = {4: 1e-5, 8: 1e-10}
-_COARSE_OF_LOW_ORDER = {4: 1e-5, 8: 1e-9}
+_COARSE: dict[int, dict[int | None, float]] = {4: {}, 8: {8: 1e-10, 7: 1e-10, 6: 1e-9, 5: 1e-9}}
+_COARSE_OF_LOW_ORDER = {4: 1e-5, 8: 1e-6}
+_COARSE_OF_STIFF = {4: (1e-4, 1e-5), 8: (1e-6, 1e-8)}
+_HIGH_ORDER = 7
 _FINE_OVER_COARSE = {4: 1e-1, 8: 1e-2}
 _FINEST = {4: 1e-6, 8: 1e-14}
 # The first segment is so many turns of the fastest mode.
@@ -91,11 +93,33 @@ def judge_flow(
     if late is not None:
         return late if isinstance(late, Verdict) else _after(run, length, late, duration)
     verdict = _judge(run, length, duration)
-    if verdict.kind == "undecided" and solver is None and _is_stiff(follower):
-        stiff = dataclasses.replace(run, follower=follower.with_solver(diffrax.Kvaerno5()))
-        loose = (1e-6, 1e-8) if follower.itemsize == 8 else (1e-4, 1e-5)
-        return _judge(dataclasses.replace(stiff, tolerances=loose, budget=_BUDGET_OF_IMPLICIT), 16 * length, duration)
-    return verdict
+    second = _by_another_solver(run) if verdict.kind == "undecided" else None
+    if second is None:
+        return verdict
+    again = _judge(second, 16 * length if _is_implicit(second) else length, duration)
+    if solver is None:
+        return again
+    names = [type(each.follower.solver).__name__ for each in (second, run)]
+    note = f" (by {names[0]}; by {names[1]} it stays undecided)"
+    return verdict if again.kind == "undecided" else dataclasses.replace(again, reason=again.reason + note)
+
+
+def _by_another_solver(run: _Run) -> _Run | None:
+    """The same by a solver for stiff fields, or by one of high order, where that may settle more."""
+    follower, solver = run.follower, run.follower.solver
+    if _is_stiff(follower):
+        if _is_implicit(run):
+            return None
+        stiff, tolerances = follower.with_solver(diffrax.Kvaerno5()), _COARSE_OF_STIFF[follower.itemsize]
+        return dataclasses.replace(run, follower=stiff, tolerances=tolerances, budget=_BUDGET_OF_IMPLICIT)
+    if (_order(solver) or _HIGH_ORDER) >= _HIGH_ORDER:
+        return None
+    better = follower.with_solver(diffrax.Dopri8())
+    return dataclasses.replace(run, follower=better, tolerances=_tolerances(better, better.solver, None))
+
+
+def _is_implicit(run: _Run) -> bool:
+    return isinstance(run.follower.solver, diffrax.AbstractImplicitSolver)
 
 
 def _is_stiff(follower: Follower) -> bool:
@@ -160,13 +184,16 @@ def _in_the_whole(verdict: Verdict, field: _Within, note: str) -> Verdict:
     return dataclasses.replace(verdict, equilibrium=found, reason=verdict.reason + note)
 
 
+def _order(solver: Any) -> int | None:
+    try:
+        return solver.order(diffrax.ODETerm(lambda t, y, args: y))
+    except Exception:  # A solver of somebody else's.
+        return None
+
+
 def _tolerances(follower: Follower, solver: Any, rtol: float | None) -> tuple[float, float]:
     size = follower.itemsize
-    try:
-        high = (solver.order(diffrax.ODETerm(lambda t, y, args: y)) or 0) >= 7
-    except Exception:  # A solver of somebody else's.
-        high = False
-    usual = (_COARSE if high else _COARSE_OF_LOW_ORDER)[size]
+    usual = _COARSE[size].get(_order(solver), _COARSE_OF_LOW_ORDER[size])
     # Looser solves are no evidence, whatever is asked for.
     coarse = usual if rtol is None else min(rtol, usual)
     coarse = max(coarse, _FINEST[size] / _FINE_OVER_COARSE[size])

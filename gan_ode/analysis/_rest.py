@@ -159,7 +159,7 @@ def is_trapped(follower: Follower, rest: Rest, ends: list[np.ndarray]) -> bool:
     # Rows of P-norm 1.
     directions = np.linalg.solve(lower.T, _directions(n).T).T
     own = np.array([away / np.sqrt(height) for away, height in zip(aways, heights, strict=True) if height > 0])
-    directions = np.concatenate([directions, own])
+    directions = np.concatenate([directions, own.reshape(-1, n)])
     # Below this, coordinates round.
     floor = (1e3 * follower.rounding) ** 2 * float(np.max(np.abs(rest.y) / scale) + 1e-300) ** 2 * np.linalg.norm(p, 2)
     levels = max(1.02 * max(heights), 1e6 * floor, 1e-280) * (_LEVELS if n <= 50 else _FEW_LEVELS)
