@@ -278,5 +278,5 @@ def _on_host(leaf: Any) -> Any:
     return leaf if _is_key(leaf) else np.asarray(leaf)
 
 
-def _is_key(leaf: Array) -> bool:
+def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -108,7 +108,7 @@ def test_equilibria_and_traps_are_marked(ax):
 
 def test_the_legend_names_what_is_seen(ax):
     drawn = plot.basin(by_hand(), ax=ax, labels=["left", "right"])
-    names = ["left", "cycles, period 2", "cycles, period 12.3", "diverges", "undecided"]
+    names = ["left", "cycle 1, period 2", "cycle 2, period 12.3", "diverges", "undecided"]
     assert [patch.get_label() for patch in drawn.patches] == names
     plot.legend(ax, drawn)
     ax.figure.savefig(io.BytesIO(), format="svg")

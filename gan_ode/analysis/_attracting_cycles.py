@@ -26,7 +26,7 @@ _PATIENCE, _MOST = 6, 64
 # Relative tolerance of a closed orbit by an implicit solver, which is of low order.
 _RTOL_IMPLICIT = {4: 1e-6, 8: 1e-9}
 # A matrix of all derivatives is taken for so many numbers at most.
-_MOST_NUMBERS = 300
+_MOST_NUMBERS = 100
 
 Evidence: TypeAlias = Literal["attracts", "family", "unproven", "open", "changing"]
 
@@ -151,7 +151,7 @@ def of_flow(field: Field, y: State, args: Args, solver: Any) -> Attempt:
     if orbit.kind != "attracting":
         return Attempt("family" if orbit.kind == "neutral" else "open")
     ring = ring_of_flow(field, orbit, args, how)
-    if not ring.radius > 0:
+    if not (ring.radius > 0 and jnp.isfinite(orbit.period)):
         return Attempt("unproven")
     return _one(jax.vmap(restore)(ring.points), orbit.period, orbit.period_error, ring)
 

@@ -13,6 +13,7 @@ from .._compiled import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..games import Players
 from ..updates import AbstractUpdate
+from ._agreement import compare_tolerances
 from ._attracting_cycles import Cycles
 from ._explicit_time import depends_on_time
 from ._fates import Steps
@@ -42,7 +43,7 @@ class Basin(eqx.Module):
         fate: What becomes of them, to be compared with `FATES`.
         index: Which of the `equilibria` a start converges to; -1 if to none.
         cycle: Which of the `cycles` a start goes to; -1 if to none.
-        reason: Why a start is undecided, to be compared with `REASONS`; `REASONS[basin.reason[i]]` is a sentence.
+        reason: Why a start is undecided, to be compared with `REASONS`; `why` makes a sentence of it.
         time: When its fate was certain, or when the state had grown past all bounds; infinity where nothing was shown.
         final_state: The state then, of a start that converges or diverges; otherwise that at the end of the time.
         equilibria: The equilibria, with a leading axis.
@@ -67,6 +68,10 @@ class Basin(eqx.Module):
         if index is None:
             return jnp.mean(chosen)
         return jnp.mean(chosen & ((self.cycle if fate == FATES.cycles else self.index) == index))
+
+    def why(self, start: int) -> str:
+        """Why the start of this number is undecided, in a sentence."""
+        return REASONS[jax.tree.map(lambda leaf: leaf[start], self.reason)]
 
 
 def grid(xs: Float[Array, " columns"], ys: Float[Array, " rows"]) -> Players:
@@ -147,8 +152,8 @@ def basin(
     standing = Standing(way, search.first(equilibria))
     if equilibria is None:
         standing.search_again(search)
-    standing.compare_tolerances()
     standing.find_cycles()
+    compare_tolerances(standing)
     return _assembled(starts, standing)
 
 
@@ -172,8 +177,10 @@ def _assembled(starts: State, found: Standing) -> Basin:
 
 def _items(enumeration: Any, names: np.ndarray) -> Any:
     """Items of an enumeration with a leading axis."""
-    known = tuple(sorted(set(names)))
-    return _chosen(enumeration, known, jnp.asarray([known.index(name) for name in names]))
+    known, places = tuple(sorted(set(names))), np.zeros(len(names), int)
+    for place, name in enumerate(known):
+        places[names == name] = place
+    return _chosen(enumeration, known, jnp.asarray(places))
 
 
 @jit

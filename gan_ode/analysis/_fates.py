@@ -66,13 +66,13 @@ class Look(eqx.Module):
     Attributes:
         earlier: Its box over the third quarter of the time.
         later: Its box over the last quarter.
-        reversals: How often each coordinate turns back: of a flow from halfway on, of an update in as many steps after
-            the end as there were in the last quarter.
+        reversals: How often each coordinate turns back in a quarter of the time: of a flow on the average of the last
+            two, of an update in the quarter after the end.
     """
 
     earlier: Box
     later: Box
-    reversals: Int[Array | np.ndarray, "*lanes n"]
+    reversals: Float[Array | np.ndarray, "*lanes n"]
 
 
 def which(catches: Any, x: Float[Array, " n"], step: Int[Array, ""] | None = None) -> Int[Array, ""]:
@@ -143,10 +143,27 @@ def look_again(halfway: State, field: Field, duration: Array, args: Args, option
     def read(ys: State) -> Look:
         points = jax.vmap(lambda y: ravel_pytree(y)[0])(ys)
         ahead = jnp.diff(points, axis=0)
-        reversals = jnp.sum(ahead[1:] * ahead[:-1] < 0, axis=0)
+        reversals = jnp.sum(ahead[1:] * ahead[:-1] < 0, axis=0) / 2
         return Look(around(points[: _WINDOW + 1]), around(points[_WINDOW:]), reversals)
 
     return eqx.filter_vmap(read)(orbits.ys)
+
+
+class _InShares(eqx.Module):
+    """A flow in shares of a time of its own."""
+
+    field: Field
+
+    def __call__(self, share: Any, state: tuple[State, Array], args: Args) -> tuple[State, Array]:
+        y, time = state
+        return _tree.scale(time, self.field(share * time, y, args)), jnp.zeros_like(time)
+
+
+@jit
+def follow_until(members: tuple[State, Array], field: Field, args: Args, options: dict[str, Any]) -> State:
+    """The states of a flow from some starts, each after a time of its own."""
+    ts = jnp.array([0.0, 1.0], members[1].dtype)
+    return ensemble(_InShares(field), members, ts, args=args, **options).final_state[0]
 
 
 class Steps(eqx.Module):
@@ -223,7 +240,7 @@ def follow_update(starts: State, steps: Steps, catches: Any) -> tuple[Lane, tupl
 
 
 @jit
-def look_further(resume: Any, steps: Steps) -> Int[Array, "lanes n"]:
+def look_further(resume: Any, steps: Steps) -> Float[Array, "lanes n"]:
     """How often each coordinate turns back in as many steps after the end as there were in the last quarter."""
     num = jnp.maximum(steps.number // 4, 16)
 
@@ -236,7 +253,7 @@ def look_further(resume: Any, steps: Steps) -> Int[Array, "lanes n"]:
     def follow(resume: Any) -> Array:
         y, memory = resume
         x = vector(y, memory)
-        carry = (jnp.zeros_like(num), y, memory, x, jnp.zeros_like(x), jnp.zeros(x.shape, int))
+        carry = (jnp.zeros_like(num), y, memory, x, jnp.zeros_like(x), jnp.zeros_like(x))
         return jax.lax.while_loop(lambda carry: carry[0] < num, step, carry)[-1]
 
     return eqx.filter_vmap(follow)(resume)

@@ -15,8 +15,9 @@ _STEADY = 0.01
 _SHRUNK, _SHARE = 0.02, 0.3
 # So many times what the solver leaves undecided is no motion.
 _NOISE = 10.0
-# Turning back so often is going around.
-_AROUND = 3
+# Turning back so often in a quarter of the time is going around, and so often that extents can be compared. What goes
+# around less often counts as changing by so much.
+_AROUND, _COMPARED, _UNKNOWN = 1.5, 4.0, 0.2
 
 
 class REASONS(eqx.Enumeration):
@@ -54,7 +55,7 @@ class Motion:
     Attributes:
         low: The smallest of each coordinate over the last quarter of the time.
         high: The largest.
-        change: Logarithm of the extent in the last quarter over that in the one before.
+        change: Logarithm of the extent in the last quarter over that in the one before, where that tells anything.
         names: Of the reasons that the motion alone gives.
     """
 
@@ -81,9 +82,11 @@ def motion(look: Look, traps: Trap, noise: Float[np.ndarray, " starts"], duratio
         before, after = np.max(earlier[1] - earlier[0], axis=1), np.max(extents, axis=1)
         change = np.log(after / before)
         widest = np.argmax(np.nan_to_num(extents), axis=1)
-        around = _taken(np.asarray(look.reversals), widest) >= _AROUND
+        turns = _taken(np.asarray(look.reversals), widest)
+        around, compared = turns >= _AROUND, (turns >= _COMPARED) | (turns == 0)
+        change = np.where(around & ~compared, _UNKNOWN, change)
         drawn = np.abs(_growth(traps, earlier, later)) * duration / 4
-        slowing = (change < -_SHRUNK) & (drawn < -_SHARE * change)
+        slowing = compared & (change < -_SHRUNK) & (drawn < -_SHARE * change)
         names = np.where(around, np.where(np.abs(change) > _STEADY, "changing", "open"), "moving")
         names = np.where(slowing, "slowing", names)
         names = np.where(after <= _NOISE * noise, "at_rest", names)

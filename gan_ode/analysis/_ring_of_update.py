@@ -33,9 +33,9 @@ _TURNS = 2
 # Points that stand for a closed curve are no farther apart, relative to half of its extents.
 _FILLED = 0.2
 # Neighbors of so many states, in so many directions, until this should be left of them, in so many steps.
-_PLACES, _DIRECTIONS, _LEFT, _LEAST_NEIGHBORS, _MOST_NEIGHBORS = 8, 16, 0.25, 64, 8192
+_PLACES, _DIRECTIONS, _LEFT, _LEAST_NEIGHBORS, _MOST_NEIGHBORS = 8, 16, 0.05, 64, 8192
 # A frame of more vectors takes too long.
-_MOST_NUMBERS = 300
+_MOST_NUMBERS = 100
 
 
 @dataclasses.dataclass(frozen=True)

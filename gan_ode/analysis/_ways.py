@@ -20,8 +20,9 @@ from ._sinks import flat
 _RTOL = {4: 1e-4, 8: 1e-6}
 # An invariant line, such as a = 0 of the linear-quadratic GAN, is approached closely and must not be crossed.
 _ATOL_OVER_RTOL = 1e-2
-# A second opinion is so much tighter, down to what the dtype has.
-_TIGHTER, _TIGHTEST = 1e-2, {4: 1e-6, 8: 1e-12}
+# Further opinions are so much tighter each time, down to what the dtype has, and absolutely by the square of that: what
+# gets small on the way has to be told, too.
+_TIGHTER, _TIGHTEST, LEVELS = {4: 0.1, 8: 1e-2}, {4: 1e-6, 8: 1e-12}, 3
 # Rounding of an update's steps is no motion.
 _ROUNDINGS = 1e3
 
@@ -79,29 +80,38 @@ class FlowWay:
         given = _RTOL[itemsize] if rtol is None else float(np.asarray(rtol))
         ratio = _ATOL_OVER_RTOL if atol is None else float(np.asarray(atol)) / given
         usual = min(given, _RTOL[itemsize])
-        tighter = max(_TIGHTER * usual, min(usual, _TIGHTEST[itemsize]))
         self.is_loose = given > usual
-        self._given, self._usual, self._tighter = (
-            {"solver": solver, "rtol": jnp.asarray(each, dtype), "atol": jnp.asarray(ratio * each, dtype)}
-            for each in (given, usual, tighter)
-        )
+        self._given = {"solver": solver, "rtol": jnp.asarray(given, dtype), "atol": jnp.asarray(ratio * given, dtype)}
+        shares = [
+            max(_TIGHTER[itemsize] ** level, min(1.0, _TIGHTEST[itemsize] / usual)) for level in range(LEVELS + 1)
+        ]
+        self._levels = [
+            {"solver": solver, "rtol": jnp.asarray(usual * x, dtype), "atol": jnp.asarray(usual * ratio * x**2, dtype)}
+            for x in shares
+        ]
 
     def follow_all(self, catches: Any) -> Lane:
-        return self.chunks.all(_fates.follow_flow, self._shared(catches, self._usual))
+        return self.chunks.all(_fates.follow_flow, self._shared(catches, self._levels[0]))
 
     def follow_loosely(self, catches: Any) -> Lane:
         """At the tolerance that was asked for, where the usual one is tighter."""
         return self.chunks.all(_fates.follow_flow, self._shared(catches, self._given))
 
-    def follow_some(self, chosen: Int[np.ndarray, " chosen"], catches: Any, *, tighter: bool = False) -> Lane:
-        options = self._tighter if tighter else self._usual
-        return self.chunks.some(_fates.follow_flow, self.chunks.starts, chosen, self._shared(catches, options))
+    def follow_some(self, chosen: Int[np.ndarray, " chosen"], catches: Any, level: int = 0) -> Lane:
+        """At a tolerance that is tighter the higher the level is."""
+        shared = self._shared(catches, self._levels[level])
+        return self.chunks.some(_fates.follow_flow, self.chunks.starts, chosen, shared)
+
+    def state_at(self, chosen: Int[np.ndarray, " chosen"], times: Float[np.ndarray, " starts"], level: int) -> State:
+        """States of some starts, each at its own time."""
+        members, shared = (self.chunks.starts, times), (self.field, self.args, self._levels[level])
+        return self.chunks.some(_fates.follow_until, members, chosen, shared)
 
     def _shared(self, catches: Any, options: dict[str, Any]) -> tuple[Any, ...]:
         return self.field, self.duration, catches, self.args, options
 
     def look(self, lanes: Lane, chosen: Int[np.ndarray, " chosen"]) -> Look:
-        shared = (self.field, self.duration, self.args, self._usual)
+        shared = (self.field, self.duration, self.args, self._levels[0])
         return self.chunks.some(_fates.look_again, lanes.resume, chosen, shared)
 
     def moved(self, lanes: Lane) -> Float[np.ndarray, " starts"]:
@@ -113,7 +123,8 @@ class FlowWay:
 
     def noise(self, lanes: Lane) -> Float[np.ndarray, " starts"]:
         """What is no motion."""
-        return float(self._usual["atol"]) + float(self._usual["rtol"]) * np.max(np.abs(flat(lanes.y)), axis=1)
+        rtol, atol = (float(self._levels[0][name]) for name in ("rtol", "atol"))
+        return atol + rtol * np.max(np.abs(flat(lanes.y)), axis=1)
 
     def cycle(self, lanes: Lane, start: int) -> Attempt:
         """The cycle near the end of one start."""
@@ -132,7 +143,7 @@ class UpdateWay:
         lanes, self._boxes = self.chunks.all(_fates.follow_update, (self.steps, catches))
         return lanes
 
-    def follow_some(self, chosen: Int[np.ndarray, " chosen"], catches: Any, *, tighter: bool = False) -> Lane:
+    def follow_some(self, chosen: Int[np.ndarray, " chosen"], catches: Any, level: int = 0) -> Lane:
         return self.chunks.some(_fates.follow_update, self.chunks.starts, chosen, (self.steps, catches))[0]
 
     def look(self, lanes: Lane, chosen: Int[np.ndarray, " chosen"]) -> Look:

@@ -206,4 +206,5 @@ def _patches(basin: Basin, labels: Sequence[str] | None) -> tuple[Patch, ...]:
 
 def _cycle_name(basin: Basin, number: int) -> str:
     period = float(np.asarray(basin.cycles.periods)[number])
-    return f"cycles, period {period:.3g}" if np.isfinite(period) else "cycles"
+    name = "cycles" if len(basin.cycles) == 1 else f"cycle {number + 1}"
+    return f"{name}, period {period:.3g}" if np.isfinite(period) else name
