@@ -91,6 +91,19 @@ def test_a_decay_below_the_resolution_of_windows_is_seen_turn_by_turn():
     assert abs(verdict.power + 0.5) <= verdict.power_error < 0.02
 
 
+@pytest.mark.parametrize("start", [(0.0, -3.0), (5.0, -4.6), (0.0, -1.6)])
+@pytest.mark.parametrize("followed", [None, 1000.0])
+def test_convergence_is_seen_where_the_field_rounds_and_the_state_does_not(start, followed):
+    # 1 - exp(2 y) is 0 for |y| below 1e-16: an orbit that has come nearer no longer falls into its equilibrium.
+    verdict = analysis.classify(
+        plane(lambda x, y: ((1 - jnp.exp(2 * y)) / 3, 2 * x / 3 + 2 * (1 - jnp.exp(2 * y)) / 9)),
+        jnp.array(start), duration=followed,
+    )  # fmt: skip
+    assert verdict.kind == "converges"
+    assert verdict.rate == pytest.approx(-2 / 9, abs=verdict.rate_error)
+    np.testing.assert_allclose(verdict.equilibrium.y, 0, atol=1e-12)
+
+
 def test_growth_below_the_resolution_of_windows_is_no_cycle():
     field = plane(lambda x, y: (-y + 1e-4 * x**3, x + 1e-4 * y**3))
     assert analysis.classify(field, jnp.array([0.1, 0.0])).kind in ("diverges", "undecided")

@@ -30,6 +30,8 @@ _FEW_LEVELS = 0.5 ** np.arange(8)
 _DIRECTIONS = 160
 # It has to fall at a tenth of the rate that the linear part has at the equilibrium, against what lies between.
 _SHARE = 0.1
+# An end so near, against the sizes of the components, may be where the field only rounds.
+_WIDE = 1e-5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,11 +164,17 @@ def is_trapped(follower: Follower, rest: Rest, ends: list[np.ndarray]) -> bool:
     directions = np.concatenate([directions, own.reshape(-1, n)])
     # Below this, coordinates round.
     floor = (1e3 * follower.rounding) ** 2 * float(np.max(np.abs(rest.y) / scale) + 1e-300) ** 2 * np.linalg.norm(p, 2)
-    levels = max(1.02 * max(heights), 1e6 * floor, 1e-280) * (_LEVELS if n <= 50 else _FEW_LEVELS)
-    away = (np.sqrt(levels)[:, None, None] * directions).reshape(-1, n)
-    change = 2 * np.sum((away @ p) * (follower.velocities(rest.y + away * scale) / scale), axis=1)
-    falls = change <= -_SHARE * np.sum(away**2, axis=1)
-    return bool(np.all(falls | np.repeat(levels <= floor, len(directions))))
+    outermost = max(1.02 * max(heights), 1e6 * floor, 1e-280)
+    # The field may round, as 1 - exp(y) does near 0, where the state does not: then a larger set will do.
+    larger = _WIDE**2 * np.linalg.norm(p, 2)
+    for outer in (outermost,) if outermost >= larger else (outermost, larger):
+        levels = outer * (_LEVELS if n <= 50 else _FEW_LEVELS)
+        away = (np.sqrt(levels)[:, None, None] * directions).reshape(-1, n)
+        change = 2 * np.sum((away @ p) * (follower.velocities(rest.y + away * scale) / scale), axis=1)
+        falls = change <= -_SHARE * np.sum(away**2, axis=1)
+        if np.all(falls | np.repeat(levels <= floor, len(directions))):
+            return True
+    return False
 
 
 def _directions(n: int) -> np.ndarray:
