@@ -15,7 +15,7 @@ Source: the system is that of Nagarajan and Kolter (2017), arXiv:1706.04156, sec
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +67,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.ticker import MaxNLocator
 
-from experiments import _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, losses, plot, updates
 from gan_ode.analysis import Basin, FATES
 from gan_ode.games import LinearQuadratic, Players

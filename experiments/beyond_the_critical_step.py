@@ -9,7 +9,7 @@ in turn, and then become irregular.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 
-from experiments import _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot, updates
 from gan_ode.games import LinearQuadratic, Players
 

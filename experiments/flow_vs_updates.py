@@ -9,7 +9,7 @@ spectrum predicts. Adam follows another flow altogether.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,8 @@ import numpy as np
 import optax
 import xarray as xr
 
-from experiments import _linear_quadratic as lq, _near_equilibrium as near_equilibrium
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq, _near_equilibrium as near_equilibrium
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic
 

@@ -17,7 +17,7 @@ Source: Nagarajan and Kolter (2017), arXiv:1706.04156, whose argument it is that
 import dataclasses
 import itertools
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +64,7 @@ import numpy as np
 import optimistix as optx
 import xarray as xr
 
-from experiments._runner import Claim
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot
 from gan_ode.games import LinearQuadratic, Players
 

@@ -25,7 +25,7 @@ Source: Nagarajan and Kolter (2017), arXiv:1706.04156, sections 2.3 and 4; the f
 import dataclasses
 import itertools
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +92,8 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments import _every_loss as every_loss, _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _every_loss as every_loss, _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, iterate, losses, Orbit, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic, Players
 

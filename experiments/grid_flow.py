@@ -10,7 +10,7 @@ evaluations.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +64,8 @@ import optax
 import xarray as xr
 from jax.flatten_util import ravel_pytree
 
-from experiments._runner import Claim
-from gan_ode import analysis, distributions, fields, flow, games, iterate, losses, plot, regularizers, simulate, updates
+from experiments._machinery._runner import Claim
+from gan_ode import analysis, distributions, fields, flow, games, iterate, losses, plot, regularizers, solvers, updates
 from gan_ode.games import Players
 
 LATENT = 4
@@ -103,8 +103,8 @@ def rules() -> dict[str, Any]:
     return {
         "Euler": updates.Simultaneous,
         "Heun": lambda h: updates.SolverStep(diffrax.Heun(), h),
-        "RK4": lambda h: updates.SolverStep(simulate.RK4(), h),
-        "frozen RK4": lambda h: updates.FrozenOpponent(simulate.RK4(), h),
+        "RK4": lambda h: updates.SolverStep(solvers.RK4(), h),
+        "frozen RK4": lambda h: updates.FrozenOpponent(solvers.RK4(), h),
     }
 
 

@@ -12,7 +12,7 @@ Barrett (2021), arXiv:2105.13922.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,8 +78,8 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments import _linear_quadratic as lq, _near_equilibrium as near_equilibrium
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq, _near_equilibrium as near_equilibrium
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, backward_error, fields, flow, losses, Orbit, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic, Players
 

@@ -10,7 +10,7 @@ alone is varied, at the state at which the training without it ended.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ import numpy as np
 import optax
 import xarray as xr
 
-from experiments._runner import Claim
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, distributions, fields, games, iterate, losses, networks, plot, regularizers, updates
 from gan_ode.games import Players
 

@@ -10,7 +10,7 @@ field, and products with its Jacobian at two evaluations each.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,17 +82,17 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments._counted import Counted, Tally
-from experiments._runner import Claim
-from gan_ode import analysis, distributions, fields, flow, games, losses, plot, regularizers, simulate
+from experiments._machinery._counted import Counted, Tally
+from experiments._machinery._runner import Claim
+from gan_ode import analysis, distributions, fields, flow, games, losses, plot, regularizers, simulate, solvers
 from gan_ode.games import Players
 
 FIELDS = ("large weight", "unequal rates", "wide data", "plain")
 ADAPTIVE = {
     "Tsit5": diffrax.Tsit5(),
-    "RKC2": simulate.RKC2(),
-    "Rodas3": simulate.Rodas3(),
-    "Kvaerno3": diffrax.Kvaerno3(root_finder=simulate.matrix_free()),
+    "RKC2": solvers.RKC2(),
+    "Rodas3": solvers.Rodas3(),
+    "Kvaerno3": diffrax.Kvaerno3(root_finder=solvers.matrix_free()),
 }
 FIXED = {"Euler": diffrax.Euler(), "Heun": diffrax.Heun()}
 # A product with the Jacobian is a derivative in one direction: about two evaluations.

@@ -11,7 +11,7 @@ Euler and Maruyama's at a quarter of h. Estimates from runs are held to four sta
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,19 +79,9 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments._minibatches import networks, train
-from experiments._runner import Claim
-from gan_ode import (
-    analysis,
-    fields,
-    games,
-    losses,
-    noise,
-    plot,
-    regularizers,
-    simulate,
-    updates,
-)
+from experiments._machinery._minibatches import networks, train
+from experiments._machinery._runner import Claim
+from gan_ode import analysis, fields, games, losses, noise, plot, regularizers, simulate, updates
 from gan_ode.games import Players
 
 SIGMAS = 4

@@ -12,7 +12,7 @@ Source: the periods rederived; WGAN-GP: Mescheder, Geiger and Nowozin (2018), ar
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 SOLVERS = ("Tsit5", "Dopri8", "Kvaerno5")
 
@@ -61,8 +61,8 @@ import numpy as np
 import xarray as xr
 from scipy.special import i0, i1
 
-from experiments import _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot, regularizers
 from gan_ode.games import Dirac, LinearQuadratic, Players
 

@@ -10,7 +10,7 @@ Source: Nagarajan and Kolter (2017), arXiv:1706.04156, figure 1.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments import _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot, regularizers
 from gan_ode.games import LinearQuadratic, Players
 

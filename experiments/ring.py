@@ -14,7 +14,7 @@ by itself, the ways in turn, not of the runs, which share the processors.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ import numpy as np
 import optax
 import xarray as xr
 
-from experiments._runner import Claim
+from experiments._machinery._runner import Claim
 from gan_ode import distributions, fields, games, losses, networks, plot, regularizers, updates
 from gan_ode.analysis import samples
 from gan_ode.games import Players

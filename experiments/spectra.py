@@ -15,7 +15,7 @@ arXiv:1801.04406, for the Dirac-GAN.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,8 +61,8 @@ import numpy as np
 import scipy.linalg
 import xarray as xr
 
-from experiments import _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, games, losses, plot, regularizers
 
 # The loss, and in closed form: where the pair becomes real, which is the best weight, and the decay rate there.

@@ -16,7 +16,7 @@ arXiv:1706.04156, section 5.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,8 +85,8 @@ import numpy as np
 import optax
 import xarray as xr
 
-from experiments import _stacks
-from experiments._runner import Claim
+from experiments._machinery import _stacks
+from experiments._machinery._runner import Claim
 from gan_ode import distributions, fields, games, iterate, losses, plot, regularizers, simulate, updates
 
 TRAINED_ON = 1400  # of 1,797 digits; the others are held out

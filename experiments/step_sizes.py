@@ -9,7 +9,7 @@ has a weight beyond which its steps have to shrink again.
 
 import dataclasses
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,8 +59,8 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments import _linear_quadratic as lq
-from experiments._runner import Claim
+from experiments._machinery import _linear_quadratic as lq
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, losses, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic
 

@@ -14,7 +14,7 @@ largest over all save times, of the interpolated orbit.
 import dataclasses
 import itertools
 
-from experiments import _runner
+from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +80,8 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments._counted import Counted, Tally
-from experiments._runner import Claim
+from experiments._machinery._counted import Counted, Tally
+from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot
 from gan_ode.games import LinearQuadratic, Players
 

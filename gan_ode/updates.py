@@ -12,10 +12,11 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from . import _checks, _optimizers, _solvers, _tree
-from ._look_ahead import unrolled_velocity
+from . import _checks, _optimizers, _tree
 from ._types import Args, Field, RealScalarLike, State
+from ._unrolled_discriminator import unrolled_velocity
 from .games import Players
+from .solvers import _requirements
 
 _POSITIVE_STEP = "Time runs forward; to climb instead of descend change the losses."
 
@@ -278,14 +279,14 @@ class SolverStep(AbstractUpdate):
         rtol: RealScalarLike | None = None,
         atol: RealScalarLike | None = None,
     ):
-        _solvers.check_for_ode(solver)
-        self.solver = _solvers.differentiable_both_ways(_solvers.for_fixed_steps(solver, rtol, atol))
+        _requirements.check_for_ode(solver)
+        self.solver = _requirements.differentiable_both_ways(_requirements.for_fixed_steps(solver, rtol, atol))
         self.step_size = _checks.positive("step_size", step_size, _POSITIVE_STEP)
 
     @property
     def may_fail(self) -> bool:
         """Whether a step can be one that is not solved: of an implicit solver, or one of few stages at the most."""
-        return _solvers.may_fail(self.solver)
+        return _requirements.may_fail(self.solver)
 
     def init(self, field: Field, y: State, args: Args) -> None:
         return None

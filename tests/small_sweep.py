@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import xarray  # noqa: F401
 
-from gan_ode import simulate
+from gan_ode import sweeps
 
 OVER = {"eta": [0.0, 0.1, 0.5, 2.0, 8.0], "seed": range(7), "rule": ["one", "other"]}
 SHARD_SIZE = 10
@@ -49,7 +49,7 @@ def logged(log, seconds=0.0):
 
 
 def run(folder, log, seconds=0.0, shard_size=SHARD_SIZE, **options):
-    return simulate.sweep(logged(log, seconds), OVER, folder, shard_size=shard_size, **options)
+    return sweeps.sweep(logged(log, seconds), OVER, folder, shard_size=shard_size, **options)
 
 
 def computed(log, shard_size=SHARD_SIZE):
@@ -121,7 +121,7 @@ def kill_at_steps(folder, log):
         child = os.fork()
         if child == 0:
             kill_at_step(step, folder)
-            simulate.sweep(logged(log), OVER, f"{folder}/{step}", shard_size=35)
+            sweeps.sweep(logged(log), OVER, f"{folder}/{step}", shard_size=35)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         print(json.dumps([os.WIFSIGNALED(status), step, on_disk(f"{folder}/{step}")]), flush=True)

@@ -15,7 +15,7 @@ import optax
 import pytest
 import scipy.special
 
-from experiments import _linear_quadratic as lq
+from experiments._machinery import _linear_quadratic as lq
 from gan_ode import analysis, distributions, fields, flow, games, iterate, losses, regularizers, simulate, updates
 from gan_ode.games import Players
 from tests.catalogue import flat, players

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from experiments import phase_portraits
-from experiments._compilations import Compilations
+from experiments._machinery._compilations import Compilations
 
 HEAVY = ("matplotlib", "xarray", "pandas", "sklearn", "torch", "tqdm", "h5py")
 

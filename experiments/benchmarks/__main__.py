@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import _record
+from experiments._machinery import _record
 from experiments.benchmarks import _machine, _results, _rows, _table, _timing
 from experiments.benchmarks._parts import PARTS
 

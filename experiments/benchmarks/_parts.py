@@ -30,7 +30,7 @@ def by_results(name: str, results: Results) -> None:
 
 
 def by_ratios(name: str, results: Results) -> None:
-    from experiments._jax_setup import prepare_jax
+    from experiments._machinery._jax_setup import prepare_jax
     from experiments.benchmarks import _of_ratios
 
     # Single precision is what networks are trained in.

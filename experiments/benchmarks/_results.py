@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments import _record
+from experiments._machinery import _record
 from experiments.benchmarks._rows import Row, Verdict
 from gan_ode import _files
 

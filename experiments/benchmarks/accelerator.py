@@ -5,7 +5,7 @@ Ensembles as on processors, of up to a million starts. All are programs for the 
 
 import dataclasses
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _rows, ensembles
 from experiments.benchmarks._problem import USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.integrate
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _timing
 from gan_ode import analysis, fields, games, losses, simulate
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _contest, _reference, _rows
 from experiments.benchmarks._problem import Problem, starts, System, USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results

@@ -4,7 +4,7 @@ Everybody else gets a field of scalars with its sums written out. Here are the t
 differentiates the game, and one of an array with the state, and another with the nodes.
 """
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _rows, ensembles
 from experiments.benchmarks._problem import BY_DEFAULT, USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results

@@ -16,7 +16,7 @@ jax.config.update("jax_enable_x64", True)
 
 import numpy as np
 
-from experiments import _linear_quadratic as lq
+from experiments._machinery import _linear_quadratic as lq
 from experiments.benchmarks import _timing
 from gan_ode import analysis, fields, games, losses, regularizers, updates
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _rows, _timing
 from experiments.benchmarks._results import Results
 from experiments.benchmarks._rows import PACKAGE, Row

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _timing
 from experiments.benchmarks._problem import Problem, starts, WASSERSTEIN
 from experiments.benchmarks._results import Results

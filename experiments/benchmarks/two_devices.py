@@ -3,7 +3,7 @@
 The parent process sets `XLA_FLAGS=--xla_force_host_platform_device_count=2`; nothing else differs.
 """
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _rows, ensembles, fields
 from experiments.benchmarks._problem import USUAL, WASSERSTEIN
 from experiments.benchmarks._results import Results

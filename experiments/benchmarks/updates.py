@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _timing
 from experiments.benchmarks._problem import BY_DEFAULT, starts, System, USUAL, WASSERSTEIN
 from experiments.benchmarks._rivals import _jax_field

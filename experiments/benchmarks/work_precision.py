@@ -8,7 +8,7 @@ all.
 
 import numpy as np
 
-from experiments._jax_setup import prepare_jax
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.benchmarks import _contest, _reference, _rows
 from experiments.benchmarks._problem import near_equilibrium, Problem, starts, STIFF, USUAL
 from experiments.benchmarks._results import Results

@@ -4,7 +4,7 @@
 
 Every run is put into DIR as soon as it is finished. After Ctrl-C, SIGTERM or a kill the same command goes on from
 there. When all is done, DIR/NAME.nc holds the experiment's datasets along new dimensions, one for each field, and of
-each claim whether it holds and what was measured; until then `gan_ode.simulate.open_sweep(DIR)` gives what there is.
+each claim whether it holds and what was measured; until then `gan_ode.sweeps.open_sweep(DIR)` gives what there is.
 
 Exit status: 0 every point is computed, whatever its claims say; 1 something raised at a point, which is noted while
 the others go on, and tried again by the same command; 2 bad usage, a DIR of another sweep among it; 130 and 143 after
@@ -19,9 +19,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from experiments import __main__ as listing, __path__ as folders, _commandline, _folder
-from experiments._interrupts import Interrupted, interruptible
-from experiments._jax_setup import prepare_jax
+from experiments import __main__ as listing, __path__ as folders
+from experiments._machinery import _commandline, _folder
+from experiments._machinery._interrupts import Interrupted, interruptible
+from experiments._machinery._jax_setup import prepare_jax
 from experiments.sweep import _arguments
 
 COMMAND = "experiments.sweep"

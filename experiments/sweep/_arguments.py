@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from experiments import _commandline
+from experiments._machinery import _commandline
 
 OVER = "--over"
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import xarray
 
-from experiments import _record, _runner
-from experiments._claims import Claim
+from experiments._machinery import _record, _runner
+from experiments._machinery._claims import Claim
 from experiments.sweep._arguments import Asked
-from gan_ode import _files, simulate
+from gan_ode import _files, sweeps
 
 # Names that the joined dataset has for itself.
 TAKEN = {"point", "done", "failure", "claim", "claim_holds", "claim_measured"}
@@ -38,7 +38,7 @@ def compute(name: str, experiment: ModuleType, asked: Asked) -> xarray.Dataset:
         for field in dataclasses.fields(asked.config)
         if field.name not in asked.over
     }
-    dataset = simulate.sweep(
+    dataset = sweeps.sweep(
         run,
         asked.over,
         asked.out,
@@ -71,7 +71,7 @@ def measure(experiment: ModuleType, asked: Asked, point: dict[str, Any]) -> xarr
 def how_far(out: Path) -> str:
     if not (out / "sweep.json").exists():
         return "nothing was computed"
-    done = simulate.open_sweep(out)["done"].values
+    done = sweeps.open_sweep(out)["done"].values
     return f"{done.sum()} of {done.size} points are done"
 
 

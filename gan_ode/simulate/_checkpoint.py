@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import _checks, _files
 from .._types import State
-from ._training import Saved, Standing, Training
+from ._update_loop import Saved, Standing, Training
 
 _STATE, _CONFIGURATION = "checkpoint.eqx", "config.json"
 _FORMAT = 2

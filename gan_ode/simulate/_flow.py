@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
-from .. import _checks, _solvers, _tree
-from .._compiled import jit
+from .. import _checks, _tree
+from .._lowering._jit import jit
 from .._types import Args, Field, RealScalarLike, State
+from ..solvers import _requirements
 from . import _inputs
 from ._controller import Fixed, Guarded, Steady, Trial
 from ._orbit import Orbit, OUTCOMES, SolveFailed
@@ -125,17 +126,17 @@ def method(
     progress_meter: Any,
 ) -> Method:
     solver = diffrax.Tsit5() if solver is None else solver
-    _solvers.check_for_ode(solver)
+    _requirements.check_for_ode(solver)
     if step_size is None:
         controller = _adaptive(stepsize_controller, rtol, atol, ts.dtype, solver, ts if exact_times else None)
-        solver = _solvers.for_adaptive_steps(solver, ts.dtype)
+        solver = _requirements.for_adaptive_steps(solver, ts.dtype)
         dt0 = None if dt0 is None else _checks.positive("dt0", dt0, "Leave it out to have it chosen.")
         max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps)
     else:
         if stepsize_controller is not None or dt0 is not None or exact_times:
             raise ValueError("`step_size` fixes every step: leave out `stepsize_controller`, `dt0` and `exact_times`.")
         controller = Fixed()
-        solver = _solvers.for_fixed_steps(solver, rtol, atol)
+        solver = _requirements.for_fixed_steps(solver, rtol, atol)
         dt0, max_steps = fixed_steps(step_size, ts, max_steps)
     return Method(solver, controller, dt0, _event(events), max_steps, dense, adjoint, _meter(progress_meter))
 
@@ -148,7 +149,7 @@ def _adaptive(
         rtol = _tolerance("rtol", _TOLERANCE[max(dtype.itemsize, 4)] if rtol is None else rtol, dtype)
         atol = rtol if atol is None else _tolerance("atol", atol, dtype, zero=True)
         # PI control; for explicit steps at the edge of stability it rejects far less than the plain I controller.
-        p, i = (0.0, 1.0) if _solvers.is_implicit(solver) else (0.2, 0.6)
+        p, i = (0.0, 1.0) if _requirements.is_implicit(solver) else (0.2, 0.6)
         controller = diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=p, icoeff=i)
     elif rtol is not None or atol is not None:
         raise ValueError("`rtol` and `atol` are the `stepsize_controller`'s: give either them or it.")

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
-from .._compiled import jit
+from .._lowering._jit import jit
 from .._types import Args, Field, State
 from ..updates import AbstractUpdate
-from . import _inputs, _pieces
+from . import _inputs, _resumable
 from ._checkpoint import Checkpoint
 from ._orbit import Orbit, OUTCOMES
 from ._outcome import outcome_of_steps
-from ._training import Saved, Standing, time, Training
+from ._update_loop import Saved, Standing, time, Training
 
 
 def iterate(
@@ -75,7 +75,7 @@ def iterate(
     check_memory(training, y0, num_steps // save_every + 1)
     if not progress and checkpoint is None:
         return scan(training, y0, num_steps, save_every)
-    saved, standing, done = _pieces.run(training, y0, num_steps, save_every, progress, checkpoint)
+    saved, standing, done = _resumable.run(training, y0, num_steps, save_every, progress, checkpoint)
     return _close(update, saved, standing, jnp.asarray(done), save_every)
 
 

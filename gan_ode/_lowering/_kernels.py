@@ -1,0 +1,187 @@
+"""What makes loops over small states fast on processors: hints to XLA's compiler, and fields of single elements.
+
+Results are those of the usual program up to rounding.
+
+XLA compiles each few operations to a routine of its own, which reads and writes arrays over all members. A loop whose
+members are so few that all these arrays stay in a processor's first cache, and which is one routine, is several times
+faster.
+"""
+
+import contextvars
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, jaxprs_in_params
+from jaxtyping import Array
+
+from . import _devices, _fast_exp, _jaxprs, _jit, _scalarize
+
+# As many numbers to an instruction as any processor has room for. A routine cannot call a library.
+_OPTIONS = {"xla_cpu_prefer_vector_width": 512, **_jit.WITHOUT_LIBRARY}
+
+# Members to a routine: some 40 arrays of them fill the first cache. Without routines they should fit into the second.
+_LANES, _WITHOUT_ROUTINES = 64, 2000
+# A multiple of it leaves no remainder for instructions of several numbers.
+_VECTOR = 8
+
+# Operations on numbers in a function: so many compile fast enough to do so at each stage of a step. And so many element
+# by element; more would compile for longer than a few ensembles of arrays run.
+_LONG, _MOST = 500, 1600
+
+_APART = {"inlineable": "false"}
+_AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
+
+# What such a routine can be made of: nothing that calls out of it, nor keys of random numbers.
+_PLAIN = _scalarize.OF_EACH.union(
+    [
+        "bitcast_convert_type", "broadcast_in_dim", "concatenate", "cond", "copy", "copy_p", "custom_jvp_call",
+        "custom_vjp_call", "dot_general", "dynamic_slice", "dynamic_update_slice", "gather", "iota", "jit", "pad",
+        "pjit", "pmax", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_prod", "reduce_sum", "reshape",
+        "reshard", "rev", "scan", "shift_left", "slice", "split", "squeeze", "stack", "stop_gradient", "tile",
+        "transpose", "unstack", "while",
+    ]
+)  # fmt: skip
+
+# Whether the program that is traced has these options.
+_by_routines = contextvars.ContextVar("by_routines", default=False)
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`equinox.filter_jit(function)`, compiled for such loops where that can be."""
+
+    def traced(by_routines: bool) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*operands: Any) -> Any:
+            # Said in both cases: an ensemble may be a part of another one's field.
+            token = _by_routines.set(by_routines)
+            try:
+                return function(*operands)
+            finally:
+                _by_routines.reset(token)
+
+        return call
+
+    return _jit.for_processors(traced(True), _OPTIONS, otherwise=traced(False))
+
+
+def apart(function: Callable[..., Any], most: int | None = None) -> Callable[..., Any]:
+    """`function`, from arrays to arrays, which the compiler computes once and for all.
+
+    Otherwise it would compute every stage of a step anew for each component of each later one. Calls with arrays alike
+    trace it once.
+
+    Args:
+        function: Within routines nobody differentiates it any more.
+        most: Operations on numbers that it may have to be evaluated element by element within routines; some 1,600 by
+            default.
+    """
+    if not _devices.on_processor():
+        return function
+    by_routines, bound = _by_routines.get(), _MOST if most is None else most
+
+    def evaluated(*operands: Any) -> Any:
+        if by_routines:
+            return _scalarize.evaluated(lambda: function(*operands), _fast_exp.instead, bound)
+        # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
+        return _jaxprs.evaluated(lambda: function(*operands))
+
+    return _called(evaluated, _APART)
+
+
+def makes_routines() -> bool:
+    """Whether the program that is traced is compiled for routines."""
+    return _by_routines.get() and _devices.on_processor()
+
+
+def is_long(function: Callable[..., Any], *operands: Any) -> bool:
+    """Whether to compile the function at each place of a routine where it is called would take long."""
+    return makes_routines() and _scalarize.work(jax.make_jaxpr(function)(*operands).jaxpr) > _LONG
+
+
+def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
+    """`solve(members)` for any number of members, some at a time: each lot in one routine, if that can be.
+
+    Args:
+        solve: Takes and returns trees with a leading axis of members, each of whom it treats alike.
+        members: The tree, of arrays.
+    """
+    if not _by_routines.get():
+        return solve(members)
+    num, structure = jax.tree.leaves(members)[0].shape[0], jax.tree.structure(members)
+    size, traced, solved_like, static = _lot(solve, members)
+
+    def by_routine(lot: Any) -> list[Array]:
+        return _called(jaxpr_as_fun(traced), _AS_ONE)(*jax.tree.leaves(lot))
+
+    def as_it_is(lot: Any) -> list[Array]:
+        return jax.tree.leaves(eqx.filter(solve(jax.tree.unflatten(structure, lot)), eqx.is_array))
+
+    solve_lot = by_routine
+    if not _is_plain(traced.jaxpr):
+        solve_lot, size = as_it_is, _equal_parts(num, _WITHOUT_ROUTINES)
+    # The last lot is filled up by the first members.
+    places = np.resize(np.arange(num), (-(-num // size), size))
+    solved = jax.lax.map(solve_lot, [leaf[places] for leaf in jax.tree.leaves(members)])
+    arrays = [jax.lax.collapse(leaf, 0, 2)[:num] for leaf in solved]
+    return eqx.combine(jax.tree.unflatten(jax.tree.structure(solved_like), arrays), static)
+
+
+def is_routine(solve: Callable[[Any], Any], members: Any) -> bool:
+    """Whether `in_lanes` makes a routine of each lot."""
+    return makes_routines() and _is_plain(_lot(solve, members)[1].jaxpr)
+
+
+def _lot(solve: Callable[[Any], Any], members: Any) -> tuple[int, ClosedJaxpr, Any, Any]:
+    """How many members are in a lot, the function of one, and what it gives: shapes of arrays, and the rest."""
+    size = _equal_parts(jax.tree.leaves(members)[0].shape[0], _LANES)
+    return size, *eqx.filter_make_jaxpr(solve)(_of_length(members, size))
+
+
+def inverse_root(x: Array, degree: int) -> Array:
+    r"""$x^{-1/n}$ for positive x, to 1e-11; of numbers beyond float32's that of its largest or smallest one.
+
+    Double precision has no fast logarithm on processors; single precision has, and one step of Newton's method makes
+    up for it.
+    """
+    narrow = jnp.finfo(jnp.float32)
+    x = jnp.clip(x, float(narrow.tiny), float(narrow.max))
+    root = jnp.exp(jnp.log(x.astype(jnp.float32)) / -degree).astype(x.dtype)
+    return root * (1 + (1 - x * jax.lax.integer_pow(root, degree)) / degree)
+
+
+def _equal_parts(num: int, most: int) -> int:
+    """The size of equal parts of at most so many."""
+    parts = -(-num // most)
+    return -(-num // (parts * _VECTOR)) * _VECTOR
+
+
+def _of_length(members: Any, num: int) -> Any:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num, *leaf.shape[1:]), leaf.dtype), members)
+
+
+def _called(function: Callable[..., Any], hints: dict[str, str]) -> Callable[..., Any]:
+    """The function as one instruction with hints, which what it consists of does not get."""
+
+    @jax.jit
+    def without(*operands: Any) -> Any:
+        with set_xla_metadata(**dict.fromkeys(hints)):
+            return function(*operands)
+
+    def call(*operands: Any) -> Any:
+        with set_xla_metadata(**hints):
+            return without(*operands)
+
+    return call
+
+
+def _is_plain(jaxpr: Jaxpr) -> bool:
+    return all(
+        equation.primitive.name in _PLAIN and all(map(_is_plain, jaxprs_in_params(equation.params)))
+        for equation in jaxpr.eqns
+    )

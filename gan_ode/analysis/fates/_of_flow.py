@@ -1,0 +1,546 @@
+"""The verdict on a flow: followed at two tolerances for doubling durations, until evidence of one kind is complete."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array
+
+from ..._types import Args, Field, State
+from ._affine import judge_affine
+from ._follower import Follower, Path
+from ._in_space import judge_space
+from ._in_the_plane import Fate, judge, ReturnMap
+from ._on_a_line import judge_line
+from ._rest import as_equilibrium, is_trapped, Rest, root_near
+from ._saddles import passes_unresolved
+from ._tails import algebraic_approach, grows_for_ever, Place, rests_on_a_continuum
+from ._verdict import Verdict
+from ._wandering import judge_wandering, visits_corners
+
+# The coarser tolerance by the order of the solver; nothing is concluded from a looser one.
+_COARSE: dict[int, dict[int | None, float]] = {4: {}, 8: {8: 1e-10, 7: 1e-10, 6: 1e-9, 5: 1e-9}}
+_COARSE_OF_LOW_ORDER = {4: 1e-5, 8: 1e-6}
+_COARSE_OF_STIFF = {4: (1e-4, 1e-5), 8: (1e-6, 1e-8)}
+_HIGH_ORDER = 7
+_FINE_OVER_COARSE = {4: 1e-1, 8: 1e-2}
+_FINEST = {4: 1e-6, 8: 1e-14}
+# The first segment is so many turns of the fastest mode.
+_FIRST_TURNS = 24
+_MOST_SEGMENTS = 26
+# Steps of the finer solve, in all segments.
+_BUDGET = 150_000
+_BUDGET_OF_IMPLICIT = 30_000
+_LARGE = 1000
+# Steps of a segment; the next one is twice as long.
+_MOST_STEPS = 28_000
+# The fastest decay in a step, above which it is at the edge of stability.
+_STABILITY = 1.0
+# Points of the box around a trajectory from which a root inside is searched, twice.
+_CENTERS = 6
+# A component below this is next to vanish by rounding.
+_VANISHES = {4: 1e-28, 8: 1e-270}
+# The growth rate at the end of a blow-up in finite time, in units of one over the time up to there.
+_FINITE_TIME = 50.0
+# States at which an invariant is taken.
+_OF_INVARIANT = 2048
+# Where explicit time is looked for, in segments.
+_TIMES = (0.0, 0.37, 1.7, 11.3, 113.7, 1e4)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What is asked for, and how it is followed."""
+
+    follower: Follower
+    y0: np.ndarray
+    tolerances: tuple[float, float]
+    invariant: Callable | None
+    budget: int = _BUDGET
+
+
+def judge_flow(
+    field: Field, y0: State, args: Args, *, solver: Any, rtol: float | None, atol: float | None,
+    duration: float | None, invariant: Callable | None,
+) -> Verdict:  # fmt: skip
+    flat = np.asarray(ravel_pytree(y0)[0], float)
+    chosen = diffrax.Dopri8() if solver is None else solver
+    follower = Follower(field, y0, args, chosen, atol=atol)
+    reduced = _within_invariant_plane(follower, flat)
+    if reduced is not None:
+        kept, field, y0 = reduced
+        verdict = judge_flow(
+            field, y0, args, solver=solver, rtol=rtol, atol=atol, duration=duration,
+            invariant=None if invariant is None else lambda ys: invariant(jax.vmap(field.whole)(ys)),
+        )  # fmt: skip
+        still = len(flat) - len(kept)
+        at_zero = np.all(np.delete(flat, kept) == 0)
+        note = f"within the invariant set on which {still} numbers are 0" if at_zero else f"{still} numbers never move"
+        on_continuum = "" if at_zero or verdict.kind != "converges" else ": a continuum of equilibria"
+        return _in_the_whole(verdict, field, f" ({note}{on_continuum})")
+    velocity = follower.velocity(flat)
+    if not np.all(np.isfinite(velocity)):
+        return Verdict("undecided", "the field is not finite at the start: look at it there", 0.0)
+    run = _Run(follower, flat, _tolerances(follower, chosen, rtol), invariant)
+    length = _first_length(follower, flat)
+    late = _explicit_time(follower, flat, length)
+    if late is not None:
+        return late if isinstance(late, Verdict) else _after(run, length, late, duration)
+    verdict = _judge(run, length, duration)
+    second = _by_another_solver(run) if verdict.kind == "undecided" else None
+    if second is None:
+        return verdict
+    again = _judge(second, 16 * length if _is_implicit(second) else length, duration)
+    if solver is None:
+        return again
+    names = [type(each.follower.solver).__name__ for each in (second, run)]
+    note = f" (by {names[0]}; by {names[1]} it stays undecided)"
+    return verdict if again.kind == "undecided" else dataclasses.replace(again, reason=again.reason + note)
+
+
+def _by_another_solver(run: _Run) -> _Run | None:
+    """The same by a solver for stiff fields, or by one of high order, where that may settle more."""
+    follower, solver = run.follower, run.follower.solver
+    if _is_stiff(follower):
+        if _is_implicit(run):
+            return None
+        stiff, tolerances = follower.with_solver(diffrax.Kvaerno5()), _COARSE_OF_STIFF[follower.itemsize]
+        return dataclasses.replace(run, follower=stiff, tolerances=tolerances, budget=_BUDGET_OF_IMPLICIT)
+    if (_order(solver) or _HIGH_ORDER) >= _HIGH_ORDER:
+        return None
+    better = follower.with_solver(diffrax.Dopri8())
+    return dataclasses.replace(run, follower=better, tolerances=_tolerances(better, better.solver, None))
+
+
+def _is_implicit(run: _Run) -> bool:
+    return isinstance(run.follower.solver, diffrax.AbstractImplicitSolver)
+
+
+def _is_stiff(follower: Follower) -> bool:
+    """Whether the steps are as short as stability, and not accuracy, asks for."""
+    path = follower.longest
+    if path is None or follower.size > _LARGE:
+        return False
+    matrix = follower.linearized(path.end)[1]
+    if not np.all(np.isfinite(matrix)):
+        return False
+    fastest = float(np.max(-np.linalg.eigvals(matrix).real))
+    return path.num_steps > 2000 and fastest * path.end_time / path.num_steps > _STABILITY
+
+
+class _Within(eqx.Module):
+    """A field on the numbers that do not stay as they are for ever."""
+
+    field: Field
+    like: State
+    kept: tuple[int, ...] = eqx.field(static=True)
+
+    def whole(self, part: Array) -> State:
+        flat, restore = ravel_pytree(self.like)
+        return restore(flat.at[jnp.asarray(self.kept)].set(part))
+
+    def __call__(self, t: Any, part: Array, args: Args) -> Array:
+        return ravel_pytree(self.field(t, self.whole(part), args))[0][jnp.asarray(self.kept)]
+
+
+def _within_invariant_plane(follower: Follower, y0: np.ndarray) -> tuple[np.ndarray, _Within, Array] | None:
+    """The field without numbers that never move: with velocity 0 everywhere, or while they are 0 themselves."""
+    if follower.size > _LARGE:
+        return None
+    draw = np.random.default_rng(3)
+    others = draw.standard_normal((24, len(y0))) * (1 + np.abs(y0)) * 10.0 ** draw.uniform(-1, 2, (24, 1))
+    constant = _vanishes(follower, np.concatenate([y0[None], y0 + others, others]))
+    still = constant | (y0 == 0)
+    for _ in range(len(y0)):
+        moved = np.where(still & ~constant, 0, others)
+        stays = still & _vanishes(
+            follower, np.concatenate([y0[None], y0 + moved, np.where(y0 == 0, moved, y0 + moved)])
+        )
+        if np.array_equal(stays, still):
+            break
+        still = stays
+    if not np.any(still) or np.all(still):
+        return None
+    kept = np.flatnonzero(~still)
+    like = follower.restore(jnp.asarray(y0, follower.dtype))
+    return kept, _Within(follower.field.field, like, tuple(map(int, kept))), jnp.asarray(y0[kept], follower.dtype)
+
+
+def _vanishes(follower: Follower, points: np.ndarray) -> np.ndarray:
+    """Of which numbers the velocity is exactly 0 at all points and at several times."""
+    return np.all([np.all(follower.at(time).velocities(points) == 0, axis=0) for time in (0.0, 1.7, 113.7)], axis=0)
+
+
+def _in_the_whole(verdict: Verdict, field: _Within, note: str) -> Verdict:
+    found = verdict.equilibrium
+    if found is not None:
+        found = eqx.tree_at(lambda each: each.y, found, field.whole(found.y))
+    return dataclasses.replace(verdict, equilibrium=found, reason=verdict.reason + note)
+
+
+def _order(solver: Any) -> int | None:
+    try:
+        return solver.order(diffrax.ODETerm(lambda t, y, args: y))
+    except Exception:  # A solver of somebody else's.
+        return None
+
+
+def _tolerances(follower: Follower, solver: Any, rtol: float | None) -> tuple[float, float]:
+    size = follower.itemsize
+    usual = _COARSE[size].get(_order(solver), _COARSE_OF_LOW_ORDER[size])
+    # Looser solves are no evidence, whatever is asked for.
+    coarse = usual if rtol is None else min(rtol, usual)
+    coarse = max(coarse, _FINEST[size] / _FINE_OVER_COARSE[size])
+    return coarse, max(coarse * _FINE_OVER_COARSE[size], _FINEST[size])
+
+
+def _first_length(follower: Follower, y0: np.ndarray) -> float:
+    """So many turns of the fastest mode at the start, or at a root next to it."""
+    follower.look_at(np.stack([y0, y0 + 1e-3 * (1 + np.abs(y0))]))
+    places = [y0]
+    root = None if follower.size > _LARGE else root_near(follower, y0)
+    if root is not None:
+        places.append(root.y)
+    rates = [0.0]
+    for y in places if follower.size <= _LARGE else []:
+        matrix = follower.linearized(y)[1]
+        if np.all(np.isfinite(matrix)):
+            rates.append(float(np.max(np.abs(np.linalg.eigvals(matrix)))))
+    rate = max(rates)
+    speed = float(np.linalg.norm(follower.velocity(y0)) / (1e-3 + np.linalg.norm(y0)))
+    rate = max(rate, 1e-3 * speed) or speed or 1.0
+    return _FIRST_TURNS * 2 * np.pi / rate
+
+
+def _explicit_time(follower: Follower, y0: np.ndarray, length: float) -> float | Verdict | None:
+    """None for a field without; the time from which on it has none; or a verdict that there is none."""
+    around = np.stack([y0, 1.1 * y0 + 0.1, 0.9 * y0 - 0.05])
+    fields = [follower.at(time * length).velocities(around) for time in _TIMES]
+    if all(np.array_equal(each, fields[0], equal_nan=True) for each in fields):
+        return None
+    for doublings in range(12):
+        late = 2.0**doublings * max(length, 1.0)
+        later = [follower.at(late * factor).velocities(around) for factor in (1.0, 1.37, 3.1, 17.7, 1e3)]
+        if all(np.array_equal(each, later[0]) for each in later):
+            return late
+    reason = (
+        "the field depends on time, and goes on to: take the phase of a periodic forcing as part of the state, or "
+        "freeze the time"
+    )
+    return Verdict("undecided", reason, 0.0)
+
+
+def _after(run: _Run, length: float, late: float, duration: float | None) -> Verdict:
+    """The verdict on a field whose explicit time dies out, from then on."""
+    ends = []
+    run.follower.look_at(np.stack([run.y0, run.y0 + run.follower.velocity(run.y0) * length / 100 + 1e-9]))
+    for tolerance in run.tolerances:
+        path = run.follower.follow(run.y0, late, tolerance)
+        if not path.ok:
+            return _failed(run, [path], 0.0) or Verdict("undecided", f"the solve ended early: {path.outcome}", late)
+        ends.append(path.end)
+    if np.max(np.abs(ends[0] - ends[1])) > 1e-6 * (1 + np.max(np.abs(ends[1]))):
+        return Verdict("undecided", "two tolerances differ by the time when the field's own time has died out", late)
+    later = dataclasses.replace(run, y0=ends[1], follower=run.follower.at(late))
+    verdict = _judge(later, length, duration)
+    note = f"{verdict.reason} (from t = {late:.4g} on the field no longer depends on time)"
+    time = verdict.time + late
+    return dataclasses.replace(verdict, reason=note, duration=verdict.duration + late, time=time)
+
+
+def _judge(run: _Run, length: float, duration: float | None) -> Verdict:
+    follower = run.follower
+    coarse_y = fine_y = run.y0
+    elapsed, segments, line = 0.0, [], None
+    drifts: list[np.ndarray] = []
+    if follower.size == 1:
+        line, root = judge_line(follower, run.y0)
+        if line is not None and line.kind != "diverges":
+            return _of_line(run, line, root, length)
+    at_rest = _at_rest(run)
+    if at_rest is not None:
+        return at_rest
+    if follower.size > 2:
+        # What eigenvalues say at once takes long to see in many dimensions.
+        root = _root_of(follower, run.y0)
+        affine = judge_affine(follower, run.y0, root)
+        if affine is not None:
+            return _report(run, affine, [run.y0[None]], 0.0, rest=root if affine.kind == "converges" else None)
+    coarse, fine = run.tolerances
+    places: list[Place] = []
+    fate: Fate | None = None
+    length = length if duration is None else min(length, duration)
+    for number in range(_MOST_SEGMENTS):
+        if duration is not None:
+            length = min(length, duration - elapsed)
+        path = follower.follow(fine_y, length, fine)
+        if number == 0 and len(path.points) > 1:
+            # Once more, now that the sizes of the components are known.
+            follower.look_at(path.points)
+            path = follower.follow(fine_y, length, fine)
+        other = follower.follow(coarse_y, length, coarse)
+        follower.grow(path.points)
+        segments.append(path)
+        drifts.append(path.points)
+        if not (path.ok and other.ok):
+            return _failed(run, [other, path], elapsed, line) or _report(
+                run, None, drifts, elapsed, "the solve ended early"
+            )
+        fine_y, coarse_y = path.end, other.end
+        elapsed += length
+        fate, rest = _evidence(run, segments, [fine_y, coarse_y], elapsed, places)
+        if fate is not None and (fate.kind != "undecided" or fate.final or follower.num_steps > run.budget):
+            return _report(run, fate, drifts, elapsed, rest=rest)
+        if duration is not None and elapsed >= duration * (1 - 1e-9):
+            break
+        if follower.num_steps > 2 * run.budget or path.num_steps > _MOST_STEPS:
+            break
+        length = elapsed
+    if line is not None:
+        return _report(run, line, drifts, elapsed)
+    if np.any(np.abs(segments[-1].points[:, follower.relative]) < _VANISHES[follower.itemsize]):
+        reason = "a number that cannot cross 0 falls below the smallest ones of the dtype: follow its logarithm"
+        return _report(run, fate, drifts, elapsed, reason)
+    affine = judge_affine(follower, run.y0, _root_of(follower, run.y0))
+    if affine is not None:
+        return _report(run, affine, drifts, elapsed)
+    late = fate or judge_wandering(follower, segments, run.tolerances, run.y0)
+    return _report(run, late, drifts, elapsed, "it neither settles, nor closes, nor keeps a law in the time followed")
+
+
+def _root_of(follower: Follower, y: np.ndarray) -> Rest | None:
+    return None if follower.size > _LARGE else root_near(follower, y)
+
+
+def _at_rest(run: _Run) -> Verdict | None:
+    follower = run.follower
+    if follower.size > _LARGE:
+        return None
+    rest = root_near(follower, run.y0)
+    if rest is None:
+        return None
+    distance = np.max(np.abs(rest.y - run.y0) / (np.abs(rest.y) + follower.scale_of_state(run.y0)))
+    still = float(np.linalg.norm(follower.velocity(run.y0)))
+    if distance > 1e3 * follower.rounding or still > 1e3 * follower.rounding * np.linalg.norm(
+        np.abs(rest.matrix) @ (np.abs(run.y0) + follower.rounding)
+    ):
+        return None
+    word = "no linear part" if rest.linear == "none" else f"the linear part of a {rest.linear}"
+    fate = Fate("converges", f"the state rests at an equilibrium, with {word}")
+    return _report(run, fate, [run.y0[None]], 0.0, rest=rest)
+
+
+def _evidence(
+    run: _Run, segments: list[Path], ends: list[np.ndarray], elapsed: float, places: list[Place]
+) -> tuple[Fate | None, Rest | None]:
+    """What the segments so far say."""
+    follower, path = run.follower, segments[-1]
+    if follower.size > _LARGE:
+        return judge_space(follower, path, run.tolerances), None
+    # What has fallen below the smallest numbers does not come up again, as it might in truth.
+    vanishing = _last_before_vanishing(follower, segments)
+    rest = root_near(follower, ends[0])
+    lost = passes_unresolved(follower, segments)
+    if lost is not None:
+        return lost, None
+    if (
+        rest is not None
+        and rest.smooth
+        and is_trapped(follower, rest, ends if vanishing is None else [*ends, vanishing])
+    ):
+        return Fate("converges", "the trajectory has come so near to a stable equilibrium that it cannot leave"), rest
+    places.append(Place.of(rest, ends[0], elapsed, path))
+    if follower.size == 1:
+        # The next zero of the field has been looked for.
+        return None, None
+    settled = rests_on_a_continuum(follower, rest, places)
+    if settled is not None:
+        return settled, rest
+    if vanishing is not None:
+        return visits_corners(follower, segments), None
+    tail = algebraic_approach(follower, rest, places)
+    if tail is not None:
+        return tail, rest
+    growth = grows_for_ever(follower, places)
+    if growth is not None:
+        return growth, None
+    if follower.size == 2:
+        return _in_the_plane(run, segments, rest, elapsed)
+    if follower.size > 2:
+        fate = judge_space(follower, path, run.tolerances)
+        return fate or visits_corners(follower, segments), None
+    return None, None
+
+
+def _last_before_vanishing(follower: Follower, segments: list[Path]) -> np.ndarray | None:
+    """The state when a number that cannot cross 0 was still above the smallest ones; None if all are."""
+    for path in segments:
+        vanished = np.any(np.abs(path.points[:, follower.relative]) < _VANISHES[follower.itemsize], axis=1)
+        if np.any(vanished):
+            return path.points[max(int(np.argmax(vanished)) - 1, 0)]
+    return None
+
+
+def _in_the_plane(
+    run: _Run, segments: list[Path], rest: Rest | None, elapsed: float
+) -> tuple[Fate | None, Rest | None]:
+    path, follower = segments[-1], run.follower
+    hint = _time_of_turn(segments)
+    if hint is None:
+        return None, None
+    half = path.points[len(path.points) // 2 :]
+    scale = np.maximum(np.ptp(half, axis=0), 1e-9 * np.max(np.ptp(half, axis=0)) + 1e-300)
+    undecided = None
+    for center in _centers(follower, half, rest):
+        place = len(path.points) - len(half) + _crossing_best(half, (half - center.y) / scale, path, scale)
+        # Anew up to there: a sample between steps is not quite on the trajectory.
+        through = follower.follow(path.points[0], float(path.ts[place]), run.tolerances[1]).end
+        finest = _FINEST[follower.itemsize]
+        for pair in (run.tolerances, (finest / _FINE_OVER_COARSE[follower.itemsize], finest)):
+            returns = ReturnMap(follower, center, through, scale, pair, hint, elapsed / hint)
+            fate = judge(returns)
+            if fate is not None and (fate.kind != "undecided" or fate.final):
+                return fate, center
+            undecided = undecided or fate
+            if returns.at_start is None or follower.num_steps > run.budget:
+                break
+    return undecided, None
+
+
+def _time_of_turn(segments: list[Path]) -> float | None:
+    """How long a turn takes, by how often both coordinates turn back in the last segments; None if they do not."""
+    for path in (segments[-1], segments[max(len(segments) - 2, 0)]):
+        signs = np.sign(path.velocities)
+        backs = [int(np.sum(column[1:] * column[:-1] < 0)) for column in signs.T]
+        if min(backs) >= 2:
+            return 2 * float(path.ts[-1] - path.ts[0]) / max(backs)
+    return None
+
+
+def _centers(follower: Follower, points: np.ndarray, rest: Rest | None) -> list[Rest]:
+    """Roots that the states may go around: those with a positive determinant first."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    starts = [points.mean(axis=0)]
+    if np.any(follower.relative):
+        logs = np.log(np.abs(points[:, follower.relative]) + 1e-300).mean(axis=0)
+        geometric = points.mean(axis=0)
+        geometric[follower.relative] = np.sign(points[0, follower.relative]) * np.exp(logs)
+        starts.append(geometric)
+    shares = np.random.default_rng(4).uniform(size=(_CENTERS, len(low)))
+    starts += list(low + shares * (high - low)) + list(low + shares**4 * (high - low))
+    found: list[Rest] = [] if rest is None else [rest]
+    for start in starts:
+        root = root_near(follower, start)
+        scale = high - low + 1e-300
+        if root is not None and all(np.max(np.abs(root.y - each.y) / scale) > 1e-6 for each in found):
+            found.append(root)
+        if any(np.linalg.det(each.matrix) > 0 and np.all((each.y > low) & (each.y < high)) for each in found):
+            break
+    inside = [
+        each for each in found if np.all((each.y >= low - 0.1 * (high - low)) & (each.y <= high + 0.1 * (high - low)))
+    ]
+    return sorted(inside, key=lambda each: -np.sign(np.linalg.det(each.matrix)))
+
+
+def _crossing_best(half: np.ndarray, away: np.ndarray, path: Path, scale: np.ndarray) -> int:
+    """The number of the state where the velocity is most across the ray from the equilibrium."""
+    velocities = path.velocities[-len(half) :] / scale
+    cross = np.abs(away[:, 0] * velocities[:, 1] - away[:, 1] * velocities[:, 0])
+    size = np.linalg.norm(away, axis=1) * np.linalg.norm(velocities, axis=1) + 1e-300
+    # Far from where it is slow, and from where the ray is tangent.
+    return int(np.argmax(np.where(cross > 0.3 * size, cross, 0.1 * cross)))
+
+
+def _of_line(run: _Run, fate: Fate, root: float | None, length: float) -> Verdict:
+    rest = None if root is None else root_near(run.follower, np.array([root]))
+    if rest is not None and abs(float(rest.y[0]) - float(root or 0.0)) > 1e-6 * (1 + abs(float(root or 0.0))):
+        rest = None
+    return _report(run, fate, [run.y0[None]], 0.0, rest=rest)
+
+
+def _failed(run: _Run, paths: list[Path], elapsed: float, line: Fate | None = None) -> Verdict | None:
+    """The verdict where a solve did not reach the end of a segment."""
+    outcomes = [path.outcome for path in paths]
+    finest = paths[-1]
+    time = elapsed + finest.end_time
+    if all(outcome == "blow_up" for outcome in outcomes):
+        times = [elapsed + path.end_time for path in paths]
+        # Once more up to shortly before, so that samples show how it grows.
+        before = run.follower.follow(finest.points[0], 0.9999 * finest.end_time, run.tolerances[1])
+        numbers = _of_blow_up(before if before.ok else finest, times)
+        what = f"at t = {time:.8g}" if "time" in numbers else f"past all bounds by t = {time:.6g}"
+        verdict = Verdict("diverges", f"the state grows without bound, {what}", time, tolerances=run.tolerances)
+        return dataclasses.replace(verdict, **numbers)
+    if line is not None:
+        return _report(run, line, [finest.points], time)
+    reasons = {
+        "nonfinite_field": "the field is not finite where the trajectory is",
+        "step_collapse": "the steps became too small: the field jumps where the trajectory is",
+        "max_steps": "the solve ran out of steps: the field is stiff, or it jumps",
+        "root_find_failed": "an implicit step could not be solved",
+        "blow_up": "the state grows without bound at one tolerance and not at the other",
+    }
+    for outcome in reversed(outcomes):
+        if outcome in reasons:
+            return Verdict("undecided", f"{reasons[outcome]}, at t = {time:.6g}", time, tolerances=run.tolerances)
+    return None
+
+
+def _of_blow_up(path: Path, times: list[float]) -> dict[str, float]:
+    """The time of a blow-up in finite time, or the rate of a growth that is exponential."""
+    sizes = np.max(np.abs(path.points), axis=1)
+    rates = np.max(np.abs(path.velocities), axis=1) / np.maximum(sizes, 1e-300)
+    grown = sizes > 10 * sizes[0] + 10
+    if np.sum(grown) >= 16:
+        late = rates[grown]
+        with np.errstate(divide="ignore"):
+            logs, at = np.log(sizes[grown]), path.ts[grown]
+        half = len(at) // 2
+        slopes = [np.polyfit(at[part], logs[part], 1)[0] for part in (slice(None, half), slice(half, None))]
+        if late[-1] < 3 * late[0] and abs(slopes[1] - slopes[0]) < 0.05 * abs(slopes[1]):
+            return {"rate": float(slopes[1]), "rate_error": float(2 * abs(slopes[1] - slopes[0]) + 1e-6 * slopes[1])}
+    # In finite time the size grows ever faster against itself.
+    if len(rates) > 4 and rates[-1] * path.end_time > _FINITE_TIME:
+        return {"time": times[-1], "time_error": abs(times[0] - times[1]) + 1e-9 * abs(times[-1])}
+    return {}
+
+
+def _report(
+    run: _Run,
+    fate: Fate | None,
+    drifts: list[np.ndarray],
+    elapsed: float,
+    otherwise: str = "",
+    rest: Rest | None = None,
+) -> Verdict:
+    kind, reason = ("undecided", otherwise) if fate is None else (fate.kind, fate.reason)
+    numbers = {} if fate is None else dict(fate.numbers)
+    if rest is not None and kind == "converges" and rest.linear in ("stable", "continuum") and "rate" not in numbers:
+        numbers["rate"] = rest.growth
+        largest = float(np.max(np.abs(rest.eigenvalues)))
+        numbers["rate_error"] = 4 * np.sqrt(run.follower.rounding) * largest
+    drift = float("nan")
+    if run.invariant is not None:
+        restore = run.follower.restore
+        # As many states whatever was followed, so that the quantity is compiled once.
+        along = np.concatenate(drifts)
+        chosen = along[np.linspace(0, len(along) - 1, _OF_INVARIANT).astype(int)]
+        points = jnp.asarray(chosen, run.follower.dtype)
+        values = run.invariant(jax.vmap(restore)(points))
+        drift = float(np.max(np.abs(values - values[0])))
+    return Verdict(
+        kind,  # pyright: ignore[reportArgumentType]
+        reason,
+        elapsed,
+        tolerances=run.tolerances,
+        equilibrium=None if rest is None else as_equilibrium(run.follower, rest),
+        eigenvalues=None if rest is None else rest.eigenvalues,
+        invariant_drift=drift,
+        **numbers,
+    )

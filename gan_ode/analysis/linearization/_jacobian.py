@@ -1,0 +1,111 @@
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Complex, Float, Int
+
+from ..._checks import format_bytes
+from ..._lowering._jit import jit
+from ..._types import Args, Field, RealScalarLike, State
+from ._preconditions import LINEAR, nan_unless, require
+
+_MOST_PARAMETERS = 20_000
+
+
+def jacobian(
+    field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0, check: bool = True
+) -> Float[Array, "n n"]:
+    """The field's Jacobian at a state, by forward mode.
+
+    The state need not be an equilibrium, but the field must be smooth there: where it jumps or has a kink, automatic
+    differentiation gives a number that says nothing of the field. This is looked for by differences on both sides, a
+    few dozen velocities.
+
+    Args:
+        field: The field.
+        y: State, in the flattened order of its leaves: the discriminator's first.
+        args: Handed to the field.
+        t: Time.
+        check: Whether to look at that. If not, the derivative is given as it is.
+
+    Returns:
+        A dense matrix, shape `(n, n)` for `n` parameters in all. Under a transformation NaN where the field is not
+        smooth.
+
+    Raises:
+        ValueError: If there are too many parameters for a dense matrix, or the field is not finite or not smooth at the
+            state.
+    """
+    _check_dense(y)
+    smooth = require(field, y, args, t=t, needs=LINEAR, check=check)
+    return nan_unless(smooth, _jacobian(field, y, args, t))
+
+
+def spectrum(
+    field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0, check: bool = True
+) -> Complex[Array, " n"]:
+    """Eigenvalues of the field's Jacobian at a state.
+
+    The first has the largest real part, the spectral abscissa: where it is negative, the equilibrium is stable. Zero
+    eigenvalues come out as rounding leaves them, so ask `equilibrium_type` rather than for a sign. Whether the state is
+    an equilibrium is not asked; `inspect` tells.
+
+    Args:
+        field: The field.
+        y: State, usually an equilibrium.
+        args: Handed to the field.
+        t: Time.
+        check: Whether to look if the field is smooth there, as for `jacobian`.
+
+    Returns:
+        Eigenvalues by falling real part, and of a pair the one above the axis first; shape `(n,)`, in units of one
+        over time. Under a transformation NaN where the field is not smooth.
+
+    Raises:
+        ValueError: As for `jacobian`.
+    """
+    _check_dense(y)
+    smooth = require(field, y, args, t=t, needs=LINEAR, check=check)
+    return nan_unless(smooth, _spectrum(field, y, args, t))
+
+
+@jit
+def _jacobian(field: Field, y: State, args: Args, t: RealScalarLike) -> Float[Array, "n n"]:
+    flat, restore = ravel_pytree(y)
+    return jax.jacfwd(lambda x: ravel_pytree(field(t, restore(x), args))[0])(flat)
+
+
+@jit
+def _spectrum(field: Field, y: State, args: Args, t: RealScalarLike) -> Complex[Array, " n"]:
+    return by_real_part(eigenvalues_of(_jacobian(field, y, args, t)))
+
+
+def eigenvalues_of(matrix: Float[Array, "n n"]) -> Complex[Array, " n"]:
+    """Eigenvalues in any order; NaN where the matrix is not finite, which libraries for accelerators refuse."""
+    finite = jnp.all(jnp.isfinite(matrix))
+    return jnp.where(finite, jnp.linalg.eigvals(jnp.where(finite, matrix, 0)), jnp.nan)
+
+
+def by_real_part(eigenvalues: Complex[Array, " n"]) -> Complex[Array, " n"]:
+    """In the order of `spectrum`."""
+    return eigenvalues[falling(eigenvalues)]
+
+
+def falling(eigenvalues: Complex[Array, " n"]) -> Int[Array, " n"]:
+    """The order by falling real part, and of a pair the one above the axis first."""
+    # Rounded, so that noise between the two real parts does not decide which of a pair comes first.
+    scale = jnp.max(jnp.abs(eigenvalues)) + jnp.finfo(eigenvalues.real.dtype).tiny
+    rounded = jnp.round(eigenvalues.real / scale, 5 if scale.dtype.itemsize <= 4 else 10)
+    return jnp.lexsort((-eigenvalues.imag, -rounded))
+
+
+def _check_dense(y: State) -> None:
+    leaves = jax.tree.leaves(y)
+    check_dense(sum(jnp.size(leaf) for leaf in leaves), jnp.result_type(*leaves).itemsize if leaves else 1)
+
+
+def check_dense(size: int, itemsize: int) -> None:
+    if size > _MOST_PARAMETERS:
+        raise ValueError(
+            f"`y` must have at most {_MOST_PARAMETERS:,} parameters for a dense Jacobian, but has {size:,}, which "
+            f"would take {format_bytes(size**2 * itemsize)}: take `analysis.leading_eigenvalues`."
+        )

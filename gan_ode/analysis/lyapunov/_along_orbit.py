@@ -1,0 +1,42 @@
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ..._lowering._jit import jit
+from ..._types import Scalar, State
+from ...simulate import Orbit
+
+
+class Drift(eqx.Module):
+    """How a quantity changes along an orbit.
+
+    Attributes:
+        ts: The orbit's times, shape `(times,)`.
+        values: The quantity there; infinite where the orbit was not reached.
+        change: The values less the first one.
+        largest: The largest absolute change over the times that were reached.
+    """
+
+    ts: Float[Array, " times"]
+    values: Float[Array, " times"]
+    change: Float[Array, " times"]
+    largest: Scalar
+
+
+@jit
+def drift(quantity: Callable[[State], Scalar], orbit: Orbit) -> Drift:
+    """Follows a quantity along an orbit: the error of an invariant, or the fall of a Lyapunov function.
+
+    Args:
+        quantity: A scalar function of one state.
+        orbit: A flow's or an update's.
+
+    Returns:
+        Values and changes at the orbit's times.
+    """
+    values = jnp.where(orbit.reached, jax.vmap(quantity)(orbit.ys), jnp.inf)
+    change = values - values[0]
+    return Drift(orbit.ts, values, change, jnp.max(jnp.where(orbit.reached, jnp.abs(change), 0.0)))

@@ -1,0 +1,152 @@
+"""A run in compiled pieces of about half a second: in between come progress, checkpoints and Ctrl-C."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from .. import _checks, _tree
+from .._lowering._jit import jit
+from .._progress import meter, Progress
+from .._types import State
+from ._checkpoint import Checkpoint, configuration, Files
+from ._update_loop import Saved, Standing, Training
+
+# Of a piece: Ctrl-C waits so long, and what is done between two pieces, some 100 microseconds, does not count.
+_SECONDS = 0.5
+# A piece hands over what it saved in one buffer, which the steps write into.
+_BUFFER_BYTES = 2**22
+
+
+def run(
+    training: Training, y0: State, num_steps: int, save_every: int, progress: Progress, checkpoint: Checkpoint | None
+) -> tuple[Saved, Standing, int]:
+    """What was saved, where the run stands, and after how many steps: fewer than `num_steps` after Ctrl-C or a blow-up.
+
+    One compiled program makes all pieces, whatever their lengths: so where they are cut does not show in the bits.
+    """
+    _refuse_tracers((training, y0))
+    files = None if checkpoint is None else Files(checkpoint, configuration(training, y0, save_every))
+    standing, first = _start(training, y0)
+    saved = jax.tree.map(lambda leaf: np.zeros((num_steps // save_every + 1, *leaf.shape), leaf.dtype), first)
+    _shelve(saved, jax.tree.map(lambda leaf: leaf[None], first), 0, 1)
+    n, standing = (0, standing) if files is None else files.load(standing, saved, num_steps, save_every)
+    room = max(_BUFFER_BYTES // _tree.num_bytes(first), 1)
+    buffer = jax.tree.map(lambda leaf: np.zeros((room, *leaf.shape), leaf.dtype), first)
+    pace = _Pace()
+    with _interrupts() as asked, meter(progress, n, num_steps, "step") as show:
+        while n < num_steps and standing.finite and not asked():
+            stop = min(n + pace.steps, num_steps, (n // save_every + room) * save_every)
+            if files is not None:
+                stop = min(stop, files.next(n))
+            with pace.measured(stop - n):
+                standing, rows = jax.block_until_ready(
+                    _advance(training, standing, _int(n), _int(stop), buffer, save_every)
+                )
+            _refuse_tracers(standing)
+            _shelve(saved, rows, n // save_every + 1, stop // save_every + 1)
+            n = stop
+            show(n)
+            if files is not None and n == files.next(n - 1):
+                files.save(n, standing, saved, save_every)
+        if files is not None and n > files.step:
+            files.save(n, standing, saved, save_every)
+    return jax.tree.map(jnp.asarray, saved), standing, n
+
+
+@eqx.filter_jit
+def _start(training: Training, y0: State) -> tuple[Standing, Saved]:
+    return training.start(y0)
+
+
+@jit
+def _advance(
+    training: Training, standing: Standing, start: Array, stop: Array, buffer: Saved, save_every: int
+) -> tuple[Standing, Saved]:
+    """From `start` to `stop` steps; the rows of the buffer are the saves in between."""
+    first = start // save_every
+
+    def segment(k: Array, state: tuple[Standing, Saved]) -> tuple[Standing, Saved]:
+        """To the next save, or to where the piece ends before it."""
+        standing, buffer = state
+        end = jnp.minimum(stop, (k + 1) * save_every)
+        standing = jax.lax.fori_loop(
+            jnp.maximum(start, k * save_every), end, lambda n, now: training.step(n, now), standing
+        )
+        standing, row = jax.lax.cond(
+            end == (k + 1) * save_every,
+            lambda now: training.save(end, now),
+            lambda now: (now, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), buffer)),
+            standing,
+        )
+        return standing, jax.tree.map(lambda rows, leaf: rows.at[k - first].set(leaf), buffer, row)
+
+    return jax.lax.fori_loop(first, -(-stop // save_every), segment, (standing, buffer))
+
+
+def _shelve(saved: Saved, rows: Saved, start: int, stop: int) -> None:
+    """Puts the first rows into their places."""
+
+    def put(shelf: np.ndarray, leaf: Array) -> None:
+        shelf[start:stop] = np.asarray(leaf)[: stop - start]
+
+    jax.tree.map(put, saved, rows)
+
+
+def _int(n: int) -> Array:
+    return jnp.asarray(n, jnp.result_type(int))
+
+
+def _refuse_tracers(tree: Any) -> None:
+    if _checks.is_traced(tree):
+        raise ValueError(
+            "`progress` and `checkpoint` must not be given under `jax.jit`, `jax.vmap` or `jax.grad`: there the steps "
+            "are one compiled scan. Leave them out, or call `iterate` outside."
+        )
+
+
+class _Pace:
+    """How many steps come in a piece: as many as fit into the time, by the last piece."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+        self._compiled = False
+
+    @contextlib.contextmanager
+    def measured(self, num_steps: int) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - start
+        if self._compiled:
+            self.steps = int(min(max(num_steps * _SECONDS / seconds, 1), 10 * num_steps))
+        self._compiled = True
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C came. A second one stops at once, and who has another handler keeps it."""
+    asked: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if asked:
+            signal.default_int_handler(number, frame)
+        asked.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,1 @@
+"""Explicit Runge-Kutta methods written out, for ensembles: the step, its control, the loop and what is saved."""

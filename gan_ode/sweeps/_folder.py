@@ -1,0 +1,229 @@
+"""The folder of a sweep: which sweep it is of, which shards are done, and all of it as one dataset."""
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from .. import _files
+from . import _blocks
+from ._grid import Grid
+
+if TYPE_CHECKING:
+    import xarray
+
+_DESCRIPTION = "sweep.json"
+_FORMAT = 1
+_CHECKSUM = "checksum"
+_PACKAGES = ("gan_ode", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5netcdf")
+_SHOWN = 60
+
+
+class Folder:
+    """The files of one sweep."""
+
+    def __init__(self, path: Path, grid: Grid, sweep: str):
+        self.path, self.grid, self.sweep = path, grid, sweep
+        # Opening a file takes longer than all that is done with what is in it.
+        self._read: dict[int, xarray.Dataset] = {}
+
+    @classmethod
+    def claim(cls, path: Path, grid: Grid, config: Any, notes: Any) -> "Folder":
+        """The folder for a sweep: a new one, or one of the same sweep, without what a kill has left.
+
+        Raises:
+            ValueError: If it is of another sweep; the text says what differs.
+        """
+        compared = {
+            "format": _FORMAT,
+            "gan_ode": versions().get("gan_ode"),
+            "x64": bool(jax.config.read("jax_enable_x64")),
+            **grid.describe(),
+            "config": _plain("config", config),
+        }
+        if (path / _DESCRIPTION).exists():
+            _refuse_another(path, _description(path), compared)
+        elif any(path.glob("shard-*.nc")):
+            raise ValueError(f"`folder` must say of what its shards are, but {path / _DESCRIPTION} is missing.")
+        else:
+            described = compared | {"notes": _plain("notes", notes), "versions": versions()}
+            described |= {_CHECKSUM: _digest(described)}
+            _files.replace(path / _DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
+        folder = cls(path, grid, _digest(compared))
+        for shard in range(grid.num_shards):
+            _files.part(folder.shard(shard)).unlink(missing_ok=True)
+            _files.part(folder.failure(shard)).unlink(missing_ok=True)
+        _files.part(path / _DESCRIPTION).unlink(missing_ok=True)
+        return folder
+
+    @classmethod
+    def find(cls, path: Path) -> "Folder":
+        """The folder of a sweep that there is."""
+        if not (path / _DESCRIPTION).is_file():
+            raise ValueError(f"`folder` must hold a sweep, but there is no {path / _DESCRIPTION}: `sweep` makes one.")
+        described = _description(path)
+        try:
+            return cls(path, Grid.read(described), _digest(_compared(described)))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(_unreadable(path)) from error
+
+    def shard(self, shard: int) -> Path:
+        return self.path / f"shard-{shard:06d}.nc"
+
+    def failure(self, shard: int) -> Path:
+        return self.path / f"shard-{shard:06d}.failure.json"
+
+    def read_all(self) -> dict[int, "xarray.Dataset"]:
+        """The shards that are done, by number."""
+        done = [shard for shard in range(self.grid.num_shards) if self.shard(shard).exists()]
+        for shard in done:
+            if shard not in self._read:
+                self._read[shard] = _blocks.read(self.shard(shard), self.sweep, shard)
+                _blocks.check_alike(self._read[done[0]], self._read[shard])
+        return {shard: self._read[shard] for shard in done}
+
+    def save(self, shard: int, dataset: "xarray.Dataset") -> None:
+        content = _blocks.encode(dataset, self.sweep, shard, {"versions": json.dumps(versions())})
+        _files.replace(self.shard(shard), content)
+        self.failure(shard).unlink(missing_ok=True)
+
+    def fail(self, shard: int, error: Exception) -> None:
+        text = {"failure": f"{type(error).__name__}: {error}"}
+        _files.replace(self.failure(shard), (json.dumps(text, indent=2) + "\n").encode())
+
+    def failures(self) -> dict[int, str]:
+        """What went wrong at the shards that failed and are not done since."""
+        failed = [shard for shard in range(self.grid.num_shards) if self.failure(shard).exists()]
+        return {
+            shard: json.loads(self.failure(shard).read_bytes())["failure"]
+            for shard in failed
+            if not self.shard(shard).exists()
+        }
+
+    def join(self) -> "xarray.Dataset":
+        """Everything that there is, over the grid."""
+        shards, grid = self.read_all(), self.grid
+        done = np.zeros(grid.num_points, bool)
+        for shard in shards:
+            done[grid.rows(shard)] = True
+        variables: dict[str, Any] = {"done": (tuple(grid.axes), done.reshape(grid.shape))}
+        coordinates: dict[str, Any] = dict(grid.axes)
+        if shards:
+            first = next(iter(shards.values()))
+            coordinates |= {str(name): variable.variable for name, variable in first.coords.items()}
+            for name, variable in first.data_vars.items():
+                parts = {shard: dataset[name].values for shard, dataset in shards.items()}
+                values = _laid_out(parts, grid, complete=bool(done.all()))
+                variables[str(name)] = ((*grid.axes, *variable.dims[1:]), values, variable.attrs)
+        failures = self.failures()
+        if failures:
+            texts = np.full(grid.num_points, "", object)
+            for shard, text in failures.items():
+                texts[grid.rows(shard)] = text
+            variables["failure"] = (tuple(grid.axes), texts.astype(str).reshape(grid.shape))
+        return _blocks.require_xarray().Dataset(variables, coordinates)
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _laid_out(parts: dict[int, np.ndarray], grid: Grid, *, complete: bool) -> np.ndarray:
+    """The rows of the shards in their places, and NaN, or no text, where there are none yet."""
+    dtype = np.result_type(*parts.values())
+    fill: Any = "" if dtype.kind == "U" else 0
+    if not complete and dtype.kind != "U":
+        dtype, fill = (dtype if dtype.kind == "f" else np.dtype(float)), np.nan
+    values = np.full((grid.num_points, *next(iter(parts.values())).shape[1:]), fill, dtype)
+    for shard, rows in parts.items():
+        values[grid.rows(shard)] = rows
+    return values.reshape(*grid.shape, *values.shape[1:])
+
+
+def _plain(name: str, value: Any) -> Any:
+    """As JSON gives it back."""
+    try:
+        return json.loads(json.dumps({} if value is None else value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`{name}` must be made of mappings, lists, finite numbers and strings, for JSON, but: {error}."
+        ) from None
+
+
+def _description(path: Path) -> dict[str, Any]:
+    try:
+        described = json.loads((path / _DESCRIPTION).read_bytes())
+    except ValueError as error:
+        raise ValueError(_unreadable(path)) from error
+    if not isinstance(described, dict):
+        raise ValueError(_unreadable(path))
+    # A folder from before has none; its shards tell whether they are of what is described.
+    if _CHECKSUM in described and described.pop(_CHECKSUM) != _digest(described):
+        raise ValueError(_unreadable(path))
+    return described
+
+
+def _unreadable(path: Path) -> str:
+    return f"`folder` must say of what its shards are, but {path / _DESCRIPTION} is damaged. Give another folder."
+
+
+def _compared(described: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in described.items() if name not in ("notes", "versions")}
+
+
+def _digest(compared: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_another(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    if _digest(_compared(there)) == _digest(here):
+        return
+    raise ValueError(
+        f"`folder` must be of the same sweep, but the one in {path} differs in "
+        f"{'; '.join(_differences('', _by_name(_compared(there)), _by_name(here)))}. Give another folder, or remove "
+        "this one to start anew."
+    )
+
+
+def _by_name(compared: Mapping[str, Any]) -> dict[str, Any]:
+    """With the axes as a mapping, and their order, so that what differs can be told by name."""
+    axes = compared.get("over")
+    if not isinstance(axes, list) or not all(isinstance(axis, dict) and "name" in axis for axis in axes):
+        return dict(compared)
+    return {
+        **compared,
+        "over": {axis["name"]: axis.get("values") for axis in axes},
+        "dtype": {axis["name"]: axis.get("dtype") for axis in axes},
+        "order of over": [axis["name"] for axis in axes],
+    }
+
+
+def _differences(name: str, there: Any, here: Any) -> list[str]:
+    if isinstance(there, Mapping) and isinstance(here, Mapping):
+        found = []
+        for key in [*here, *(key for key in there if key not in here)]:
+            inside = f"{name}[{key!r}]" if name else str(key)
+            found += _differences(inside, there.get(key, "nothing"), here.get(key, "nothing"))
+        return found
+    if json.dumps(there, sort_keys=True) == json.dumps(here, sort_keys=True):
+        return []
+    return [f"`{name}` ({_short(there)} there, {_short(here)} here)"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
