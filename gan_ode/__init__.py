@@ -7,4 +7,5 @@
 
 from diffrax import RESULTS as RESULTS
 
+from ._lowering import plain as plain
 from .simulate import flow as flow, iterate as iterate, Orbit as Orbit

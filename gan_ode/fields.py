@@ -12,7 +12,7 @@ import jax
 from jaxtyping import Array, Float
 
 from . import _checks, _tree
-from ._lowering import _narrow_matmul
+from ._lowering import expand_narrow_products
 from ._types import Args, Field, RealScalarLike, State
 from ._unrolled_discriminator import unrolled_velocity
 from .games import gradients, Players
@@ -69,7 +69,7 @@ class GameField(eqx.Module):
             raise ValueError(
                 f"`y` must be `games.Players`, but is {found}: write `Players(discriminator=..., generator=...)`."
             )
-        downhill = _narrow_matmul.by_vectors(lambda: gradients(self.game, y, args))
+        downhill = expand_narrow_products(lambda: gradients(self.game, y, args))
         return Players(
             _tree.scale(-self.rates.discriminator, downhill.discriminator),
             _tree.scale(-self.rates.generator, downhill.generator),

@@ -26,11 +26,11 @@ def evaluated(function: Callable[[], Any], instead: Replacement = as_it_is) -> A
         instead: How some of the equations are done.
     """
     traced, like = jax.make_jaxpr(function, return_shape=True)()
-    found = evaluate(traced, [], lambda equation, operands: results(equation, operands, instead))
+    found = evaluate_jaxpr(traced, [], lambda equation, operands: evaluate_equation(equation, operands, instead))
     return jax.tree.unflatten(jax.tree.structure(like), found)
 
 
-def evaluate(
+def evaluate_jaxpr(
     jaxpr: ClosedJaxpr,
     operands: list[Any],
     apply: Callable[[JaxprEqn, list[Any]], list[Any]],
@@ -55,7 +55,7 @@ def evaluate(
         if inner is None:
             found = apply(equation, arguments)
         else:
-            found = evaluate(equation.params[inner], arguments, apply, calls)
+            found = evaluate_jaxpr(equation.params[inner], arguments, apply, calls)
         values.update(zip(equation.outvars, found, strict=True))
     return [value(each) for each in jaxpr.jaxpr.outvars]
 
@@ -70,7 +70,7 @@ def needed(jaxpr: Jaxpr) -> list[JaxprEqn]:
     return kept[::-1]
 
 
-def results(equation: JaxprEqn, operands: list[Any], instead: Replacement = as_it_is) -> list[Any]:
+def evaluate_equation(equation: JaxprEqn, operands: list[Any], instead: Replacement = as_it_is) -> list[Any]:
     """What an equation gives for these operands."""
     inner = next(iter(jaxprs_in_params(equation.params)), None)
     if inner is not None:

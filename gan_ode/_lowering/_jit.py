@@ -7,12 +7,12 @@ from typing import Any, ParamSpec, TypeVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .. import _checks
-from . import _devices
+from ._devices import on_cpu
+from ._plain import is_plain
 
-# No routines of a library for a few operations at a time: they are slower here than what XLA makes of these.
+# No kernels of a library for a few operations at a time: they are slower here than what XLA makes of these.
 WITHOUT_LIBRARY = {"xla_cpu_experimental_ynn_fusion_type": ""}
 
 # And kernels as older compilers made them: of many small operations that takes half the time.
@@ -36,7 +36,7 @@ def jit_quickly(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Outp
 
 
 def _jit(function: Callable[_Inputs, _Output], options: dict[str, Any]) -> Callable[_Inputs, _Output]:
-    compiled = for_processors(function, options)
+    compiled = with_options(function, options)
 
     @functools.wraps(function)
     def call(*args: _Inputs.args, **kwargs: _Inputs.kwargs) -> _Output:
@@ -46,12 +46,12 @@ def _jit(function: Callable[_Inputs, _Output], options: dict[str, Any]) -> Calla
     return call
 
 
-def for_processors(
+def with_options(
     function: Callable[_Inputs, _Output],
     options: dict[str, Any],
     otherwise: Callable[_Inputs, _Output] | None = None,
 ) -> Callable[_Inputs, _Output]:
-    """`equinox.filter_jit(function)`, compiled on processors with options of the compiler, on which no result depends.
+    """`equinox.filter_jit(function)`, compiled for CPUs with options of the compiler, on which no result depends.
 
     Args:
         function: Takes and returns trees of arrays and of static values.
@@ -59,33 +59,48 @@ def for_processors(
         otherwise: What is compiled as usual where there are no options: on other devices, within another program, or
             where the compiler fails. `function` by default.
     """
-    of_operands: Callable[..., Any] = function
     usual = eqx.filter_jit(function if otherwise is None else otherwise)
-
-    def of_arrays(structure: "_Structure", arrays: list[Any]) -> tuple[list[Any], "_Structure"]:
-        args, kwargs = structure.join(arrays)
-        return _taken_apart(of_operands(*args, **kwargs))
+    # Traced anew: what a program was traced to with the switch on is not what it is with the switch off.
+    plainly = eqx.filter_jit(_again(function if otherwise is None else otherwise))
 
     @functools.cache
-    def best() -> Callable[..., Any]:
+    def best() -> Callable[_Inputs, _Output]:
         # Which options there are is asked when they are needed: it takes some time.
         known = {name: value for name, value in options.items() if _is_known(name, value)}
-        return jax.jit(of_arrays, static_argnums=0, compiler_options=known)
+        return eqx.filter_jit(function, compiler_options=known)  # pyright: ignore[reportCallIssue]
 
     @functools.wraps(function)
     def call(*args: _Inputs.args, **kwargs: _Inputs.kwargs) -> _Output:
+        if is_plain():
+            return plainly(*args, **kwargs)
         # Within another program there are only its own options.
-        if _checks.is_transformed() or not _devices.on_processor():
+        if _checks.is_transformed() or not on_cpu():
             return usual(*args, **kwargs)
-        arrays, structure = _taken_apart((args, kwargs))
         try:
-            found, structure = best()(structure, arrays)
-        except jax.errors.JaxRuntimeError:
-            # The compiler may fail on what is not known here. And of an error in the run Equinox says more.
-            return usual(*args, **kwargs)
-        return structure.join(found)
+            return best()(*args, **kwargs)
+        except jax.errors.JaxRuntimeError as error:
+            if _is_of_the_run(error):
+                raise
+        # The compiler may fail on what is not known here.
+        return usual(*args, **kwargs)
 
     return call
+
+
+def _again(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Output]:
+    """The same as another function, which JAX traces by itself."""
+
+    @functools.wraps(function)
+    def same(*args: _Inputs.args, **kwargs: _Inputs.kwargs) -> _Output:
+        return function(*args, **kwargs)
+
+    return same
+
+
+def _is_of_the_run(error: Exception) -> bool:
+    """Whether an error came from the program, and not from compiling it."""
+    # What fails in Python on the way (`jax.pure_callback`, `equinox.error_if`), and what memory does not suffice for.
+    return any(sign in str(error) for sign in ("Callback", "RESOURCE_EXHAUSTED"))
 
 
 @functools.cache
@@ -96,41 +111,6 @@ def _is_known(name: str, value: Any) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
-
-
-@jax.tree_util.register_static
-class _Structure:
-    """A tree without its arrays.
-
-    Args:
-        structure: Of all leaves.
-        leaves: What is no array, and a mark in the place of each array.
-    """
-
-    def __init__(self, structure: Any, leaves: tuple[Any, ...]):
-        self._parts = structure, leaves
-        self._hash = hash(self._parts)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Structure) and self._parts == other._parts
-
-    def join(self, arrays: list[Any]) -> Any:
-        structure, leaves = self._parts
-        rest = iter(arrays)
-        return jax.tree.unflatten(structure, [next(rest) if leaf is _ARRAY else leaf for leaf in leaves])
-
-
-_ARRAY = object()
-
-
-def _taken_apart(tree: Any) -> tuple[list[Any], _Structure]:
-    leaves, structure = jax.tree.flatten(tree)
-    is_array = [isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves]
-    others = tuple(_ARRAY if array else leaf for leaf, array in zip(leaves, is_array, strict=True))
-    return [leaf for leaf, array in zip(leaves, is_array, strict=True) if array], _Structure(structure, others)
 
 
 def strongly_typed(tree: Any) -> Any:

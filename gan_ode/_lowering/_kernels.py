@@ -1,10 +1,9 @@
-"""What makes loops over small states fast on processors: hints to XLA's compiler, and fields of single elements.
+"""What makes loops over small states fast on CPUs: hints to XLA's compiler, and fields of single elements.
 
 Results are those of the usual program up to rounding.
 
-XLA compiles each few operations to a routine of its own, which reads and writes arrays over all members. A loop whose
-members are so few that all these arrays stay in a processor's first cache, and which is one routine, is several times
-faster.
+XLA compiles each few operations to a kernel of its own, which reads and writes arrays over all members. A loop whose
+members are so few that all these arrays stay in the first cache, and which is one kernel, is several times faster.
 """
 
 import contextvars
@@ -20,13 +19,15 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, jaxprs_in_params
 from jaxtyping import Array
 
-from . import _devices, _fast_exp, _jaxprs, _jit, _scalarize
+from . import _fast_exp, _jaxprs, _jit, _scalarize
+from ._devices import on_cpu
+from ._plain import is_plain
 
-# As many numbers to an instruction as any processor has room for. A routine cannot call a library.
+# As many numbers to an instruction as any CPU has room for. A kernel cannot call a library.
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512, **_jit.WITHOUT_LIBRARY}
 
-# Members to a routine: some 40 arrays of them fill the first cache. Without routines they should fit into the second.
-_LANES, _WITHOUT_ROUTINES = 64, 2000
+# Members to a kernel: some 40 arrays of them fill the first cache. Without kernels they should fit into the second.
+_LANES, _WITHOUT_KERNELS = 64, 2000
 # A multiple of it leaves no remainder for instructions of several numbers.
 _VECTOR = 8
 
@@ -37,7 +38,7 @@ _LONG, _MOST = 500, 1600
 _APART = {"inlineable": "false"}
 _AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
 
-# What such a routine can be made of: nothing that calls out of it, nor keys of random numbers.
+# What such a kernel can be made of: nothing that calls out of it, nor keys of random numbers.
 _PLAIN = _scalarize.OF_EACH.union(
     [
         "bitcast_convert_type", "broadcast_in_dim", "concatenate", "cond", "copy", "copy_p", "custom_jvp_call",
@@ -49,44 +50,44 @@ _PLAIN = _scalarize.OF_EACH.union(
 )  # fmt: skip
 
 # Whether the program that is traced has these options.
-_by_routines = contextvars.ContextVar("by_routines", default=False)
+_in_kernels = contextvars.ContextVar("in_kernels", default=False)
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def kernel_jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """`equinox.filter_jit(function)`, compiled for such loops where that can be."""
 
-    def traced(by_routines: bool) -> Callable[..., Any]:
+    def traced(in_kernels: bool) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*operands: Any) -> Any:
             # Said in both cases: an ensemble may be a part of another one's field.
-            token = _by_routines.set(by_routines)
+            token = _in_kernels.set(in_kernels)
             try:
                 return function(*operands)
             finally:
-                _by_routines.reset(token)
+                _in_kernels.reset(token)
 
         return call
 
-    return _jit.for_processors(traced(True), _OPTIONS, otherwise=traced(False))
+    return _jit.with_options(traced(True), _OPTIONS, otherwise=traced(False))
 
 
-def apart(function: Callable[..., Any], most: int | None = None) -> Callable[..., Any]:
+def opaque(function: Callable[..., Any], most: int | None = None) -> Callable[..., Any]:
     """`function`, from arrays to arrays, which the compiler computes once and for all.
 
     Otherwise it would compute every stage of a step anew for each component of each later one. Calls with arrays alike
     trace it once.
 
     Args:
-        function: Within routines nobody differentiates it any more.
-        most: Operations on numbers that it may have to be evaluated element by element within routines; some 1,600 by
+        function: Within kernels nobody differentiates it any more.
+        most: Operations on numbers that it may have to be evaluated element by element within kernels; some 1,600 by
             default.
     """
-    if not _devices.on_processor():
+    if is_plain() or not on_cpu():
         return function
-    by_routines, bound = _by_routines.get(), _MOST if most is None else most
+    in_kernels, bound = _in_kernels.get(), _MOST if most is None else most
 
     def evaluated(*operands: Any) -> Any:
-        if by_routines:
+        if in_kernels:
             return _scalarize.evaluated(lambda: function(*operands), _fast_exp.instead, bound)
         # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
         return _jaxprs.evaluated(lambda: function(*operands))
@@ -94,37 +95,37 @@ def apart(function: Callable[..., Any], most: int | None = None) -> Callable[...
     return _called(evaluated, _APART)
 
 
-def makes_routines() -> bool:
-    """Whether the program that is traced is compiled for routines."""
-    return _by_routines.get() and _devices.on_processor()
+def in_kernel_program() -> bool:
+    """Whether the program that is traced is compiled for kernels."""
+    return _in_kernels.get() and on_cpu() and not is_plain()
 
 
-def is_long(function: Callable[..., Any], *operands: Any) -> bool:
-    """Whether to compile the function at each place of a routine where it is called would take long."""
-    return makes_routines() and _scalarize.work(jax.make_jaxpr(function)(*operands).jaxpr) > _LONG
+def is_long_for_kernel(function: Callable[..., Any], *operands: Any) -> bool:
+    """Whether to compile the function at each place of a kernel where it is called would take long."""
+    return in_kernel_program() and _scalarize.work(jax.make_jaxpr(function)(*operands).jaxpr) > _LONG
 
 
-def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
-    """`solve(members)` for any number of members, some at a time: each lot in one routine, if that can be.
+def map_in_kernels(solve: Callable[[Any], Any], members: Any) -> Any:
+    """`solve(members)` for any number of members, some at a time: each lot in one kernel, if that can be.
 
     Args:
         solve: Takes and returns trees with a leading axis of members, each of whom it treats alike.
         members: The tree, of arrays.
     """
-    if not _by_routines.get():
+    if not _in_kernels.get() or is_plain():
         return solve(members)
     num, structure = jax.tree.leaves(members)[0].shape[0], jax.tree.structure(members)
     size, traced, solved_like, static = _lot(solve, members)
 
-    def by_routine(lot: Any) -> list[Array]:
+    def by_kernel(lot: Any) -> list[Array]:
         return _called(jaxpr_as_fun(traced), _AS_ONE)(*jax.tree.leaves(lot))
 
     def as_it_is(lot: Any) -> list[Array]:
         return jax.tree.leaves(eqx.filter(solve(jax.tree.unflatten(structure, lot)), eqx.is_array))
 
-    solve_lot = by_routine
+    solve_lot = by_kernel
     if not _is_plain(traced.jaxpr):
-        solve_lot, size = as_it_is, _equal_parts(num, _WITHOUT_ROUTINES)
+        solve_lot, size = as_it_is, _equal_parts(num, _WITHOUT_KERNELS)
     # The last lot is filled up by the first members.
     places = np.resize(np.arange(num), (-(-num // size), size))
     solved = jax.lax.map(solve_lot, [leaf[places] for leaf in jax.tree.leaves(members)])
@@ -132,9 +133,9 @@ def in_lanes(solve: Callable[[Any], Any], members: Any) -> Any:
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(solved_like), arrays), static)
 
 
-def is_routine(solve: Callable[[Any], Any], members: Any) -> bool:
-    """Whether `in_lanes` makes a routine of each lot."""
-    return makes_routines() and _is_plain(_lot(solve, members)[1].jaxpr)
+def fits_kernel(solve: Callable[[Any], Any], members: Any) -> bool:
+    """Whether `map_in_kernels` makes a kernel of each lot."""
+    return in_kernel_program() and _is_plain(_lot(solve, members)[1].jaxpr)
 
 
 def _lot(solve: Callable[[Any], Any], members: Any) -> tuple[int, ClosedJaxpr, Any, Any]:
@@ -146,9 +147,11 @@ def _lot(solve: Callable[[Any], Any], members: Any) -> tuple[int, ClosedJaxpr, A
 def inverse_root(x: Array, degree: int) -> Array:
     r"""$x^{-1/n}$ for positive x, to 1e-11; of numbers beyond float32's that of its largest or smallest one.
 
-    Double precision has no fast logarithm on processors; single precision has, and one step of Newton's method makes
+    Double precision has no fast logarithm on CPUs; single precision has, and one step of Newton's method makes
     up for it.
     """
+    if is_plain():
+        return x ** (-1 / degree)
     narrow = jnp.finfo(jnp.float32)
     x = jnp.clip(x, float(narrow.tiny), float(narrow.max))
     root = jnp.exp(jnp.log(x.astype(jnp.float32)) / -degree).astype(x.dtype)

@@ -1,6 +1,6 @@
 """Products with narrow matrices, such as points of the plane and their derivatives.
 
-The library that multiplies matrices on processors is made for large ones: a product over an axis of two takes it ten
+The library that multiplies matrices on CPUs is made for large ones: a product over an axis of two takes it ten
 times as long as its few operations, and that of two narrow ones over a minibatch four times.
 """
 
@@ -14,19 +14,21 @@ from jax.extend.core import JaxprEqn
 from jaxtyping import Array, Float
 
 from .. import _checks
-from . import _devices, _jaxprs
+from . import _jaxprs
+from ._devices import on_cpu
+from ._plain import is_plain
 
 # Up to this width vectors are faster in single precision and in double, for minibatches of any size.
 _NARROW = 3
 
 
-def by_vectors(function: Callable[[], Any]) -> Any:
+def expand_narrow_products(function: Callable[[], Any]) -> Any:
     """`function()`, with products of narrow matrices made of products of vectors; equal up to rounding.
 
-    This is done within programs for processors alone, derivatives in `function` included. Outside of a program every
+    This is done within programs for CPUs alone, derivatives in `function` included. Outside of a program every
     operation is compiled by itself, and nothing is gained.
     """
-    if not (_checks.is_staged() and _devices.on_processor()):
+    if is_plain() or not (_checks.is_staged() and on_cpu()):
         return function()
     return _jaxprs.evaluated(function, _ByVectors())
 

@@ -1,4 +1,4 @@
-"""Small states as scalars: under `jax.vmap` each is an array over the members, which is what processors like best."""
+"""Small states as scalars: under `jax.vmap` each is an array over the members, which is what CPUs like best."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from .._types import State
 _MOST = 16
 
 
-def is_small(tree: State, num: int = 1) -> bool:
-    """Whether `split` takes it apart; with `num` members along a leading axis, whether it takes each of them apart."""
+def is_small_state(tree: State, num: int = 1) -> bool:
+    """Whether `split_state` takes it apart; with `num` members along a leading axis, each of them."""
     return sum(leaf.size for leaf in jax.tree.leaves(tree)) <= num * _MOST
 
 
-def split(tree: State) -> State:
+def split_state(tree: State) -> State:
     """The tree with a tuple of scalars in the place of every array that has some, if there are few."""
 
     def taken_apart(leaf: Array) -> Any:
         return tuple(jnp.ravel(leaf)[i] for i in range(leaf.size)) if leaf.ndim and leaf.size else leaf
 
-    return jax.tree.map(taken_apart, tree) if is_small(tree) else tree
+    return jax.tree.map(taken_apart, tree) if is_small_state(tree) else tree
 
 
-def join(scalars: State, like: State) -> State:
+def join_state(scalars: State, like: State) -> State:
     """The other way; `like` has the shapes."""
     leaves, structure = jax.tree.flatten(like)
     parts = structure.flatten_up_to(scalars)

@@ -79,9 +79,9 @@ def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement, most: i
     """
     traced, like = jax.make_jaxpr(function, return_shape=True)()
     if work(traced.jaxpr) > most:
-        found = _jaxprs.evaluate(traced, [], functools.partial(_jaxprs.results, instead=instead))
+        found = _jaxprs.evaluate_jaxpr(traced, [], functools.partial(_jaxprs.evaluate_equation, instead=instead))
     else:
-        found = _jaxprs.evaluate(traced, [], functools.partial(_results, instead=instead), _CALLS)
+        found = _jaxprs.evaluate_jaxpr(traced, [], functools.partial(_results, instead=instead), _CALLS)
     return jax.tree.unflatten(jax.tree.structure(like), map(_put_together, found))
 
 
@@ -110,7 +110,7 @@ def _results(equation: JaxprEqn, operands: list[Any], instead: _jaxprs.Replaceme
     """What an equation gives: arrays taken apart, or as they are where no rule takes them apart."""
     rule = _rule(equation, instead)
     if rule is None:
-        return _jaxprs.results(equation, [_put_together(each) for each in operands])
+        return _jaxprs.evaluate_equation(equation, [_put_together(each) for each in operands])
     found = rule(*(_taken_apart(each) for each in operands))
     return found if equation.primitive.multiple_results else [found]
 
@@ -145,7 +145,7 @@ def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: Elemen
     shape = _shape(equation.outvars[0])
     alike = (_moved(functools.partial(np.broadcast_to, shape=shape), each.times_factor()) for each in operands)
     rows = zip(*(each.scalars for each in alike), strict=True)
-    return Elements([_jaxprs.results(equation, list(row), instead)[0] for row in rows], shape)
+    return Elements([_jaxprs.evaluate_equation(equation, list(row), instead)[0] for row in rows], shape)
 
 
 def _times(like: Any, left: Elements, right: Elements) -> Elements:

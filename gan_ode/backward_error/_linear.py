@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
-from .._lowering._jit import jit
+from .._lowering import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _one_step

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .._lowering import jit
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..games import Players
 from ..simulate import Orbit
@@ -98,7 +99,7 @@ def _nodes(low: float, high: float, resolution: int) -> np.ndarray:
     return np.linspace(low - margin, high + margin, resolution)
 
 
-@eqx.filter_jit
+@jit
 def _sweep(
     field: Field, plane: Plane, args: Args, t: RealScalarLike, xs: Float[Array, " n"], ys: Float[Array, " n"]
 ) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:

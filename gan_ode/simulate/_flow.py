@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float
 
 from .. import _checks, _tree
-from .._lowering._jit import jit
+from .._lowering import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..solvers import _requirements
 from . import _inputs

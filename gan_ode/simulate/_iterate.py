@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from .. import _checks, _tree
-from .._lowering._jit import jit
+from .._lowering import jit
 from .._types import Args, Field, State
 from ..updates import AbstractUpdate
 from . import _inputs, _resumable

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from .. import _checks, _tree
-from .._lowering._jit import jit
+from .._lowering import jit
 from .._progress import meter, Progress
 from .._types import State
 from ._checkpoint import Checkpoint, configuration, Files
@@ -63,7 +62,7 @@ def run(
     return jax.tree.map(jnp.asarray, saved), standing, n
 
 
-@eqx.filter_jit
+@jit
 def _start(training: Training, y0: State) -> tuple[Standing, Saved]:
     return training.start(y0)
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_ode import _checks, flow, iterate, updates
-from gan_ode._lowering import _devices, _jit, _kernels
-from gan_ode._lowering._kernels import compiled, in_lanes, inverse_root
+from gan_ode import _checks, _lowering, flow, iterate, updates
+from gan_ode._lowering import _jit, _kernels
+from gan_ode._lowering._kernels import inverse_root, kernel_jit, map_in_kernels
 from gan_ode.analysis.linearization import _jacobian
 from gan_ode.simulate import ensemble
 from gan_ode.simulate.ensembles import _chunks
@@ -49,7 +49,7 @@ def halved(x):
 @pytest.mark.parametrize("num", [1, 7, 64, 65, 200])
 def test_lots_of_any_number_of_members_are_routines(num, hints):
     x = jnp.arange(1.0, num + 1)
-    found = compiled(lambda x: in_lanes(halved, x))(x)
+    found = kernel_jit(lambda x: map_in_kernels(halved, x))(x)
     np.testing.assert_array_equal(found["n"], np.floor(np.log2(x)) + 1)
     assert found["name"] == "n" and _kernels._AS_ONE in hints
 
@@ -57,7 +57,7 @@ def test_lots_of_any_number_of_members_are_routines(num, hints):
 @pytest.mark.parametrize("num", [5, 2500])
 def test_what_calls_out_of_a_routine_makes_none(num, hints):
     x = jnp.arange(1.0, num + 1)
-    found = compiled(lambda x: in_lanes(lambda x: {"n": jnp.cumsum(jnp.sort(halved(x)["n"])) * 0 + x}, x))(x)
+    found = kernel_jit(lambda x: map_in_kernels(lambda x: {"n": jnp.cumsum(jnp.sort(halved(x)["n"])) * 0 + x}, x))(x)
     np.testing.assert_array_equal(found["n"], x)
     assert _kernels._AS_ONE not in hints
 
@@ -65,7 +65,9 @@ def test_what_calls_out_of_a_routine_makes_none(num, hints):
 def test_where_the_compiler_fails_there_are_no_routines(hints, monkeypatch):
     monkeypatch.setattr(_kernels, "_PLAIN", _kernels._PLAIN | {"sort"})
     x = jnp.array([3.0, 1.0, 2.0])
-    np.testing.assert_array_equal(compiled(lambda x: in_lanes(lambda x: jnp.sort(x[:, None], axis=1), x))(x)[:, 0], x)
+    np.testing.assert_array_equal(
+        kernel_jit(lambda x: map_in_kernels(lambda x: jnp.sort(x[:, None], axis=1), x))(x)[:, 0], x
+    )
     assert _kernels._AS_ONE in hints
 
 
@@ -85,7 +87,7 @@ def test_an_accelerator_gets_all_members_at_once_and_no_threads(backend, num_chu
     pools, sizes, run = [], [], _chunks.over
     pool = concurrent.futures.ThreadPoolExecutor
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    monkeypatch.setattr(_devices, "num_processors", lambda: 2)
+    monkeypatch.setattr(_lowering, "num_cpus", lambda: 2)
     monkeypatch.setattr(_chunks.concurrent.futures, "ThreadPoolExecutor", lambda num: pools.append(num) or pool(num))
     monkeypatch.setattr(_chunks, "_FEW", 0)
     monkeypatch.setattr(
@@ -100,7 +102,7 @@ def test_an_accelerator_gets_all_members_at_once_and_no_threads(backend, num_chu
 
 
 def test_options_that_a_compiler_does_not_know_are_left_out():
-    function = _jit.for_processors(lambda x, *, y: (x + y, "sum"), {"xla_no_such_option": 1, "xla_cpu_x": 2})
+    function = _jit.with_options(lambda x, *, y: (x + y, "sum"), {"xla_no_such_option": 1, "xla_cpu_x": 2})
     assert not _jit._is_known("xla_no_such_option", 1) and _jit._is_known("xla_cpu_prefer_vector_width", 512)
     assert function(jnp.array(1.0), y=2) == (3.0, "sum")
 

@@ -86,7 +86,7 @@ def test_a_run_in_pieces_is_the_scan():
 @pytest.mark.parametrize("save_every", [1, 5])
 def test_a_buffer_of_few_saves_is_emptied_in_time(save_every, monkeypatch):
     # A save is a flag and a float64: three of them.
-    monkeypatch.setattr(_pieces, "_BUFFER_BYTES", 3 * 9)
+    monkeypatch.setattr(_resumable, "_BUFFER_BYTES", 3 * 9)
     ends = []
     orbit = iterate(
         Simultaneous(0.01), lambda t, y, args: -y, jnp.ones(()), 500, save_every=save_every,
@@ -97,7 +97,7 @@ def test_a_buffer_of_few_saves_is_emptied_in_time(save_every, monkeypatch):
 
 
 def test_where_the_pieces_are_cut_does_not_show_in_the_bits(monkeypatch):
-    monkeypatch.setattr(_pieces, "_SECONDS", 0.0)
+    monkeypatch.setattr(_resumable, "_SECONDS", 0.0)
     seen = []
     single = train(progress=lambda n, num_steps: seen.append((n, num_steps)))
     assert seen == [(n, NUM_STEPS) for n in range(1, NUM_STEPS + 1)]
@@ -158,7 +158,7 @@ def test_pieces_are_refused_under_transformations(transformation, monkeypatch):
 
 
 def test_ctrl_c_gives_what_was_computed(ctrl_c, monkeypatch):
-    monkeypatch.setattr(_pieces, "_SECONDS", 0.0)
+    monkeypatch.setattr(_resumable, "_SECONDS", 0.0)
     orbit, whole = train(progress=stop_at(20, ctrl_c)), uninterrupted()
     assert orbit.outcome == OUTCOMES.interrupted
     assert orbit.result != RESULTS.successful
@@ -192,7 +192,7 @@ def test_who_handles_ctrl_c_keeps_it(ctrl_c):
 
 @pytest.mark.parametrize("step", [1, 20, 24])
 def test_an_interrupted_run_goes_on_to_the_same_bits(step, tmp_path, ctrl_c, monkeypatch):
-    monkeypatch.setattr(_pieces, "_SECONDS", 0.0)
+    monkeypatch.setattr(_resumable, "_SECONDS", 0.0)
     checkpoint = Checkpoint(tmp_path / "run", every=10)
     stopped = train(checkpoint=checkpoint, progress=stop_at(step, ctrl_c))
     assert stopped.stats["num_steps"] == step

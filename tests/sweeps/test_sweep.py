@@ -376,10 +376,10 @@ def test_another_precision_is_refused(folder):
 
 def test_another_version_of_the_package_is_refused_and_that_of_another_is_not(copy, tmp_path, monkeypatch, whole):
     there = _folder.versions()
-    monkeypatch.setattr(_sweep_folder, "versions", lambda: there | {"gan_ode": "9.9"})
+    monkeypatch.setattr(_folder, "versions", lambda: there | {"gan_ode": "9.9"})
     with pytest.raises(ValueError, match=r"differs in `gan_ode` \(.* there, 9\.9 here\)\."):
         run(copy, tmp_path / "log")
-    monkeypatch.setattr(_sweep_folder, "versions", lambda: there | {"jax": "9.9"})
+    monkeypatch.setattr(_folder, "versions", lambda: there | {"jax": "9.9"})
     same_bits(run(copy, tmp_path / "log"), whole)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, State
 from ...solvers._requirements import is_implicit
 from ..cycles._find import find_periodic_orbit

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...games import Players
 from ...simulate.ensembles import _chunks

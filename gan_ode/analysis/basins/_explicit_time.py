@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, State
 
 # Shares of the time, in no simple ratio to each other or to anybody's period.

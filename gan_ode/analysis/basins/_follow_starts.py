@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ... import _tree
 from ..._growth import bound, Sizes
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, Scalar, State
 from ...simulate import ensemble, Orbit, OUTCOMES
 from ...updates import AbstractUpdate

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field
 from ...simulate import ensemble, flow
 from ..cycles._find import PeriodicOrbit

@@ -10,7 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import State
 from . import _ring
 from ._follow_starts import Steps, vector

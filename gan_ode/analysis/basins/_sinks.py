@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ... import _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, State
 from ...simulate.ensembles import _chunks
 from ...updates import AbstractUpdate

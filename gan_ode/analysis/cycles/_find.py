@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit, jit_quickly
+from ..._lowering import jit, jit_quickly
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import Orbit
 from ...solvers._requirements import is_implicit

@@ -7,7 +7,7 @@ import optimistix as optx
 from jax.flatten_util import ravel_pytree
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ..linearization._preconditions import complaint, inspect, Inspection
 from ._newton import at_root, flat_velocity, least_change, POLISH

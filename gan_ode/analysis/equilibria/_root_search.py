@@ -7,7 +7,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, State
 from ..linearization._jacobian import by_real_part
 from ._find_one import search

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from ... import _checks, _problem, _tree
-from ..._lowering._jit import strongly_typed
+from ..._lowering import strongly_typed
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ._of_flow import judge_flow

@@ -24,8 +24,15 @@ _TURNS = 5
 _SEARCHES = 14
 
 
-def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float]) -> Fate | None:
-    """What the returns at the end of a path say; None if it does not return, or they say nothing."""
+def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float], elapsed: float) -> Fate | None:
+    """What the returns at the end of a path say; None if it does not return, or they say nothing.
+
+    Args:
+        follower: The field.
+        path: The last segment of the trajectory.
+        tolerances: The coarser and the finer.
+        elapsed: How long it has been followed in all.
+    """
     late = path.points[len(path.points) // 2 :]
     scale = np.ptp(late, axis=0)
     scale = np.maximum(scale, 1e-6 * np.max(scale) + 1e-300)
@@ -41,7 +48,7 @@ def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float])
     def turn(y: np.ndarray, rtol: float) -> Turn | None:
         return first_return(follower, y, section, hint, rtol, _NEAR, scale)
 
-    here = _compared(turn, start, scale, fine, coarse)
+    here = _compared(turn, start, scale, fine, coarse, follower.rounding)
     if here is None:
         return None
     is_led = not here.closes
@@ -49,18 +56,18 @@ def judge_space(follower: Follower, path: Path, tolerances: tuple[float, float])
         times = _turns_to_close(turn, start, scale, fine, here.error)
         if times > 1:
             turn = _repeated(follower, turn, times)
-            here = _compared(turn, start, scale, fine, coarse)
+            here = _compared(turn, start, scale, fine, coarse, follower.rounding)
             if here is None or not here.closes:
                 return None
             is_led = False
         else:
-            here = _led_to(turn, here, scale, fine, coarse)
+            here = _led_to(turn, here, scale, fine, coarse, follower.rounding)
             if here is None:
                 return None
     itemsize = follower.itemsize
     if here.error > _CLOSED[itemsize] or here.time_error > _TIMES_AGREE[itemsize] * here.turn.time:
         return None
-    found = _with_neighbors(follower, turn, here, section, scale, fine)
+    found = _with_neighbors(follower, turn, here, section, scale, fine, elapsed)
     # An orbit that does not close itself goes to a closed one only if that attracts.
     return None if is_led and found is not None and "nearer" not in found.reason else found
 
@@ -96,7 +103,7 @@ def _repeated(follower: Follower, turn: Any, times: int) -> Any:
 class _Compared:
     """A turn at two tolerances."""
 
-    def __init__(self, fine: Turn, coarse: Turn, scale: np.ndarray, rounding: float = 1e-15):
+    def __init__(self, fine: Turn, coarse: Turn, scale: np.ndarray, rounding: float):
         self.turn, self.scale = fine, scale
         grain = 8 * rounding * float(np.max(np.abs(fine.start) / scale))
         self.error = float(np.max(np.abs(fine.end - coarse.end) / scale)) + grain
@@ -105,10 +112,12 @@ class _Compared:
         self.closes = self.distance <= _SURE * self.error
 
 
-def _compared(turn, start: np.ndarray, scale: np.ndarray, fine: float, coarse: float) -> _Compared | None:
+def _compared(
+    turn, start: np.ndarray, scale: np.ndarray, fine: float, coarse: float, rounding: float
+) -> _Compared | None:
     one = turn(start, fine)
     other = None if one is None else turn(start, coarse)
-    return None if one is None or other is None else _Compared(one, other, scale)
+    return None if one is None or other is None else _Compared(one, other, scale, rounding)
 
 
 def _time_of_return(path: Path, start: np.ndarray, section: Section, scale: np.ndarray) -> float | None:
@@ -118,7 +127,7 @@ def _time_of_return(path: Path, start: np.ndarray, section: Section, scale: np.n
     return float(np.min(np.diff(path.ts[near]))) if len(near) >= 3 else None
 
 
-def _led_to(turn, here: _Compared, scale: np.ndarray, fine: float, coarse: float) -> _Compared | None:
+def _led_to(turn, here: _Compared, scale: np.ndarray, fine: float, coarse: float, rounding: float) -> _Compared | None:
     """The closed orbit that the turns lead to: they shrink steadily, and Anderson's extrapolation finds their limit."""
     ends, distances = [here.turn.start, here.turn.end], [here.distance]
     for _ in range(_TURNS):
@@ -129,7 +138,7 @@ def _led_to(turn, here: _Compared, scale: np.ndarray, fine: float, coarse: float
         distances.append(float(np.max(np.abs(ends[-1] - ends[-2]) / scale)))
     ratios = np.array(distances[2:]) / np.array(distances[1:-1])
     if distances[-1] < 50 * here.error:
-        return _compared(turn, ends[-1], scale, fine, coarse)
+        return _compared(turn, ends[-1], scale, fine, coarse, rounding)
     if np.any(ratios > 0.999) or np.ptp(np.log(ratios)) > 1.5:
         return None
     reach = 10 * distances[-1] / (1 - float(np.max(ratios)))
@@ -143,7 +152,7 @@ def _led_to(turn, here: _Compared, scale: np.ndarray, fine: float, coarse: float
         there = xs[-1] + gs[-1] - scale * ((moves + changes) @ weights)
         if not np.all(np.isfinite(there)) or np.max(np.abs(there - ends[-1]) / scale) > max(reach, 1e-6):
             return None
-        found = _compared(turn, there, scale, fine, coarse)
+        found = _compared(turn, there, scale, fine, coarse, rounding)
         if found is None:
             return None
         if found.closes:
@@ -154,12 +163,12 @@ def _led_to(turn, here: _Compared, scale: np.ndarray, fine: float, coarse: float
 
 
 def _with_neighbors(
-    follower: Follower, turn, here: _Compared, section: Section, scale: np.ndarray, fine: float
+    follower: Follower, turn, here: _Compared, section: Section, scale: np.ndarray, fine: float, elapsed: float
 ) -> Fate | None:  # fmt: skip
     center = here.turn.start
     beside = max(_BESIDE[follower.itemsize], 100 * here.error)
     normal = section.normal * scale
-    ratios = []
+    ratios, times = [], []
     for direction in np.random.default_rng(2).standard_normal((_NEIGHBORS, len(scale))):
         across = direction - (direction @ normal) / (normal @ normal) * normal
         y = center + beside * scale * across / np.linalg.norm(across)
@@ -169,6 +178,7 @@ def _with_neighbors(
             if following is None:
                 return None
             y = following.end
+            times.append(following.time)
             distance = float(np.linalg.norm((y - center) / scale)) / beside
             if distance > _LEAVES:
                 after = f"after a turn of {here.turn.time:.8g} the orbit closes to {here.distance:.1e} of its size"
@@ -180,11 +190,17 @@ def _with_neighbors(
     shrink = max(ratios) < 0.9
     after = f"after a turn of {here.turn.time:.8g} the orbit closes to {here.distance:.1e} of its size"
     stay = "come nearer" if shrink else "stay beside it"
-    # Where neighbors come nearer the closed orbit is off by the closing error over their contraction.
-    gain = 1 / (1 - max(ratios) ** (1 / _TURNS_OF_NEIGHBORS)) if shrink else 1.0
-    shift = gain * (here.distance + here.error)
+    if shrink:
+        # The closed orbit is off by the closing error over their contraction.
+        turns, gain = 1.0, 1 / (1 - max(ratios) ** (1 / _TURNS_OF_NEIGHBORS))
+    else:
+        # It is another one of the family than the one from the start, by the errors of all turns up to here.
+        turns, gain = 1 + elapsed / here.turn.time, 1.0
+    shift = turns * gain * (here.distance + here.error)
+    steepness = float(np.max(np.abs(np.array(times) - here.turn.time))) / beside
+    time_error = 2 * turns * here.time_error + (4 * here.turn.time + steepness) * shift
     numbers = {
-        "period": here.turn.time, "period_error": 2 * here.time_error + 4 * shift * here.turn.time,
+        "period": here.turn.time, "period_error": time_error,
         "amplitude": size, "amplitude_error": error + 4 * shift * size, "closure": here.distance,
     }  # fmt: skip
     return Fate("cycles", f"{after}, and its neighbors {stay}", numbers)

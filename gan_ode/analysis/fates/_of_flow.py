@@ -342,7 +342,7 @@ def _evidence(
     """What the segments so far say."""
     follower, path = run.follower, segments[-1]
     if follower.size > _LARGE:
-        return judge_space(follower, path, run.tolerances), None
+        return judge_space(follower, path, run.tolerances, elapsed), None
     # What has fallen below the smallest numbers does not come up again, as it might in truth.
     vanishing = _last_before_vanishing(follower, segments)
     rest = root_near(follower, ends[0])
@@ -373,7 +373,7 @@ def _evidence(
     if follower.size == 2:
         return _in_the_plane(run, segments, rest, elapsed)
     if follower.size > 2:
-        fate = judge_space(follower, path, run.tolerances)
+        fate = judge_space(follower, path, run.tolerances, elapsed)
         return fate or visits_corners(follower, segments), None
     return None, None
 

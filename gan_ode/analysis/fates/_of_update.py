@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from ... import _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
 from ..lyapunov._exponents import lyapunov_exponents

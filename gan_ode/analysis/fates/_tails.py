@@ -13,6 +13,7 @@ _SAME_LAW, _DOUBLINGS = 0.03, 4
 # What is left of the motion on a continuum, relative to all of it.
 _ARRIVED = {4: 1e-3, 8: 1e-6}
 _LARGE = 1e4
+_ROUNDINGS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,10 @@ def _fills_null_space(follower: Follower, rest: Rest) -> bool:
         for step in (1e-2, -1e-2):
             beside = root_near(follower, rest.y + step * scale * direction)
             if beside is None or direction @ ((beside.y - rest.y) / scale) / step < 0.5:
+                return False
+            # Beside much faster motion a slow one counts as none, unless it is looked at component by component.
+            velocity, matrix = follower.linearized(beside.y)
+            if np.any(np.abs(velocity) > _ROUNDINGS * follower.rounding * (np.abs(matrix) @ np.abs(beside.y))):
                 return False
     return True
 

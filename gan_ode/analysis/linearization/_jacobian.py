@@ -4,7 +4,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float, Int
 
 from ..._checks import format_bytes
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
 from ._preconditions import LINEAR, nan_unless, require
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Scalar
 
 _TIMES = 512

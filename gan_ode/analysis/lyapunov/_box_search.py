@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Scalar, State
 
 _MOST_POINTS = 4_000_000

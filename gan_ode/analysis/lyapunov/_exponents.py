@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 from ... import _checks, _tree
 from ..._growth import Sizes
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._trust import says
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, OUTCOMES

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import _checks
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._preconditions import require

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex
 
 from ... import _checks
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ._critical_step_size import critical_step_size

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..._lowering import _jit
+from ..._lowering import strongly_typed
 from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
 from ._dependence import Dependence, Evaluation, Sources, STATE, UNKNOWN, Value, walk
@@ -186,7 +186,7 @@ def time_zero(y: State) -> Array:
 def taken_apart(memory: Any) -> tuple[list[Array], Callable[[Sequence[Array]], Any]]:
     """The arrays of a memory, Python's numbers among them, and how to put them back."""
     memory = jax.tree.map(lambda leaf: jnp.asarray(leaf) if isinstance(leaf, _NUMBER) else leaf, memory)
-    arrays, rest = eqx.partition(_jit.strongly_typed(memory), eqx.is_array)
+    arrays, rest = eqx.partition(strongly_typed(memory), eqx.is_array)
     leaves, structure = jax.tree.flatten(arrays)
     return leaves, lambda leaves: eqx.combine(jax.tree.unflatten(structure, leaves), rest)
 

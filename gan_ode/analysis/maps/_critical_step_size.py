@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from . import _fixed_point

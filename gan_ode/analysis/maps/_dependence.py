@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jaxtyping import Array
 
-from ..._lowering import _jaxprs
+from ..._lowering import evaluate_equation, evaluate_jaxpr
 
 _CALLS = {"jit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 _BODIES = {"remat2": "jaxpr", "checkpoint": "jaxpr"}
@@ -125,7 +125,7 @@ class Evaluation:
         if ticks and not answers:
             self._look(name, values)
         plain = operands[0].plain if name in _SHAPES else None
-        found = _jaxprs.results(equation, values)
+        found = evaluate_equation(equation, values)
         # Whole numbers do not follow a small disturbance of the state.
         return [Value(each, answers=answers and _is_inexact(each), ticks=ticks, plain=plain) for each in found]
 
@@ -171,7 +171,7 @@ class Evaluation:
 def walk(jaxpr: ClosedJaxpr, operands: Sequence[Any], rule: Any) -> list[Any]:
     """What a rule makes of a function's outputs. Functions within, branches and short loops are walked through."""
     apply = functools.partial(_applied, rule=rule)
-    found = _jaxprs.evaluate(jaxpr, [rule.lift(each) for each in operands], apply, _CALLS)
+    found = evaluate_jaxpr(jaxpr, [rule.lift(each) for each in operands], apply, _CALLS)
     return [rule.lift(each) for each in found]
 
 

@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
 from ... import _checks
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import check_dense, eigenvalues_of

@@ -5,7 +5,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Scalar, State
 
 

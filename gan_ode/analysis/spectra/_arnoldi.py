@@ -12,6 +12,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
 from ..maps._fixed_point import step_at_fixed_point
@@ -184,7 +185,7 @@ def _eigenvalues_of_blocks(form: np.ndarray) -> np.ndarray:
 
 def _precisely(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Output]:
     """Compiles it with products of matrices to all digits: accelerators leave some of single precision out."""
-    compiled = eqx.filter_jit(function)
+    compiled = jit(function)
 
     @functools.wraps(function)
     def call(*args: _Inputs.args, **kwargs: _Inputs.kwargs) -> _Output:
@@ -194,7 +195,7 @@ def _precisely(function: Callable[_Inputs, _Output]) -> Callable[_Inputs, _Outpu
     return call
 
 
-@eqx.filter_jit
+@jit
 def _start(matrix: AbstractLinearization, key: PRNGKeyArray, subspace: int) -> _Space:
     flat, _, _ = matrix.function()
     first = jax.random.normal(key, flat.shape, flat.dtype)

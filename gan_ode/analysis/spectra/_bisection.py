@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ... import _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Scalar, State
 from ..equilibria._continuation import equilibrium_at, Family, follow, linearized
 from ..equilibria._newton import at_root

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Real
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, State
 from ..equilibria._continuation import Family, follow, refuse_if_nothing
 from ..linearization._jacobian import eigenvalues_of, falling

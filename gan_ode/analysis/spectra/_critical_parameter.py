@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Real
 
 from ... import _checks
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, RealScalarLike, Scalar, State
 from ..equilibria._continuation import Family, follow, jacobian_at
 from ..linearization._jacobian import eigenvalues_of

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Real
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ..equilibria._continuation import equilibrium_at, Family, follow, linearized, refuse_if_nothing

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
 from ._arnoldi import ROUNDINGS
 from ._leading import leading_eigenvalues, LeadingEigenvalues
@@ -130,7 +131,7 @@ def stiffness_along(
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
 
 
-@eqx.filter_jit
+@jit
 def _conclude(rightmost: LeadingEigenvalues, largest: LeadingEigenvalues, everything: bool) -> Stiffness:
     values = jnp.concatenate([rightmost.eigenvalues, largest.eigenvalues])
     zero = ROUNDINGS * jnp.finfo(rightmost.norm.dtype).eps * jnp.maximum(rightmost.norm, largest.norm)

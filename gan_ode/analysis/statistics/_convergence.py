@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, iterate, Orbit
 from ...updates import AbstractUpdate

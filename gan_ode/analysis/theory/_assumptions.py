@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
 from ... import _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, RealScalarLike, Scalar
 from ...fields import GameField
 from ...games import Players

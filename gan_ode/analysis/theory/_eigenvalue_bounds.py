@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import RealScalarLike, Scalar
 
 # Eigenvalues of a Gram matrix count as zero below so many roundings, relative to the largest.

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import contextvars
 import functools
 import math
 import threading
@@ -16,7 +17,7 @@ import numpy as np
 from jax.experimental.multihost_utils import process_allgather
 from jaxtyping import Array
 
-from ..._lowering import _devices
+from ... import _lowering
 
 # Of an integer that orders the members: integers so short are sorted in linear time.
 _BITS = 16
@@ -70,8 +71,8 @@ def over(
 
 def layout(num: int, size: int, mesh: jax.sharding.Mesh | None = None) -> tuple[int, int, int]:
     """How `over` divides its members: the number of threads, that of chunks, and members to a chunk on each device."""
-    devices, by_threads = 1 if mesh is None else mesh.size, mesh is None and _devices.on_processor()
-    threads = min(_devices.num_processors(), -(-num // _LEAST)) if by_threads else 1
+    devices, by_threads = 1 if mesh is None else mesh.size, mesh is None and _lowering.on_cpu()
+    threads = min(_lowering.num_cpus(), -(-num // _LEAST)) if by_threads else 1
     rounds = -(-num // (devices * size))
     if rounds <= _FEW * threads:
         # The price is to compile for each number of members.
@@ -101,7 +102,8 @@ def _by_threads(
         compiled.set()
     pool = concurrent.futures.ThreadPoolExecutor(threads)
     try:
-        under_way = [pool.submit(solve_one, i) for i in range(first, num)]
+        # Each in the context of the caller, which says what is switched off.
+        under_way = [pool.submit(contextvars.copy_context().run, solve_one, i) for i in range(first, num)]
         for done in concurrent.futures.as_completed(under_way):
             yield done.result()
     finally:
@@ -113,6 +115,7 @@ def _program(chunks: Any, shared: Any) -> int | None:
     """A hash of what a program depends on; None if something of it has none."""
     leaves, structure = jax.tree.flatten((chunks, shared))
     parts = [(leaf.shape, leaf.dtype) if isinstance(leaf, Array | np.ndarray) else leaf for leaf in leaves]
+    parts.append(_lowering.is_plain())
     try:
         return hash((structure, *parts))
     except TypeError:

@@ -1,16 +1,15 @@
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import diffrax
 import equinox as eqx
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from ... import _checks, _tree
-from ..._lowering import _devices
-from ..._lowering._kernels import compiled, in_lanes
-from ..._lowering._scalar_state import is_small
+from ..._lowering import is_plain, is_small_state, jit, kernel_jit, map_in_kernels, on_cpu
 from ..._types import Args, RealScalarLike, State
 from .. import _inputs
 from .._flow import Method, method, solve
@@ -100,8 +99,8 @@ def ensemble(
     _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
     own_field, field = _members.batched("batched_field", field, batched_field, num)
     own_args, args = _members.batched("batched_args", args, batched_args, num)
-    solve_all, sizes = (_solve_small, _CHUNK_SIZE) if is_small(y0s, num) else (_solve_large, _CHUNK_SIZE_OF_LARGE)
-    sizes = sizes if _devices.on_processor() else _CHUNK_SIZE_OF_ACCELERATOR
+    solve_all, sizes = (_solve_small, _CHUNK_SIZE) if is_small_state(y0s, num) else (_solve_large, _CHUNK_SIZE_OF_LARGE)
+    sizes = sizes if on_cpu() else _CHUNK_SIZE_OF_ACCELERATOR
     usual = _members.chunk_size(y0s, sizes["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
     return _members.over(solve_all, (y0s, own_field, own_args), size, mesh, (field, ts, args, how))
@@ -109,6 +108,7 @@ def ensemble(
 
 def _solve_all(members: tuple[State, Any, Any], shared: tuple[Any, Array, Args, Method], mesh: Mesh | None) -> Orbit:
     field, ts, args, how = shared
+    loop, how, dense = _loop(how, ends_only=ts.shape[0] == 2)
 
     def by_own_loop(member: tuple[State, Any, Any]) -> Orbit:
         y0, own_field, own_args = member
@@ -118,15 +118,34 @@ def _solve_all(members: tuple[State, Any, Any], shared: tuple[Any, Array, Args, 
         y0, own_field, own_args = member
         return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
 
-    def by_lots(members: tuple[State, Any, Any]) -> Orbit:
-        return in_lanes(lambda lot: _members.vectorized(by_own_loop, lot), members)
+    def in_kernels(members: tuple[State, Any, Any]) -> Orbit:
+        return map_in_kernels(lambda lot: _members.vectorized(by_own_loop, lot), members)
 
-    how = dataclasses.replace(how, solver=unrolled(how.solver))
-    ends_only, own_loop = ts.shape[0] == 2, can_march(how)
-    dense = None if ends_only or not own_loop else _dense_output.weights(how.solver)
-    if not own_loop or (dense is None and not ends_only):
+    if loop == "Diffrax's":
         return _members.vectorized(by_diffrax, members)
-    return by_lots(members) if mesh is None else _members.apart(by_lots, members, mesh)
+    return in_kernels(members) if mesh is None else _members.apart(in_kernels, members, mesh)
 
 
-_solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)
+def _loop(how: Method, *, ends_only: bool) -> tuple[Literal["ours", "Diffrax's"], Method, np.ndarray | None]:
+    """Which loop over steps is run, with which method, and by which coefficients it saves on the way.
+
+    | switch | solver and control | saved | loop | stages |
+    |---|---|---|---|---|
+    | `gan_ode.plain` | any | any | Diffrax's | Diffrax's |
+    | usual | explicit Runge-Kutta, PI control, no events | ends | ours, in kernels | written out |
+    | usual | likewise, with a dense output that is known | any | ours, in kernels | written out |
+    | usual | any other explicit Runge-Kutta | any | Diffrax's | written out |
+    | usual | any other | any | Diffrax's | Diffrax's |
+    """
+    if is_plain():
+        return "Diffrax's", how, None
+    how = dataclasses.replace(how, solver=unrolled(how.solver))
+    if not can_march(how):
+        return "Diffrax's", how, None
+    if ends_only:
+        return "ours", how, None
+    dense = _dense_output.weights(how.solver)
+    return ("Diffrax's" if dense is None else "ours"), how, dense
+
+
+_solve_small, _solve_large = kernel_jit(_solve_all), jit(_solve_all)

@@ -7,8 +7,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 
 from ... import _checks, _tree
-from ..._lowering._kernels import apart, compiled, in_lanes, is_routine, makes_routines
-from ..._lowering._scalar_state import is_small
+from ..._lowering import fits_kernel, in_kernel_program, is_small_state, jit, kernel_jit, map_in_kernels, opaque
 from ..._trust import says
 from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
@@ -82,12 +81,12 @@ def iterate_ensemble(
     one, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
     check_memory(one, _tree.first(y0s), num * (num_steps // save_every + 1))
     size = _members.chunk_size(y0s, _CHUNK_SIZE) if chunk_size is None else _checks.count("chunk_size", chunk_size)
-    solve_all = _solve_small if is_small(y0s, num) else _solve_large
+    solve_all = _solve_small if is_small_state(y0s, num) else _solve_large
     return _members.over(solve_all, (y0s, own), size, mesh, (rest, record, num_steps, save_every))
 
 
 class _ByElements(AbstractUpdate):
-    """A rule whose steps are evaluated element by element, for routines."""
+    """A rule whose steps are evaluated element by element, for kernels."""
 
     update: AbstractUpdate
     step_size: Any
@@ -106,7 +105,7 @@ class _ByElements(AbstractUpdate):
         def step(t: RealScalarLike, y: State, memory: Any) -> tuple[State, Any]:
             return self.update.step(field, t, y, args, memory)
 
-        return apart(step, _MOST)(t, y, memory)
+        return opaque(step, _MOST)(t, y, memory)
 
 
 def _solve_all(members: tuple[State, Any], shared: tuple[Any, Callable | None, int, int], mesh: Mesh | None) -> Orbit:
@@ -121,12 +120,12 @@ def _solve_all(members: tuple[State, Any], shared: tuple[Any, Callable | None, i
         return _members.vectorized(solve_one, members)
 
     solve_lot = functools.partial(solve, wrap=_ByElements)
-    if mesh is None and makes_routines():
-        return in_lanes(solve_lot, members)
+    if mesh is None and in_kernel_program():
+        return map_in_kernels(solve_lot, members)
     # Other programs may hold linear solves, which cannot be divided so.
-    if mesh is not None and is_routine(solve_lot, members):
-        return _members.apart(functools.partial(in_lanes, solve_lot), members, mesh)
+    if mesh is not None and fits_kernel(solve_lot, members):
+        return _members.apart(functools.partial(map_in_kernels, solve_lot), members, mesh)
     return solve(members, wrap=lambda update: update)
 
 
-_solve_small, _solve_large = compiled(_solve_all), eqx.filter_jit(_solve_all)
+_solve_small, _solve_large = kernel_jit(_solve_all), jit(_solve_all)

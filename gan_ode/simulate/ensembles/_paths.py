@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from ... import _checks, _tree
-from ..._lowering._jit import jit
+from ..._lowering import jit
 from ..._types import Args, RealScalarLike, State
 from ...noise import SDE, stratonovich_drift
 from ...solvers import _requirements

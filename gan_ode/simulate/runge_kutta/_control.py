@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..._lowering._kernels import inverse_root
+from ..._lowering import inverse_root
 
 # Weights of the errors are taken for fractions of such denominators, and their common one may be as large as this.
 _DENOMINATOR, _DEGREE = 100, 200

@@ -14,8 +14,7 @@ import optimistix as optx
 from jaxtyping import Array, Bool, Int
 
 from ... import _tree
-from ..._lowering._kernels import apart
-from ..._lowering._scalar_state import join, split
+from ..._lowering import join_state, opaque, split_state
 from ..._types import Args, Field, Scalar, State
 from .. import _inputs
 from .._controller import Guarded, Trial
@@ -75,7 +74,7 @@ def march(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np
     if between:
         now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))
         saved = jax.tree.map(lambda *leaves: jax.lax.collapse(jnp.stack(leaves, 1), 0, 2), *saved)
-        inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join(y, y0))(saved))
+        inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join_state(y, y0))(saved))
     now, _ = steps.through(dataclasses.replace(now, saved=(), last=None), ts[-1:])
     return steps.close(now, ts, inner)
 
@@ -176,7 +175,7 @@ class _Steps(eqx.Module):
     @property
     def terms(self) -> Any:
         def velocity(t: Scalar, y: State, args: Args) -> State:
-            return split(self.field(t, join(y, self.y0), args))
+            return split_state(self.field(t, join_state(y, self.y0), args))
 
         return diffrax.ODETerm(velocity)  # pyright: ignore[reportArgumentType]
 
@@ -185,7 +184,7 @@ class _Steps(eqx.Module):
         return Control(self.how.controller.controller, self.how.solver.error_order(self.terms))
 
     def start(self, t0: Scalar, num_saved: int) -> _Standing:
-        y, terms, solver = split(self.y0), self.terms, self.how.solver
+        y, terms, solver = split_state(self.y0), self.terms, self.how.solver
         # The same norm without a product of vectors, which would need another routine.
         controller = eqx.tree_at(lambda c: c.norm, self.how.controller, _rms_norm)
         t_next, _ = controller.init(
@@ -225,7 +224,7 @@ class _Steps(eqx.Module):
         """One step, accepted or not. Source: Diffrax's `diffeqsolve` and `PIDController`."""
         solver, size = self.how.solver, now.t_next - now.t
         stages = solver.stages(self.terms, now.t, now.t_next, now.y, self.args, now.velocity)
-        square, finite = apart(self._squared_error)(stages)
+        square, finite = opaque(self._squared_error)(stages)
         going = (now.t < times[-1]) & self.can_step(now)
         keep = going & (square < 1)
         factor, errors = self.control.factor(square, keep, now.errors)
@@ -252,7 +251,7 @@ class _Steps(eqx.Module):
         if now.last is None or self.dense is None:
             return None
         parts = [stages.y0, stages.y1, *self.how.solver.increments(self.terms, stages)]
-        coefficients = apart(functools.partial(_combined, self.dense))(parts)
+        coefficients = opaque(functools.partial(_combined, self.dense))(parts)
         return _Polynomial(now.t, now.t_next, coefficients)
 
     def _squared_error(self, stages: Stages) -> tuple[Array, Array]:
@@ -278,7 +277,7 @@ class _Steps(eqx.Module):
 
     def close(self, now: _Standing, ts: Array, inner: State | None) -> Orbit:
         """The orbit; `inner` are the states at all times but the first and the last."""
-        y, reached = join(now.y, self.y0), now.t >= self.end
+        y, reached = join_state(now.y, self.y0), now.t >= self.end
         stuck = ~reached & (now.t_next <= now.t)
         result = diffrax.RESULTS.where(stuck, diffrax.RESULTS.dt_min_reached, diffrax.RESULTS.max_steps_reached)
         result = diffrax.RESULTS.where(reached, diffrax.RESULTS.successful, result)

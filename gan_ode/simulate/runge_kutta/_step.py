@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ... import _checks, _tree
-from ..._lowering._kernels import apart, is_long, makes_routines
+from ..._lowering import in_kernel_program, is_long_for_kernel, opaque
 from ..._types import Args, RealScalarLike, State
 
 
@@ -20,7 +20,7 @@ def unrolled(solver: Any) -> Any:
     """The solver with its stages unrolled, if it is an explicit Runge-Kutta method; else the solver as it is."""
     if not isinstance(solver, diffrax.AbstractERK):
         return solver
-    return Unrolled(solver, makes_routines())
+    return Unrolled(solver, in_kernel_program())
 
 
 class Stages(eqx.Module):
@@ -48,12 +48,12 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
 
     Args:
         solver: The solver, for example `diffrax.Tsit5()`.
-        for_routines: Whether it is traced where routines are made. Then it must not be taken for the same as one that
+        for_kernels: Whether it is traced where kernels are made. Then it must not be taken for the same as one that
             was traced elsewhere: the field's rules for derivatives are gone.
     """
 
     solver: Any
-    for_routines: bool = eqx.field(static=True)
+    for_kernels: bool = eqx.field(static=True)
 
     @property
     def term_structure(self) -> Any:
@@ -107,17 +107,17 @@ class Unrolled(diffrax.AbstractWrappedSolver[Any]):
         def field(t: Any, y: State) -> State:
             return terms.vf(t, y, args)
 
-        field_apart = apart(field)
+        opaque_field = opaque(field)
 
         def velocity(c: Any, y: State) -> State:
             # Without a rounding error at the end of the step.
-            return field_apart(jnp.where(c == 1, t1, t0 + jnp.asarray(c, dtype) * (t1 - t0)), y)
+            return opaque_field(jnp.where(c == 1, t1, t0 + jnp.asarray(c, dtype) * (t1 - t0)), y)
 
         def moved(weights: Any, velocities: list[State]) -> State:
             return _tree.add(y0, terms.prod(combine(weights, velocities), control))
 
-        first = field_apart(t0, y0) if first is None else first
-        follow = _by_loop if len(tableau.a_lower) > 1 and is_long(field, t0, y0) else _one_by_one
+        first = opaque_field(t0, y0) if first is None else first
+        follow = _by_loop if len(tableau.a_lower) > 1 and is_long_for_kernel(field, t0, y0) else _one_by_one
         y, velocities = follow(tableau, velocity, moved, y0, first)
         y1 = y if tableau.ssal else moved(tableau.b_sol, velocities)
         return Stages(y0, y1, velocities, control)
@@ -149,7 +149,7 @@ def _one_by_one(
     """
     velocities = [first]
     for row, c in zip(tableau.a_lower, tableau.c, strict=True):
-        y = apart(functools.partial(moved, row))(velocities)
+        y = opaque(functools.partial(moved, row))(velocities)
         velocities.append(velocity(c, y))
     return y, velocities
 
@@ -164,7 +164,7 @@ def _by_loop(
 
     def stage(carry: tuple[State, list[State]], row: tuple[Array, Array]) -> tuple[tuple[State, list[State]], None]:
         (_, velocities), (weights, c) = carry, row
-        y = apart(moved)(list(weights), velocities[:-1])
+        y = opaque(moved)(list(weights), velocities[:-1])
         return (y, [velocity(c, y), *velocities[:-1]]), None
 
     start = y, [first, *[_tree.zeros_like(first)] * num]

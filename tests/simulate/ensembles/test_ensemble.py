@@ -163,7 +163,7 @@ def test_a_field_that_is_long_has_a_loop_over_stages_and_the_same_steps(name, mo
 
     written, loops, by_loop = followed(), [], _step._by_loop
     monkeypatch.setattr(_kernels, "_LONG", 0)
-    monkeypatch.setattr(_unrolled, "_by_loop", lambda *args: loops.append(name) or by_loop(*args))
+    monkeypatch.setattr(_step, "_by_loop", lambda *args: loops.append(name) or by_loop(*args))
     found = followed()
     # With one stage beside the first there is nothing to gain.
     assert bool(loops) == (name not in ("Heun", "Euler"))
@@ -177,7 +177,7 @@ def test_a_long_field_is_compiled_once_for_all_stages(monkeypatch):
         inner = sum(map(sines, (each for equation in jaxpr.eqns for each in jaxprs_in_params(equation.params))))
         return inner + sum(equation.primitive.name == "sin" for equation in jaxpr.eqns)
 
-    def compiled(limit):
+    def kernel_jit(limit):
         found, is_plain = [], _kernels._is_plain
         with monkeypatch.context() as patch:
             patch.setattr(_kernels, "_LONG", limit)
@@ -188,8 +188,8 @@ def test_a_long_field_is_compiled_once_for_all_stages(monkeypatch):
         return found[0]
 
     # The first stage of all, and 13 in a step.
-    assert compiled(10**6) == 14
-    assert compiled(0) == 2
+    assert kernel_jit(10**6) == 14
+    assert kernel_jit(0) == 2
 
 
 @pytest.mark.parametrize("how", [{"step_size": 1.0}, {"events": lambda t, y, args, **_: y > 10.0, "rtol": 1e-9}, {}])
