@@ -10,9 +10,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.extend.core import get_opaque_trace_state
 
+from ._jax import get_opaque_trace_state, Tracer
 from ._types import RealScalarLike
 
 

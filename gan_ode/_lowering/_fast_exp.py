@@ -12,8 +12,9 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import JaxprEqn
 from jaxtyping import Array, Float
+
+from .._jax import JaxprEqn
 
 _LOG_2 = math.log(2)
 # The same in two parts (Cody and Waite, 1980): the first has so few bits that its product with an integer is exact.

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, JaxprEqn, jaxprs_in_params, Literal
 from jaxtyping import Array
+
+from .._jax import ClosedJaxpr, Jaxpr, jaxpr_as_fun, JaxprEqn, jaxprs_in_params, Literal
 
 Replacement = Callable[[JaxprEqn, list[Any]], Array | None]
 """Gets an equation and its operands, and returns its result, or None to leave it as it is."""

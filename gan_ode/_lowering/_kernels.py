@@ -15,10 +15,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.xla_metadata import set_xla_metadata
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun, jaxprs_in_params
 from jaxtyping import Array
 
+from .._jax import ClosedJaxpr, Jaxpr, jaxpr_as_fun, jaxprs_in_params, set_xla_metadata
 from . import _fast_exp, _jaxprs, _jit, _scalarize
 from ._devices import on_cpu
 from ._plain import is_plain

@@ -10,10 +10,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn
 from jaxtyping import Array, Float
 
 from .. import _checks
+from .._jax import JaxprEqn
 from . import _jaxprs
 from ._devices import on_cpu
 from ._plain import is_plain

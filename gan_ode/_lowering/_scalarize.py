@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.extend.core import Jaxpr, JaxprEqn
 from jaxtyping import Array
 
+from .._jax import Jaxpr, JaxprEqn, Tracer
 from . import _jaxprs
 
 # Equations that are evaluated by the functions which they hold. Nothing is differentiated here any more.

@@ -6,8 +6,8 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
 
+from .._jax import Literal
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 

@@ -3,12 +3,12 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import diffrax
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
 from .. import _checks, _tree
+from .._jax import while_loop
 from .._types import Args, RealScalarLike, Scalar, State
 from ._power_iteration import spectral_radius, start_direction
 
@@ -161,4 +161,4 @@ def _chebyshev(increment: Callable, first: State, stages: Int[Array, ""], max_st
         c_next = mu * c + nu * c_before + mu_tilde + gamma
         return j + 1, (following, polynomials[0]), (b_next, b), (c_next, c), (_tree.add(past, pull), moved)
 
-    return eqxi.while_loop(unfinished, stage, state, max_steps=max_stages, kind=kind)[-1][0]
+    return while_loop(unfinished, stage, state, max_steps=max_stages, kind=kind)[-1][0]

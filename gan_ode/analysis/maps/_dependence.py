@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jaxtyping import Array
 
+from ..._jax import ClosedJaxpr, JaxprEqn, Tracer
 from ..._lowering import evaluate_equation, evaluate_jaxpr
 
 _CALLS = {"jit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}

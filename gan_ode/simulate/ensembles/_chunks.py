@@ -14,10 +14,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.multihost_utils import process_allgather
 from jaxtyping import Array
 
 from ... import _lowering
+from ..._jax import process_allgather
 
 # Of an integer that orders the members: integers so short are sorted in linear time.
 _BITS = 16
