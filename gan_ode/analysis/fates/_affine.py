@@ -3,8 +3,8 @@
 import numpy as np
 
 from ._follower import Follower
-from ._in_the_plane import Fate
 from ._rest import Rest
+from ._verdict import Fate
 
 # Second differences are this small, against the velocities that they are made of.
 _LINEAR = {4: 1e-4, 8: 1e-11}

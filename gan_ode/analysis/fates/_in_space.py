@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from ._follower import Follower, Path
-from ._in_the_plane import Fate
 from ._turns import extent, first_return, Section, Turn
+from ._verdict import Fate
 
 _SURE = 5.0
 _CLOSED = {4: 5e-5, 8: 1e-7}

@@ -6,20 +6,18 @@ there is none inward, or beyond all bounds if there is none outward. That is see
 however slow the motion is, as long as the displacement is above the solver's own error, which a second tolerance tells.
 """
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 
-from ._follower import Follower
-from ._rest import is_trapped, Rest
-from ._turns import extent, first_return, Section, Turn
+from ._rest import is_trapped
+from ._return_map import Displaced, ReturnMap, SURE
+from ._turns import extent
+from ._verdict import Fate
 
 _INWARD, _OUTWARD = 0.8, 1.5
 _LEAST_RADIUS, _LARGEST_RADIUS = 1e-6, 1e5
-# A displacement counts that is so many times the difference of two tolerances.
-_SURE = 5.0
 # Between two radii the displacement is at least so much of its geometric mean, unless it dips; and where it changes by
 # more than this factor it is looked at once more.
 _DIP, _STEEP = 0.75, 3.0
@@ -32,111 +30,6 @@ _TIMES_AGREE = {4: 1e-3, 8: 1e-6}
 _BESIDE, _AWAY, _FAR = (0.03, 1e-3, 3e-5, 1e-6), (0.5, 0.8, 1.25, 2.0), (10.0, 100.0)
 # And so small, against the root's coordinates and 1, is an orbit whose far neighbors are looked at.
 _SMALL = 0.01
-
-
-@dataclasses.dataclass(frozen=True)
-class Displaced:
-    """A turn from a radius: the displacement with its error, and the time with its own."""
-
-    radius: float
-    delta: float
-    error: float
-    time: float
-    time_error: float
-    turn: Turn
-
-    @property
-    def sure(self) -> bool:
-        return bool(abs(self.delta) > _SURE * self.error)
-
-
-@dataclasses.dataclass(frozen=True)
-class Fate:
-    """What a piece of evidence says.
-
-    Attributes:
-        kind: The verdict's.
-        reason: The verdict's.
-        numbers: Fields of the verdict, by name.
-        final: Whether following the trajectory for longer would not help: for "undecided" alone.
-    """
-
-    kind: str
-    reason: str
-    numbers: dict[str, float] = dataclasses.field(default_factory=dict)
-    final: bool = False
-
-
-class ReturnMap:
-    """The return map on a ray from a root of the field through a state.
-
-    Args:
-        follower: The field.
-        rest: The root.
-        through: A state on the ray; in units of the components' sizes it has the radius 1.
-        scale: The components' sizes.
-        tolerances: The coarser and the finer.
-        hint: About how long a turn takes.
-        turns_before: How many turns the trajectory has made up to there.
-    """
-
-    def __init__(
-        self, follower: Follower, rest: Rest, through: np.ndarray, scale: np.ndarray, tolerances: tuple[float, float],
-        hint: float, turns_before: float = 0.0,
-    ):  # fmt: skip
-        self.follower, self.rest, self.tolerances, self.hint = follower, rest, tolerances, hint
-        self.turns_before = turns_before
-        away = (through - rest.y) / scale
-        self.length = float(np.linalg.norm(away))
-        x, y = away / self.length
-        self.along = scale * np.array([x, y]) * self.length
-        self.section = Section(rest.y, np.array([-y, x]) / scale, np.array([x, y]) / scale)
-        self.lost = ""
-        self.at_start: Displaced | None = None
-
-    def start(self, radius: float) -> np.ndarray:
-        return self.rest.y + radius * self.along
-
-    def radius(self, y: np.ndarray) -> float:
-        return float(self.section.side @ (y - self.rest.y)) / self.length
-
-    def at(self, radius: float) -> Displaced | None:
-        """The turn from a radius; None if the orbit does not come back, and `lost` is why."""
-        start, (coarse, fine) = self.start(radius), self.tolerances
-        one = first_return(self.follower, start, self.section, self.hint, fine)
-        if one is None or not self._goes_around(one):
-            self.lost = self.follower.last.outcome
-            return None
-        other = first_return(self.follower, start, self.section, one.time / 1.2, coarse)
-        if other is None or one.time == 0:
-            self.lost = self.follower.last.outcome
-            return None
-        self.hint = one.time
-        there, again = self.radius(one.end), self.radius(other.end)
-        # What rounding of coordinates that are not measured from the root makes of the radius.
-        offset = np.max(np.abs(self.rest.y) / (np.abs(self.along) * radius + 1e-300) * (np.abs(self.along) > 0))
-        grain = self.follower.rounding * (8 + 4 * float(offset))
-        error = abs(there - again) / radius + grain
-        time_error = abs(one.time - other.time) + grain * one.time
-        return Displaced(radius, (there - radius) / radius, error, one.time, time_error, one)
-
-    def _goes_around(self, turn: Turn) -> bool:
-        """Whether the turn encircles the root once; with more samples where it is fast in a short part of its time."""
-        points = turn.path.points
-        away = points - self.rest.y
-        for _ in range(2):
-            away = points - self.rest.y
-            angles = np.unwrap(np.arctan2(away @ self.section.normal, away @ self.section.side))
-            if np.max(np.abs(np.diff(angles))) < 2.5:
-                return bool(abs(abs(angles[-1] - angles[0]) - 2 * np.pi) < 0.5)
-            points = self.follower.densely(turn.start, turn.time, self.tolerances[1], 12)
-        # A jump from side to side that no sample shows: it counts if the ray is crossed in one sense only.
-        heights, sides = away @ self.section.normal, away @ self.along
-        sense = np.sign(self.section.normal @ self.follower.velocity(turn.start))
-        crossings = np.diff(np.sign(heights)) * sense
-        against = (crossings < 0) & (sides[:-1] > 0) & (sides[1:] > 0)
-        opposite = (crossings < 0) & ((sides[:-1] < 0) | (sides[1:] < 0))
-        return bool(np.any(opposite) and not np.any(against))
 
 
 def judge(returns: ReturnMap) -> Fate | None:
@@ -201,7 +94,7 @@ def _below_resolution(returns: ReturnMap, here: Displaced, moving: list[Displace
     exponents = np.diff(np.log(np.abs([each.delta for each in (nearest, further, again)]))) / np.log(2)
     here_by_law = abs(nearest.delta) * nearest.radius ** -float(np.mean(exponents))
     one_sign = len({np.sign(each.delta) for each in (*moving, further, again)}) == 1
-    if here_by_law > _SURE * here.error and np.ptp(exponents) < 0.2:
+    if here_by_law > SURE * here.error and np.ptp(exponents) < 0.2:
         # By the law it would have been seen to drift: it does not, as in a region that is conservative by itself.
         return Fate(
             "cycles", f"{after}, and so do those next to it", _of_family(returns, here, *_neighbors(returns, 1.0))
@@ -325,7 +218,7 @@ def _between(returns: ReturnMap, inner: Displaced, outer: Displaced) -> Fate | N
         return None
     here, (inside, outside) = found[radius], beside
     itemsize = returns.follower.itemsize
-    close = abs(here.delta) <= _SURE * here.error and here.error <= _CLOSED[itemsize]
+    close = abs(here.delta) <= SURE * here.error and here.error <= _CLOSED[itemsize]
     if inside is None or outside is None or not close or here.time_error > _TIMES_AGREE[itemsize] * here.time:
         return None
     if not (inside.delta > 0 > outside.delta):

@@ -5,32 +5,25 @@ from collections.abc import Callable
 from typing import Any
 
 import diffrax
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
 
 from ..._types import Args, Field, State
 from ._affine import judge_affine
+from ._centers import judge_plane
 from ._follower import Follower, Path
 from ._in_space import judge_space
-from ._in_the_plane import Fate, judge, ReturnMap
+from ._invariant_set import in_the_whole, within_invariant_set
 from ._on_a_line import judge_line
 from ._rest import as_equilibrium, is_trapped, Rest, root_near
 from ._saddles import passes_unresolved
-from ._tails import algebraic_approach, grows_for_ever, Place, rests_on_a_continuum
-from ._verdict import Verdict
+from ._tails import algebraic_approach, grows_for_ever, numbers_of_blow_up, Place, rests_on_a_continuum
+from ._tolerances import is_of_low_order, OF_STIFF, tolerances_of
+from ._verdict import Fate, Verdict
 from ._wandering import judge_wandering, visits_corners
 
-# The coarser tolerance by the order of the solver; nothing is concluded from a looser one.
-_COARSE: dict[int, dict[int | None, float]] = {4: {}, 8: {8: 1e-10, 7: 1e-10, 6: 1e-9, 5: 1e-9}}
-_COARSE_OF_LOW_ORDER = {4: 1e-5, 8: 1e-6}
-_COARSE_OF_STIFF = {4: (1e-4, 1e-5), 8: (1e-6, 1e-8)}
-_HIGH_ORDER = 7
-_FINE_OVER_COARSE = {4: 1e-1, 8: 1e-2}
-_FINEST = {4: 1e-6, 8: 1e-14}
 # The first segment is so many turns of the fastest mode.
 _FIRST_TURNS = 24
 _MOST_SEGMENTS = 26
@@ -42,12 +35,8 @@ _LARGE = 1000
 _MOST_STEPS = 28_000
 # The fastest decay in a step, above which it is at the edge of stability.
 _STABILITY = 1.0
-# Points of the box around a trajectory from which a root inside is searched, twice.
-_CENTERS = 6
 # A component below this is next to vanish by rounding.
 _VANISHES = {4: 1e-28, 8: 1e-270}
-# The growth rate at the end of a blow-up in finite time, in units of one over the time up to there.
-_FINITE_TIME = 50.0
 # States at which an invariant is taken.
 _OF_INVARIANT = 2048
 # Where explicit time is looked for, in segments.
@@ -72,7 +61,7 @@ def judge_flow(
     flat = np.asarray(ravel_pytree(y0)[0], float)
     chosen = diffrax.Dopri8() if solver is None else solver
     follower = Follower(field, y0, args, chosen, atol=atol)
-    reduced = _within_invariant_plane(follower, flat)
+    reduced = within_invariant_set(follower, flat)
     if reduced is not None:
         kept, field, y0 = reduced
         verdict = judge_flow(
@@ -83,11 +72,11 @@ def judge_flow(
         at_zero = np.all(np.delete(flat, kept) == 0)
         note = f"within the invariant set on which {still} numbers are 0" if at_zero else f"{still} numbers never move"
         on_continuum = "" if at_zero or verdict.kind != "converges" else ": a continuum of equilibria"
-        return _in_the_whole(verdict, field, f" ({note}{on_continuum})")
+        return in_the_whole(verdict, field, f" ({note}{on_continuum})")
     velocity = follower.velocity(flat)
     if not np.all(np.isfinite(velocity)):
         return Verdict("undecided", "the field is not finite at the start: look at it there", 0.0)
-    run = _Run(follower, flat, _tolerances(follower, chosen, rtol), invariant)
+    run = _Run(follower, flat, tolerances_of(follower, chosen, rtol), invariant)
     length = _first_length(follower, flat)
     late = _explicit_time(follower, flat, length)
     if late is not None:
@@ -110,12 +99,12 @@ def _by_another_solver(run: _Run) -> _Run | None:
     if _is_stiff(follower):
         if _is_implicit(run):
             return None
-        stiff, tolerances = follower.with_solver(diffrax.Kvaerno5()), _COARSE_OF_STIFF[follower.itemsize]
+        stiff, tolerances = follower.with_solver(diffrax.Kvaerno5()), OF_STIFF[follower.itemsize]
         return dataclasses.replace(run, follower=stiff, tolerances=tolerances, budget=_BUDGET_OF_IMPLICIT)
-    if (_order(solver) or _HIGH_ORDER) >= _HIGH_ORDER:
+    if not is_of_low_order(solver):
         return None
     better = follower.with_solver(diffrax.Dopri8())
-    return dataclasses.replace(run, follower=better, tolerances=_tolerances(better, better.solver, None))
+    return dataclasses.replace(run, follower=better, tolerances=tolerances_of(better, better.solver, None))
 
 
 def _is_implicit(run: _Run) -> bool:
@@ -132,72 +121,6 @@ def _is_stiff(follower: Follower) -> bool:
         return False
     fastest = float(np.max(-np.linalg.eigvals(matrix).real))
     return path.num_steps > 2000 and fastest * path.end_time / path.num_steps > _STABILITY
-
-
-class _Within(eqx.Module):
-    """A field on the numbers that do not stay as they are for ever."""
-
-    field: Field
-    like: State
-    kept: tuple[int, ...] = eqx.field(static=True)
-
-    def whole(self, part: Array) -> State:
-        flat, restore = ravel_pytree(self.like)
-        return restore(flat.at[jnp.asarray(self.kept)].set(part))
-
-    def __call__(self, t: Any, part: Array, args: Args) -> Array:
-        return ravel_pytree(self.field(t, self.whole(part), args))[0][jnp.asarray(self.kept)]
-
-
-def _within_invariant_plane(follower: Follower, y0: np.ndarray) -> tuple[np.ndarray, _Within, Array] | None:
-    """The field without numbers that never move: with velocity 0 everywhere, or while they are 0 themselves."""
-    if follower.size > _LARGE:
-        return None
-    draw = np.random.default_rng(3)
-    others = draw.standard_normal((24, len(y0))) * (1 + np.abs(y0)) * 10.0 ** draw.uniform(-1, 2, (24, 1))
-    constant = _vanishes(follower, np.concatenate([y0[None], y0 + others, others]))
-    still = constant | (y0 == 0)
-    for _ in range(len(y0)):
-        moved = np.where(still & ~constant, 0, others)
-        stays = still & _vanishes(
-            follower, np.concatenate([y0[None], y0 + moved, np.where(y0 == 0, moved, y0 + moved)])
-        )
-        if np.array_equal(stays, still):
-            break
-        still = stays
-    if not np.any(still) or np.all(still):
-        return None
-    kept = np.flatnonzero(~still)
-    like = follower.restore(jnp.asarray(y0, follower.dtype))
-    return kept, _Within(follower.field.field, like, tuple(map(int, kept))), jnp.asarray(y0[kept], follower.dtype)
-
-
-def _vanishes(follower: Follower, points: np.ndarray) -> np.ndarray:
-    """Of which numbers the velocity is exactly 0 at all points and at several times."""
-    return np.all([np.all(follower.at(time).velocities(points) == 0, axis=0) for time in (0.0, 1.7, 113.7)], axis=0)
-
-
-def _in_the_whole(verdict: Verdict, field: _Within, note: str) -> Verdict:
-    found = verdict.equilibrium
-    if found is not None:
-        found = eqx.tree_at(lambda each: each.y, found, field.whole(found.y))
-    return dataclasses.replace(verdict, equilibrium=found, reason=verdict.reason + note)
-
-
-def _order(solver: Any) -> int | None:
-    try:
-        return solver.order(diffrax.ODETerm(lambda t, y, args: y))
-    except Exception:  # A solver of somebody else's.
-        return None
-
-
-def _tolerances(follower: Follower, solver: Any, rtol: float | None) -> tuple[float, float]:
-    size = follower.itemsize
-    usual = _COARSE[size].get(_order(solver), _COARSE_OF_LOW_ORDER[size])
-    # Looser solves are no evidence, whatever is asked for.
-    coarse = usual if rtol is None else min(rtol, usual)
-    coarse = max(coarse, _FINEST[size] / _FINE_OVER_COARSE[size])
-    return coarse, max(coarse * _FINE_OVER_COARSE[size], _FINEST[size])
 
 
 def _first_length(follower: Follower, y0: np.ndarray) -> float:
@@ -371,7 +294,7 @@ def _evidence(
     if growth is not None:
         return growth, None
     if follower.size == 2:
-        return _in_the_plane(run, segments, rest, elapsed)
+        return judge_plane(follower, run.tolerances, run.budget, segments, rest, elapsed)
     if follower.size > 2:
         fate = judge_space(follower, path, run.tolerances, elapsed)
         return fate or visits_corners(follower, segments), None
@@ -385,76 +308,6 @@ def _last_before_vanishing(follower: Follower, segments: list[Path]) -> np.ndarr
         if np.any(vanished):
             return path.points[max(int(np.argmax(vanished)) - 1, 0)]
     return None
-
-
-def _in_the_plane(
-    run: _Run, segments: list[Path], rest: Rest | None, elapsed: float
-) -> tuple[Fate | None, Rest | None]:
-    path, follower = segments[-1], run.follower
-    hint = _time_of_turn(segments)
-    if hint is None:
-        return None, None
-    half = path.points[len(path.points) // 2 :]
-    scale = np.maximum(np.ptp(half, axis=0), 1e-9 * np.max(np.ptp(half, axis=0)) + 1e-300)
-    undecided = None
-    for center in _centers(follower, half, rest):
-        place = len(path.points) - len(half) + _crossing_best(half, (half - center.y) / scale, path, scale)
-        # Anew up to there: a sample between steps is not quite on the trajectory.
-        through = follower.follow(path.points[0], float(path.ts[place]), run.tolerances[1]).end
-        finest = _FINEST[follower.itemsize]
-        for pair in (run.tolerances, (finest / _FINE_OVER_COARSE[follower.itemsize], finest)):
-            returns = ReturnMap(follower, center, through, scale, pair, hint, elapsed / hint)
-            fate = judge(returns)
-            if fate is not None and (fate.kind != "undecided" or fate.final):
-                return fate, center
-            undecided = undecided or fate
-            if returns.at_start is None or follower.num_steps > run.budget:
-                break
-    return undecided, None
-
-
-def _time_of_turn(segments: list[Path]) -> float | None:
-    """How long a turn takes, by how often both coordinates turn back in the last segments; None if they do not."""
-    for path in (segments[-1], segments[max(len(segments) - 2, 0)]):
-        signs = np.sign(path.velocities)
-        backs = [int(np.sum(column[1:] * column[:-1] < 0)) for column in signs.T]
-        if min(backs) >= 2:
-            return 2 * float(path.ts[-1] - path.ts[0]) / max(backs)
-    return None
-
-
-def _centers(follower: Follower, points: np.ndarray, rest: Rest | None) -> list[Rest]:
-    """Roots that the states may go around: those with a positive determinant first."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    starts = [points.mean(axis=0)]
-    if np.any(follower.relative):
-        logs = np.log(np.abs(points[:, follower.relative]) + 1e-300).mean(axis=0)
-        geometric = points.mean(axis=0)
-        geometric[follower.relative] = np.sign(points[0, follower.relative]) * np.exp(logs)
-        starts.append(geometric)
-    shares = np.random.default_rng(4).uniform(size=(_CENTERS, len(low)))
-    starts += list(low + shares * (high - low)) + list(low + shares**4 * (high - low))
-    found: list[Rest] = [] if rest is None else [rest]
-    for start in starts:
-        root = root_near(follower, start)
-        scale = high - low + 1e-300
-        if root is not None and all(np.max(np.abs(root.y - each.y) / scale) > 1e-6 for each in found):
-            found.append(root)
-        if any(np.linalg.det(each.matrix) > 0 and np.all((each.y > low) & (each.y < high)) for each in found):
-            break
-    inside = [
-        each for each in found if np.all((each.y >= low - 0.1 * (high - low)) & (each.y <= high + 0.1 * (high - low)))
-    ]
-    return sorted(inside, key=lambda each: -np.sign(np.linalg.det(each.matrix)))
-
-
-def _crossing_best(half: np.ndarray, away: np.ndarray, path: Path, scale: np.ndarray) -> int:
-    """The number of the state where the velocity is most across the ray from the equilibrium."""
-    velocities = path.velocities[-len(half) :] / scale
-    cross = np.abs(away[:, 0] * velocities[:, 1] - away[:, 1] * velocities[:, 0])
-    size = np.linalg.norm(away, axis=1) * np.linalg.norm(velocities, axis=1) + 1e-300
-    # Far from where it is slow, and from where the ray is tangent.
-    return int(np.argmax(np.where(cross > 0.3 * size, cross, 0.1 * cross)))
 
 
 def _of_line(run: _Run, fate: Fate, root: float | None, length: float) -> Verdict:
@@ -473,7 +326,7 @@ def _failed(run: _Run, paths: list[Path], elapsed: float, line: Fate | None = No
         times = [elapsed + path.end_time for path in paths]
         # Once more up to shortly before, so that samples show how it grows.
         before = run.follower.follow(finest.points[0], 0.9999 * finest.end_time, run.tolerances[1])
-        numbers = _of_blow_up(before if before.ok else finest, times)
+        numbers = numbers_of_blow_up(before if before.ok else finest, times)
         what = f"at t = {time:.8g}" if "time" in numbers else f"past all bounds by t = {time:.6g}"
         verdict = Verdict("diverges", f"the state grows without bound, {what}", time, tolerances=run.tolerances)
         return dataclasses.replace(verdict, **numbers)
@@ -490,25 +343,6 @@ def _failed(run: _Run, paths: list[Path], elapsed: float, line: Fate | None = No
         if outcome in reasons:
             return Verdict("undecided", f"{reasons[outcome]}, at t = {time:.6g}", time, tolerances=run.tolerances)
     return None
-
-
-def _of_blow_up(path: Path, times: list[float]) -> dict[str, float]:
-    """The time of a blow-up in finite time, or the rate of a growth that is exponential."""
-    sizes = np.max(np.abs(path.points), axis=1)
-    rates = np.max(np.abs(path.velocities), axis=1) / np.maximum(sizes, 1e-300)
-    grown = sizes > 10 * sizes[0] + 10
-    if np.sum(grown) >= 16:
-        late = rates[grown]
-        with np.errstate(divide="ignore"):
-            logs, at = np.log(sizes[grown]), path.ts[grown]
-        half = len(at) // 2
-        slopes = [np.polyfit(at[part], logs[part], 1)[0] for part in (slice(None, half), slice(half, None))]
-        if late[-1] < 3 * late[0] and abs(slopes[1] - slopes[0]) < 0.05 * abs(slopes[1]):
-            return {"rate": float(slopes[1]), "rate_error": float(2 * abs(slopes[1] - slopes[0]) + 1e-6 * slopes[1])}
-    # In finite time the size grows ever faster against itself.
-    if len(rates) > 4 and rates[-1] * path.end_time > _FINITE_TIME:
-        return {"time": times[-1], "time_error": abs(times[0] - times[1]) + 1e-9 * abs(times[-1])}
-    return {}
 
 
 def _report(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._follower import Follower
-from ._in_the_plane import Fate
+from ._verdict import Fate
 
 # Distances from the start, in units of its size, where the field is looked at.
 _DISTANCES = np.concatenate([np.logspace(-12, 12, 721), np.linspace(0, 20, 2001)[1:]])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Literal, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,6 @@ from scipy.linalg import solve_continuous_lyapunov
 from ..equilibria._find_one import Equilibrium
 from ..linearization._preconditions import inspect
 from ._follower import Follower
-from ._linear_part import Linear, linear_part
 
 _NEWTON_STEPS = 60
 # A root's residual is so much smaller than the speed at a small distance, or as small as rounding makes it.
@@ -32,6 +32,8 @@ _DIRECTIONS = 160
 _SHARE = 0.1
 # An end so near, against the sizes of the components, may be where the field only rounds.
 _WIDE = 1e-5
+
+Linear: TypeAlias = Literal["none", "stable", "continuum", "center", "unstable"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,3 +189,25 @@ def _directions(n: int) -> np.ndarray:
     points = np.random.default_rng(0).standard_normal((_DIRECTIONS if n <= 50 else 48, n))
     points = np.concatenate([points, np.eye(n), -np.eye(n)]) if n <= 50 else points
     return points / np.linalg.norm(points, axis=1, keepdims=True)
+
+
+def linear_part(growth: np.ndarray, rounding: float) -> tuple[Linear, float]:
+    """Stable, a continuum (zeros, and all others stable), a center or unstable; "none" if all are zero.
+
+    Args:
+        growth: Eigenvalues of a field; of an update the logarithms of the multipliers.
+        rounding: Of the dtype. Eigenvalues are known to its root, relative to the largest.
+
+    Returns:
+        The word, and the largest real part among those that are not zero; 0 for a center.
+    """
+    zero = np.sqrt(rounding) * np.max(np.abs(growth), initial=0.0)
+    moving = growth[np.abs(growth) > zero]
+    if len(moving) == 0:
+        return "none", 0.0
+    largest = float(np.max(np.real(moving)))
+    if largest > zero:
+        return "unstable", largest
+    if largest >= -zero:
+        return "center", 0.0
+    return "stable" if len(moving) == len(growth) else "continuum", largest

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ._follower import Follower, Path
-from ._in_the_plane import Fate
 from ._rest import Rest, root_near
+from ._verdict import Fate
 
 # Against the largest speed of a stretch, where it is looked for a saddle.
 _SLOW = {4: 1e-4, 8: 1e-10}

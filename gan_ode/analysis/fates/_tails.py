@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from ._follower import Follower, Path
-from ._in_the_plane import Fate
 from ._rest import Rest, root_near
+from ._verdict import Fate
 
 # A law holds where the exponents of the last doublings of time agree to this.
 _SAME_LAW, _DOUBLINGS = 0.03, 4
@@ -14,6 +14,8 @@ _SAME_LAW, _DOUBLINGS = 0.03, 4
 _ARRIVED = {4: 1e-3, 8: 1e-6}
 _LARGE = 1e4
 _ROUNDINGS = 100
+# The growth rate at the end of a blow-up in finite time, in units of one over the time up to there.
+_FINITE_TIME = 50.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,3 +123,22 @@ def grows_for_ever(follower: Follower, places: list[Place]) -> Fate | None:
     error = 4 * abs(float(exponents[-1] - exponents[-2])) + 1e-3 * p
     reason = f"the state grows as t^{p:.4g}, over {_DOUBLINGS} doublings of time"
     return Fate("diverges", reason, {"power": p, "power_error": error})
+
+
+def numbers_of_blow_up(path: Path, times: list[float]) -> dict[str, float]:
+    """The time of a blow-up in finite time, or the rate of a growth that is exponential."""
+    sizes = np.max(np.abs(path.points), axis=1)
+    rates = np.max(np.abs(path.velocities), axis=1) / np.maximum(sizes, 1e-300)
+    grown = sizes > 10 * sizes[0] + 10
+    if np.sum(grown) >= 16:
+        late = rates[grown]
+        with np.errstate(divide="ignore"):
+            logs, at = np.log(sizes[grown]), path.ts[grown]
+        half = len(at) // 2
+        slopes = [np.polyfit(at[part], logs[part], 1)[0] for part in (slice(None, half), slice(half, None))]
+        if late[-1] < 3 * late[0] and abs(slopes[1] - slopes[0]) < 0.05 * abs(slopes[1]):
+            return {"rate": float(slopes[1]), "rate_error": float(2 * abs(slopes[1] - slopes[0]) + 1e-6 * slopes[1])}
+    # In finite time the size grows ever faster against itself.
+    if len(rates) > 4 and rates[-1] * path.end_time > _FINITE_TIME:
+        return {"time": times[-1], "time_error": abs(times[0] - times[1]) + 1e-9 * abs(times[-1])}
+    return {}

@@ -68,3 +68,20 @@ class Verdict:
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.reason}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fate:
+    """What a piece of evidence says.
+
+    Attributes:
+        kind: The verdict's.
+        reason: The verdict's.
+        numbers: Fields of the verdict, by name.
+        final: Whether following the trajectory for longer would not help: for "undecided" alone.
+    """
+
+    kind: str
+    reason: str
+    numbers: dict[str, float] = dataclasses.field(default_factory=dict)
+    final: bool = False

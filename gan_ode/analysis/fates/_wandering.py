@@ -5,8 +5,8 @@ import numpy as np
 
 from ..lyapunov._exponents import lyapunov_exponents
 from ._follower import Follower, Path
-from ._in_the_plane import Fate
 from ._rest import root_near
+from ._verdict import Fate
 
 # Weighted averages over two halves of a quasi-periodic motion agree to this, and those of chaos do not.
 _REGULAR = 1e-7
