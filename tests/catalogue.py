@@ -419,6 +419,19 @@ GAMES = [
         jacobian=np.array([[-1 / 10 - 4 * 0.3 / 3, -1 / 3], [1 / 3, 0.0]]),
     ),
     GameCase(
+        # |D'(a z)|^2 = 4 w^2 a^2 z^2, and E z^2 = 1/3; the generator pays nothing.
+        "linear_quadratic_minimax_r2",
+        field=_penalized(games.LinearQuadratic(losses.Minimax()), regularizers.R2),
+        parameter=0.3,
+        states=_PLANE,
+        velocity=lambda y, g: (
+            linear_quadratic_velocity(LOSSES["minimax"], y, 1.0) - np.array([4 * g * y[0] * y[1] ** 2 / 3, 0.0])
+        ),
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[-1 / 10 - 4 * 0.3 / 3, -1 / 3], [1 / 3, 0.0]]),
+        one_of_its_kind=True,
+    ),
+    GameCase(
         # The slope of D is |psi| everywhere.
         "dirac_wasserstein_wgan_gp",
         field=_penalized(games.Dirac(losses.Wasserstein()), lambda gamma: regularizers.WGANGP(gamma, 0.4)),
