@@ -488,6 +488,15 @@ UPDATES = [
     ),
     UpdateCase("extragradient", updates.Extragradient, multipliers=lambda hl: [1 + hl + hl**2]),
     UpdateCase("optimistic", updates.Optimistic, multipliers=lambda hl: list(np.roots([1, -(1 + 2 * hl), hl]))),
+    UpdateCase(
+        "heavy_ball",
+        lambda h: updates.HeavyBall(h, -0.5),
+        multipliers=lambda hl: list(np.roots([1, -(1 - 0.5 + hl), -0.5])),
+    ),
+    UpdateCase(
+        "heavy_ball_alternating",
+        lambda h: updates.HeavyBall(h, Players(discriminator=-0.5, generator=0.3), alternating=True),
+    ),
     UpdateCase("optax_simultaneous", _sgd("simultaneous")),
     UpdateCase("optax_discriminator_first", _sgd("discriminator_first")),
     UpdateCase("optax_generator_first", _sgd("generator_first")),

@@ -7,6 +7,7 @@ the same field. Rules with memory (momentum, Adam) carry it beside the state.
 from ._alternating import Alternating as Alternating
 from ._extragradient import Extragradient as Extragradient
 from ._frozen_opponent import FrozenOpponent as FrozenOpponent
+from ._heavy_ball import HeavyBall as HeavyBall
 from ._optax import Optax as Optax
 from ._optimistic import Optimistic as Optimistic
 from ._simultaneous import Simultaneous as Simultaneous
