@@ -20,11 +20,14 @@ class R2(AbstractPenalty):
     are. On the Dirac-GAN, whose score has one slope everywhere, they are equal: the eigenvalues move from $\pm i/2$ to
     $-\gamma/2 \pm \sqrt{\gamma^2/4 - 1/4}$ for the minimax loss.
 
-    Both together, with one weight, and a relativistic loss are R3GAN:
-    `Penalized(Penalized(game, R1(gamma)), R2(gamma))`.
+    R3GAN takes both, with one weight, and a relativistic loss. On the linear-quadratic game, with $D(x) = w x^2$ and
+    samples $a z$, `R2` takes $\tfrac43 \gamma w a^2$ from $\dot w$:
 
     ```python
-    game = Penalized(games.LinearQuadratic(losses.Minimax()), R2(0.5))  # D(x) = w x^2 on samples a z: w' -= 2 w a^2 / 3
+    from gan_ode import games, losses, regularizers
+
+    game = regularizers.Penalized(games.LinearQuadratic(losses.Minimax()), regularizers.R1(0.5))
+    game = regularizers.Penalized(game, regularizers.R2(0.5))
     ```
 
     Source: Mescheder, Geiger and Nowozin (2018), arXiv:1801.04406, section 4.1; with `R1` in Huang et al. (2024),

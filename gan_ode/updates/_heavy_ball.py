@@ -25,8 +25,10 @@ class HeavyBall(AbstractUpdate):
     $\beta_D = -1/2$, $\beta_G = 0$ gives $|\mu|^2 \approx 1 - \tfrac29 (h\omega)^2$.
 
     ```python
-    updates.HeavyBall(0.1, -0.5)
-    updates.HeavyBall(0.1, Players(discriminator=-0.5, generator=0.0), alternating=True)
+    from gan_ode import games, updates
+
+    update = updates.HeavyBall(0.1, -0.5)
+    update = updates.HeavyBall(0.1, games.Players(discriminator=-0.5, generator=0.0), alternating=True)
     ```
 
     Source: Polyak (1964); for games Gidel et al. (2019), arXiv:1807.04740. Polynomials and expansions are rederived.
