@@ -62,6 +62,12 @@ def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     return _checked(name, value, lambda v: (v >= 0) & (v < math.inf), message)
 
 
+def number(name: str, value: RealScalarLike) -> jax.Array:
+    """The value as an array, refused unless it is finite; under a transformation, when it runs."""
+    value = as_float(value)
+    return _checked(name, value, lambda v: abs(v) < math.inf, f"`{name}` must be finite{_seen(value)}.")
+
+
 def count(name: str, value: int, *, least: int = 1) -> int:
     """The value, refused unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):

@@ -1,4 +1,4 @@
-"""A player's optimizer of Optax: what it must be, and one step of it on minus the velocity."""
+"""What rules for two players share: a player's optimizer of Optax, and one player replaced within a pair."""
 
 from collections.abc import Callable
 from typing import Any
@@ -65,3 +65,8 @@ def two_players(rule: Any, y: Any) -> Players:
             "`updates.Simultaneous`."
         )
     return y
+
+
+def with_player(pair: Players, player: str, part: Any) -> Players:
+    """The pair with another part for one player."""
+    return Players(**{"discriminator": pair.discriminator, "generator": pair.generator, player: part})

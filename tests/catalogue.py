@@ -117,10 +117,11 @@ class GameCase:
         jacobian: The field's Jacobian there.
         invariant: What the flow keeps, of a flat state.
         one_of_its_kind: Whether the checks that take long to compile are made on it.
+        has_losses: Whether each velocity is the slope of the player's own loss, as of a game; not of an adjusted field.
     """
 
     name: str
-    field: Callable[[Any], fields.GameField]
+    field: Callable[[Any], Any]
     parameter: float
     states: Players
     args: Any = None
@@ -129,6 +130,7 @@ class GameCase:
     jacobian: np.ndarray | None = None
     invariant: Callable[[np.ndarray], float] | None = None
     one_of_its_kind: bool = False
+    has_losses: bool = True
 
     def __str__(self) -> str:
         return self.name
@@ -271,6 +273,19 @@ def _nested() -> GameCase:
         equilibrium=np.zeros(2),
         jacobian=np.array([[-g, 0.5], [-0.5 + 2 * 0.4 * g * 0.5, -2 * 0.4 * 0.25]]),
     )
+
+
+def _consensus_dirac(y: np.ndarray, gamma: float) -> np.ndarray:
+    """Minus (gamma / 2) grad |F|^2 is added, with |F|^2 = (psi^2 + theta^2) s^2 and s = sigmoid(-theta psi)."""
+    psi, theta = y
+    s = sigmoid(-theta * psi)
+    bend = s * sigmoid(theta * psi)
+    slope = 2 * y * s**2 - 2 * (psi**2 + theta**2) * s * bend * np.array([theta, psi])
+    return dirac_velocity(LOSSES["minimax"], y) - gamma / 2 * slope
+
+
+def _adjusted(game: Any, adjustment: Callable[[Any], Any]) -> Callable[[Any], regularizers.Adjusted]:
+    return lambda weight: regularizers.Adjusted(fields.GameField(game), adjustment(weight))
 
 
 def _penalized(game: Any, penalty: Callable[[Any], Any]) -> Callable[[Any], fields.GameField]:
@@ -419,12 +434,36 @@ GAMES = [
         jacobian=np.array([[-1 / 10 - 4 * 0.3 / 3, -1 / 3], [1 / 3, 0.0]]),
     ),
     GameCase(
+        # |D'(a z)|^2 = 4 w^2 a^2 z^2, and E z^2 = 1/3; the generator pays nothing.
+        "linear_quadratic_minimax_r2",
+        field=_penalized(games.LinearQuadratic(losses.Minimax()), regularizers.R2),
+        parameter=0.3,
+        states=_PLANE,
+        velocity=lambda y, g: (
+            linear_quadratic_velocity(LOSSES["minimax"], y, 1.0) - np.array([4 * g * y[0] * y[1] ** 2 / 3, 0.0])
+        ),
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[-1 / 10 - 4 * 0.3 / 3, -1 / 3], [1 / 3, 0.0]]),
+        one_of_its_kind=True,
+    ),
+    GameCase(
         # The slope of D is |psi| everywhere.
         "dirac_wasserstein_wgan_gp",
         field=_penalized(games.Dirac(losses.Wasserstein()), lambda gamma: regularizers.WGANGP(gamma, 0.4)),
         parameter=0.5,
         states=_DIRAC_PLANE,
         velocity=lambda y, g: np.array([y[1] - g * (np.abs(y[0]) - 0.4) * np.sign(y[0]), -y[0]]),
+    ),
+    GameCase(
+        "dirac_minimax_consensus",
+        field=_adjusted(games.Dirac(losses.Minimax()), regularizers.Consensus),
+        parameter=0.6,
+        states=_DIRAC_PLANE,
+        velocity=_consensus_dirac,
+        equilibrium=np.zeros(2),
+        jacobian=np.array([[-0.6 / 4, 0.5], [-0.5, -0.6 / 4]]),
+        one_of_its_kind=True,
+        has_losses=False,
     ),
     _nested(),
     _gan_case("gan_non_saturating", lambda rate: fields.GameField(gan(losses.NonSaturating()), Players(rate, rate))),
@@ -475,9 +514,19 @@ UPDATES = [
     ),
     UpdateCase("extragradient", updates.Extragradient, multipliers=lambda hl: [1 + hl + hl**2]),
     UpdateCase("optimistic", updates.Optimistic, multipliers=lambda hl: list(np.roots([1, -(1 + 2 * hl), hl]))),
+    UpdateCase(
+        "heavy_ball",
+        lambda h: updates.HeavyBall(h, -0.5),
+        multipliers=lambda hl: list(np.roots([1, -(1 - 0.5 + hl), -0.5])),
+    ),
+    UpdateCase(
+        "heavy_ball_alternating",
+        lambda h: updates.HeavyBall(h, Players(discriminator=-0.5, generator=0.3), alternating=True),
+    ),
     UpdateCase("optax_simultaneous", _sgd("simultaneous")),
     UpdateCase("optax_discriminator_first", _sgd("discriminator_first")),
     UpdateCase("optax_generator_first", _sgd("generator_first")),
+    UpdateCase("unrolled_optax", lambda h: updates.UnrolledOptax(optax.sgd(h), optax.sgd(h), steps=2, step_size=h)),
     UpdateCase(
         "solver_step_heun",
         lambda h: updates.SolverStep(diffrax.Heun(), h),

@@ -303,22 +303,9 @@ def test_consensus_damps_the_dirac_gan_as_stated(g):
     assert_same_set(analysis.spectrum(field, ORIGIN), [-g / 4 + 0.5j, -g / 4 - 0.5j])
 
 
-class R2(regularizers.AbstractPenalty):
-    """The slope of the score at the samples rather than at the data."""
-
-    gamma: float
-
-    def losses(self, game, y, args):
-        _, latent = game.measures(y, args)
-        slope = jax.grad(game.discriminate, argnums=1)
-        squares = jax.vmap(lambda z: slope(y.discriminator, game.generate(y.generator, z)) ** 2)(latent.nodes)
-        penalty = 0.5 * self.gamma * latent.mean(squares)
-        return Players(penalty, jnp.zeros_like(penalty))
-
-
 def test_on_the_dirac_gan_the_slope_at_the_samples_is_that_at_the_data():
     y, game = players(0.7, 1.1), games.Dirac(MINIMAX)
-    both = [regularizers.Penalized(game, penalty(0.3)) for penalty in (R2, regularizers.R1)]
+    both = [regularizers.Penalized(game, penalty(0.3)) for penalty in (regularizers.R2, regularizers.R1)]
     ours, theirs = (flat(fields.GameField(penalized)(0.0, y)) for penalized in both)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-15)
 

@@ -25,8 +25,13 @@ def plain(on: bool = True) -> Iterator[None]:
         on: False switches everything on again within.
 
     ```python
+    import jax.numpy as jnp
+
+    import gan_ode
+    from gan_ode import simulate
+
     with gan_ode.plain():
-        orbits = simulate.ensemble(field, y0s, ts)
+        orbits = simulate.ensemble(lambda t, y, args: -y, jnp.array([1.0, 2.0]), jnp.array([0.0, 1.0]))
     ```
     """
     token = _plain.set(on)

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from gan_ode import games, losses
 from gan_ode.fields import GameField
 from gan_ode.games import Dirac, LinearQuadratic, Players
-from gan_ode.regularizers import AbstractPenalty, Adjusted, Consensus, GradientNorm, Penalized, R1, WGANGP
+from gan_ode.regularizers import AbstractPenalty, Adjusted, Consensus, GradientNorm, Penalized, R1, R2, WGANGP
 from tests.catalogue import damped_linear_quadratic, flat, gan, LOSSES, players, sigmoid
 
 # Sums of some ten terms: measured 8e-15.
@@ -111,6 +111,7 @@ def test_the_characteristic_polynomial_with_all_terms(loss, expected):
     [
         ("minimax", R1(0.3), (-0.15, 0.15**2 - 0.25)),
         ("minimax", R1(1.7), (-0.85, 0.85**2 - 0.25)),
+        ("minimax", R2(1.7), (-0.85, 0.85**2 - 0.25)),
         ("minimax", GradientNorm(0.8), (-0.2, 0.2**2 - 0.25)),
         ("wasserstein", GradientNorm(0.8), (-0.8, 0.8**2 - 1)),
     ],
@@ -144,6 +145,27 @@ def test_r1_takes_the_slope_at_the_data_and_not_at_the_samples():
     game = LinearQuadratic(losses.Wasserstein(), c)
     added = losses_of(Penalized(game, R1(1.0)), y).discriminator - losses_of(game, y).discriminator
     np.testing.assert_allclose(added, 0.5 * 4 * 0.25 * c**2 / 3, rtol=1e-12)
+
+
+def test_r2_takes_the_slope_at_the_samples_and_only_the_discriminator_pays():
+    # |D'(x)|^2 = (2 w x)^2 at x = a z, and E z^2 = 1 / 3; the data's c would give c^2 / 3.
+    y, c = players(0.5, 3.0), 2.0
+    game = LinearQuadratic(losses.Wasserstein(), c)
+    plain, penalized = losses_of(game, y), losses_of(Penalized(game, R2(1.0)), y)
+    np.testing.assert_allclose(penalized.discriminator - plain.discriminator, 0.5 * 4 * 0.25 * 9 / 3, rtol=1e-12)
+    assert penalized.generator == plain.generator
+    speeds = (velocity(each, y).generator for each in (Penalized(game, R2(1.0)), game))
+    np.testing.assert_allclose(*speeds, rtol=ROUNDING)
+
+
+def test_r1_and_r2_on_a_minibatch_are_means_over_its_rows():
+    game = gan(losses.Wasserstein())
+    data, latent = jnp.array([[1.0, 0.5], [-2.0, 0.3]]), jnp.array([[0.2], [-0.7]])
+    discriminator, generator = game.modules(game.players)
+    for penalty, points in ((R1(0.8), data), (R2(0.8), jax.vmap(generator)(latent))):
+        squares = [float(jnp.sum(jax.grad(discriminator)(x) ** 2)) for x in points]
+        found = jax.jit(lambda y, penalty=penalty: penalty.losses(game, y, (data, latent)))(game.players)
+        np.testing.assert_allclose(found.discriminator, 0.4 * np.mean(squares), rtol=1e-12)
 
 
 def _gp_of(args, y, mixing=None):
@@ -196,7 +218,7 @@ def test_wgan_gp_refuses_unpaired_rows():
 def test_a_weight_of_zero_changes_nothing():
     game = LinearQuadratic(losses.Minimax())
     y = players(0.4, 1.3)
-    for penalty in (GradientNorm(0.0), R1(0.0), WGANGP(0.0)):
+    for penalty in (GradientNorm(0.0), R1(0.0), R2(0.0), WGANGP(0.0)):
         np.testing.assert_allclose(
             flat(velocity(Penalized(game, penalty), y)), flat(velocity(game, y)), rtol=0, atol=ROUNDING
         )
@@ -223,7 +245,7 @@ def test_r1_finds_the_scores_inside_any_number_of_penalties():
 
 @pytest.mark.parametrize(
     ("penalty", "name"),
-    [(GradientNorm, "eta"), (R1, "gamma"), (WGANGP, "gamma"), (lambda bad: WGANGP(1.0, bad), "target")],
+    [(GradientNorm, "eta"), (R1, "gamma"), (R2, "gamma"), (WGANGP, "gamma"), (lambda bad: WGANGP(1.0, bad), "target")],
 )
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_a_weight_that_is_negative_or_not_finite_is_refused(penalty, name, bad):

@@ -180,6 +180,62 @@ def test_optimistic_steps_are_the_recursion_of_the_paper_with_a_plain_first_step
     np.testing.assert_allclose(rows(states(updates.Optimistic(h), FIELD, START, 4)), expected, rtol=1e-13)
 
 
+def rotation(t, y, args):
+    """A bilinear game: the discriminator follows the generator, which flees; angular velocity 1."""
+    return Players(y.generator, -y.discriminator)
+
+
+@pytest.mark.parametrize("momenta", [(-0.5, -0.5), (-0.5, 0.0), (0.3, 0.9)])
+@pytest.mark.parametrize("alternating", [False, True])
+def test_the_multipliers_of_heavy_balls_on_a_rotation_are_the_roots_of_the_polynomial(momenta, alternating):
+    (a, b), h = momenta, 0.4
+    rule = functools.partial(updates.HeavyBall, momentum=Players(a, b), alternating=alternating)
+    found = np.linalg.eigvals(np.asarray(linearized(rule, rotation, players(0.0, 0.0), jnp.asarray(h))))
+    # (m - 1)^2 (m - a) (m - b) + h^2 m^k = 0.
+    polynomial = np.poly([1, 1, a, b])
+    polynomial[1 if alternating else 2] += h**2
+    for root in np.roots(polynomial):
+        # A double root is found to the square root of rounding; these are simple.
+        assert np.min(np.abs(found - root)) < 1e-12
+
+
+@pytest.mark.parametrize("beta", [-0.7, 0.0, 0.4])
+def test_simultaneous_heavy_balls_grow_on_a_rotation_as_stated(beta):
+    h = 1e-2
+    matrix = linearized(lambda h: updates.HeavyBall(h, beta), rotation, players(0.0, 0.0), jnp.asarray(h))
+    square = np.max(np.abs(np.linalg.eigvals(np.asarray(matrix)))) ** 2
+    # The next term is of order h^4, 1e-8 of about 1e-4; measured 1e-3 of the growth.
+    np.testing.assert_allclose((square - 1) / h**2, (1 + beta) / (1 - beta) ** 3, rtol=1e-2)
+
+
+def test_alternating_heavy_balls_with_negative_momentum_are_damped_on_a_rotation_as_stated():
+    h = 1e-2
+    rule = functools.partial(updates.HeavyBall, momentum=Players(-0.5, 0.0), alternating=True)
+    matrix = linearized(rule, rotation, players(0.0, 0.0), jnp.asarray(h))
+    square = np.max(np.abs(np.linalg.eigvals(np.asarray(matrix)))) ** 2
+    np.testing.assert_allclose((square - 1) / h**2, -2 / 9, rtol=1e-2)
+
+
+def test_heavy_balls_are_the_recursion_of_the_paper_with_a_plain_first_step():
+    h, beta = 0.1, np.array([-0.3, 0.6])
+    expected = [flat(START), flat(START)]
+    for _ in range(4):
+        y, last = expected[-1], expected[-2]
+        expected.append(y + h * flat(FIELD(0.0, players(*y))) + beta * (y - last))
+    found = states(updates.HeavyBall(h, Players(*beta)), FIELD, START, 4)
+    np.testing.assert_allclose(rows(found), expected[1:], rtol=1e-13)
+
+
+def test_heavy_balls_without_momentum_are_plain_steps():
+    pairs = [
+        (updates.HeavyBall(0.1, 0.0), updates.Simultaneous(0.1)),
+        (updates.HeavyBall(0.1, 0.0, alternating=True), updates.Alternating(0.1)),
+    ]
+    for ours, plain in pairs:
+        found, expected = (rows(states(update, FIELD, START, 3)) for update in (ours, plain))
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
 def test_a_solver_step_is_heuns_rule_by_hand():
     h, y, expected = 0.25, np.array([0.5, 1.2]), [np.array([0.5, 1.2])]
     for _ in range(5):
@@ -275,6 +331,7 @@ def test_alternating_steps_keep_the_energy_for_a_million_steps():
 
 EVERY_RULE = [
     *RULES.values(),
+    lambda h: updates.HeavyBall(h, -0.5),
     lambda h: updates.SolverStep(diffrax.Heun(), h),
     lambda h: updates.Optax(optax.sgd(0.1), optax.sgd(0.1), step_size=h),
 ]
@@ -296,6 +353,8 @@ def test_a_negative_step_size_is_refused_under_jit_when_it_runs():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda: updates.HeavyBall(0.1, np.inf), "`momentum` must be finite, but is inf"),
+        (lambda: updates.HeavyBall(0.1, Players(0.1, np.nan)), "`momentum` must be finite, but is nan"),
         (lambda: updates.Alternating(0.1, discriminator_steps=0), "`discriminator_steps` must be at least 1, but is 0"),
         (lambda: updates.Alternating(0.1, generator_steps=1.5), "`generator_steps` must be a whole number, but is 1.5"),
         (
@@ -352,6 +411,8 @@ def test_an_optimizer_that_asks_for_more_than_gradients_is_refused_at_the_start(
     "rule",
     [
         updates.Alternating(0.1),
+        updates.HeavyBall(0.1, Players(0.1, 0.1)),
+        updates.HeavyBall(0.1, 0.1, alternating=True),
         updates.Optax(optax.sgd(0.1), optax.sgd(0.1)),
         updates.UnrolledOptax(optax.sgd(0.1), optax.sgd(0.1), steps=1),
         updates.FrozenOpponent(diffrax.Euler(), 0.1),
