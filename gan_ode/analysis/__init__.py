@@ -1,7 +1,7 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
 from . import theory as theory
-from .basins import Basin as Basin, basin as basin, Cycles as Cycles, FATES as FATES, grid as grid, REASONS as REASONS
+from .basins import Basin as Basin, basin as basin, Cycles as Cycles, grid as grid, REASONS as REASONS
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,
@@ -19,7 +19,7 @@ from .equilibria import (
     find_equilibrium as find_equilibrium,
     FoundEquilibrium as FoundEquilibrium,
 )
-from .fates import classify as classify, Trap as Trap, Verdict as Verdict
+from .fates import classify as classify, FATES as FATES, Trap as Trap, Verdict as Verdict
 from .linearization import (
     inspect as inspect,
     Inspection as Inspection,

@@ -11,10 +11,12 @@ from jaxtyping import Array, Float, Int
 from ... import _checks, _tree
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
+from ..._words import as_words
 from ...games import Players
 from ...simulate.ensembles import _chunks
 from ...updates import AbstractUpdate
 from ..fates._trapping_region import Trap
+from ..fates._verdict import FATES
 from ._agreement import compare_tolerances
 from ._attracting_cycles import Cycles
 from ._explicit_time import depends_on_time
@@ -27,21 +29,12 @@ from ._ways import Chunks, FlowWay, UpdateWay
 _CHUNK_SIZE = 256
 
 
-class FATES(eqx.Enumeration):
-    """What becomes of a start."""
-
-    converges = "Comes so near to a stable equilibrium that it cannot leave again: `basin.index` says to which one."
-    cycles = "Comes so near to an attracting cycle that it cannot leave again: `basin.cycle` says to which one."
-    diverges = "Grows without bound."
-    undecided = "None of the others could be shown by the end of the time: `basin.reason` says why."
-
-
 class Basin(eqx.Module):
     """What becomes of many starts; all but `equilibria`, `traps` and `cycles` with a leading axis of starts.
 
     Attributes:
         starts: The starts.
-        fate: What becomes of them, to be compared with `FATES`.
+        fate: What becomes of them, to be compared with `FATES` or with a word: `basin.fate == "converges"`.
         index: Which of the `equilibria` a start converges to; -1 if to none.
         cycle: Which of the `cycles` a start goes to; -1 if to none.
         reason: Why a start is undecided, to be compared with `REASONS`; `why` makes a sentence of it.
@@ -63,7 +56,7 @@ class Basin(eqx.Module):
     traps: Trap
     cycles: Cycles
 
-    def fraction(self, fate: FATES, index: int | None = None) -> Scalar:
+    def fraction(self, fate: FATES | str, index: int | None = None) -> Scalar:
         """Which part of the starts has this fate, or goes to the equilibrium or the cycle of this index."""
         chosen = self.fate == fate
         if index is None:
@@ -190,6 +183,6 @@ def _chosen(enumeration: Any, names: tuple[str, ...], places: Int[Array, " start
         item = getattr(enumeration, names[0])
         for i, name in enumerate(names[1:]):
             item = enumeration.where(place == i + 1, getattr(enumeration, name), item)
-        return enumeration.where(place >= 0, item, item)
+        return as_words(enumeration.where(place >= 0, item, item))
 
     return eqx.filter_vmap(one)(places)

@@ -6,6 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..._words import worded
 from ..fates._trapping_region import Trap
 from ._follow_starts import Look
 
@@ -20,6 +21,7 @@ _NOISE = 10.0
 _AROUND, _COMPARED, _UNKNOWN = 1.5, 4.0, 0.2
 
 
+@worded
 class REASONS(eqx.Enumeration):
     """Why a start is undecided."""
 

@@ -2,4 +2,4 @@
 
 from ._classify import classify as classify
 from ._trapping_region import Trap as Trap
-from ._verdict import Verdict as Verdict
+from ._verdict import FATES as FATES, Verdict as Verdict

@@ -1,11 +1,25 @@
 import dataclasses
 from typing import Literal, TypeAlias
 
+import equinox as eqx
 import numpy as np
 
+from ..._words import worded
 from ..equilibria._find_one import Equilibrium
 
 Kind: TypeAlias = Literal["converges", "cycles", "diverges", "wanders", "undecided"]
+
+
+@worded
+class FATES(eqx.Enumeration):
+    """What becomes of a trajectory, or of one of many starts; items compare with their names and print as them."""
+
+    converges = "Converges: of many starts, comes so near to a stable equilibrium that it cannot leave again."
+    cycles = "Cycles: of many starts, comes so near to an attracting cycle that it cannot leave again."
+    diverges = "Grows without bound."
+    wanders = "Stays bounded, and neither settles nor repeats. Of many starts that is not told from undecided."
+    undecided = "None of the others could be shown: `reason` says why."
+
 
 _NAN = float("nan")
 

@@ -286,3 +286,16 @@ def test_an_update_with_memory_is_judged_too():
 def test_durations_and_tolerances_that_cannot_be_are_refused(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be above 0"):
         analysis.classify(lambda t, y, args: -y, jnp.ones(2), **{name: value})
+
+
+def test_one_enumeration_names_the_fate_of_one_and_of_many():
+    verdict = analysis.classify(lambda t, y, args: -y, jnp.array([1.0]))
+    assert verdict.kind == "converges" == analysis.FATES.converges and verdict.kind == analysis.FATES.converges
+    assert verdict.kind != analysis.FATES.cycles
+    assert str(analysis.FATES.wanders) == "wanders" and analysis.FATES.wanders != "converges"
+    assert not bool(analysis.FATES.wanders == "no such fate")
+    basin = analysis.basin(lambda t, y, args: y - y**3, jnp.array([-1.0, 0.5, 2.0]), 50.0)
+    np.testing.assert_array_equal(basin.fate == "converges", [True, True, True])
+    np.testing.assert_array_equal(basin.fate == analysis.FATES.converges, basin.fate != "diverges")
+    assert str(basin.fate).count("converges") == 3 and basin.fraction("converges") == 1.0
+    assert jax.jit(lambda b: b.fate == "cycles")(basin).sum() == 0
