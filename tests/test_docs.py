@@ -70,3 +70,14 @@ def test_every_image_of_a_page_exists(page):
     )
     missing = [image for image in images if not (page.parent / image).is_file()]
     assert not missing
+
+
+def test_the_tests_and_files_that_the_page_on_lowering_names_exist():
+    page = (ROOT / "docs" / "lowering.md").read_text()
+    tests = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(tests) > 10
+    for path, name in tests:
+        found = [base / path for base in (ROOT, PACKAGE, ROOT / "tests") if (base / path).is_file()]
+        found = found or [*PACKAGE.rglob(path), *(ROOT / "tests").rglob(path)]
+        assert found, path
+        assert not name or f"def {name}(" in found[0].read_text(), f"{path}::{name}"

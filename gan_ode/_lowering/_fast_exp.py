@@ -1,7 +1,7 @@
-"""Exponentials and logistic functions in double precision, faster within routines than those of XLA.
+"""Exponentials and logistic functions in double precision, faster within kernels than those of XLA.
 
-XLA divides two polynomials for an exponential, and for a logistic function divides again: a division takes a processor
-as long as some twenty other operations. Here an exponential is one polynomial, and a logistic function one division.
+XLA divides two polynomials for an exponential, and for a logistic function divides again: a division takes a CPU as
+long as some twenty other operations. Here an exponential is one polynomial, and a logistic function one division.
 """
 
 import functools

@@ -62,7 +62,7 @@ def test_ensembles_have_them(replaced):
     assert {"logistic", "exp"} == set(replaced)
 
 
-def test_routines_can_be_made_of_them():
+def test_kernels_can_be_made_of_them():
     x = jnp.ones(3)
     assert all(_is_plain(jax.make_jaxpr(function)(x).jaxpr) for function in (exp, logistic))
 

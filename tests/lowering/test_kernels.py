@@ -1,4 +1,4 @@
-"""Loops as single routines of the processor, and what happens where there can be none."""
+"""Loops as single kernels, and what happens where there can be none."""
 
 import concurrent.futures
 
@@ -47,7 +47,7 @@ def halved(x):
 
 
 @pytest.mark.parametrize("num", [1, 7, 64, 65, 200])
-def test_lots_of_any_number_of_members_are_routines(num, hints):
+def test_lots_of_any_number_of_members_are_kernels(num, hints):
     x = jnp.arange(1.0, num + 1)
     found = kernel_jit(lambda x: map_in_kernels(halved, x))(x)
     np.testing.assert_array_equal(found["n"], np.floor(np.log2(x)) + 1)
@@ -55,14 +55,14 @@ def test_lots_of_any_number_of_members_are_routines(num, hints):
 
 
 @pytest.mark.parametrize("num", [5, 2500])
-def test_what_calls_out_of_a_routine_makes_none(num, hints):
+def test_what_calls_out_of_a_kernel_makes_none(num, hints):
     x = jnp.arange(1.0, num + 1)
     found = kernel_jit(lambda x: map_in_kernels(lambda x: {"n": jnp.cumsum(jnp.sort(halved(x)["n"])) * 0 + x}, x))(x)
     np.testing.assert_array_equal(found["n"], x)
     assert _kernels._AS_ONE not in hints
 
 
-def test_where_the_compiler_fails_there_are_no_routines(hints, monkeypatch):
+def test_where_the_compiler_fails_there_are_no_kernels(hints, monkeypatch):
     monkeypatch.setattr(_kernels, "_PLAIN", _kernels._PLAIN | {"sort"})
     x = jnp.array([3.0, 1.0, 2.0])
     np.testing.assert_array_equal(
@@ -105,6 +105,19 @@ def test_options_that_a_compiler_does_not_know_are_left_out():
     function = _jit.with_options(lambda x, *, y: (x + y, "sum"), {"xla_no_such_option": 1, "xla_cpu_x": 2})
     assert not _jit._is_known("xla_no_such_option", 1) and _jit._is_known("xla_cpu_prefer_vector_width", 512)
     assert function(jnp.array(1.0), y=2) == (3.0, "sum")
+
+
+def test_what_fails_when_it_runs_is_not_run_again():
+    counted = []
+
+    def refuse(x):
+        counted.append(float(x))
+        raise ValueError("refused in Python")
+
+    function = _jit.with_options(lambda x: jax.pure_callback(refuse, x, x), {"xla_cpu_prefer_vector_width": 512})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="refused in Python"):
+        jax.block_until_ready(function(jnp.array(1.0)))
+    assert counted == [1.0]
 
 
 MATRIX = jnp.asarray(np.random.default_rng(0).normal(size=(300, 3)) / 10)

@@ -215,7 +215,7 @@ def test_factors_make_nothing_overflow(function, x):
     np.testing.assert_allclose(jax.jit(by_elements(function))(x), jax.jit(function)(x), rtol=1e-5)
 
 
-def test_fields_by_differentiation_have_routines():
+def test_fields_by_differentiation_have_kernels():
     def gradient(*y):
         y = jnp.stack(y)
         return tuple(jax.grad(lambda y: jnp.sum(jnp.stack([y[0] * y[1], jnp.sin(y[2])]) ** 2) + y[0] ** 3)(y))
@@ -311,17 +311,17 @@ def test_ensembles_of_arrays_and_of_their_elements_are_the_same(monkeypatch):
         own = functools.partial(lambda t, y, args: jnp.sin(SQUARES @ y) - y)
         return ensemble(own, np.linspace(-1, 1, 40).reshape(10, 4), jnp.array([0.0, 3.0]), rtol=1e-9).final_state
 
-    routines, is_plain = [], _kernels._is_plain
-    monkeypatch.setattr(_kernels, "_is_plain", lambda jaxpr: routines.append(jaxpr) or is_plain(jaxpr))
+    kernels, is_plain = [], _kernels._is_plain
+    monkeypatch.setattr(_kernels, "_is_plain", lambda jaxpr: kernels.append(jaxpr) or is_plain(jaxpr))
 
     def num_products():
-        return sum(each.primitive.name == "dot_general" for each in operations(routines[0]))
+        return sum(each.primitive.name == "dot_general" for each in operations(kernels[0]))
 
     by_elements = ends()
     # To choose the first step the field is evaluated as it is.
     at_first = num_products()
     monkeypatch.setattr(_kernels, "_MOST", 0)
-    routines.clear()
+    kernels.clear()
     of_arrays = ends()
     assert num_products() >= at_first + 6
     np.testing.assert_allclose(of_arrays, by_elements, rtol=1e-10, atol=1e-12)

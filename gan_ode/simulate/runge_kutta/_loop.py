@@ -185,7 +185,7 @@ class _Steps(eqx.Module):
 
     def start(self, t0: Scalar, num_saved: int) -> _Standing:
         y, terms, solver = split_state(self.y0), self.terms, self.how.solver
-        # The same norm without a product of vectors, which would need another routine.
+        # The same norm without a product of vectors, which would need another kernel.
         controller = eqx.tree_at(lambda c: c.norm, self.how.controller, _rms_norm)
         t_next, _ = controller.init(
             terms, t0, self.end, y, self.how.dt0, self.args, solver.func, solver.error_order(terms)

@@ -58,7 +58,7 @@ for slope in (1.0, 2.0, 1.0):
         assert jnp.allclose(decayed.final_state, jnp.exp(-slope * ts[1]), rtol=1e-6)
 update = eqx.filter_vmap(updates.Simultaneous)(jnp.linspace(0.01, 0.2, 101))
 steps = simulate.iterate_ensemble(update, field, y0s, 20, batched_update=True, chunk_size=10, mesh=mesh)
-# With linear solves in it, and with numbers at random, a step is no part of a routine.
+# With linear solves in it, and with numbers at random, a step is no part of a kernel.
 implicit_steps, noisy_steps = (
     simulate.iterate_ensemble(update, each, y0s, 5, args=args, mesh=mesh, save_every=5).final_state.discriminator
     for update, each, args in (
