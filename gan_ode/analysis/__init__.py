@@ -1,7 +1,14 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
 from . import theory as theory
-from .basins import Basin as Basin, basin as basin, Cycles as Cycles, FATES as FATES, grid as grid, REASONS as REASONS
+from .basins import (
+    Basin as Basin,
+    basin as basin,
+    Cycles as Cycles,
+    FATES as FATES,
+    REASONS as REASONS,
+    state_grid as state_grid,
+)
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,
@@ -19,25 +26,25 @@ from .equilibria import (
     find_equilibrium as find_equilibrium,
     FoundEquilibrium as FoundEquilibrium,
 )
-from .fates import classify as classify, Trap as Trap, Verdict as Verdict
+from .fates import classify as classify, TrappingRegion as TrappingRegion, Verdict as Verdict
 from .linearization import (
     inspect as inspect,
     Inspection as Inspection,
     jacobian as jacobian,
     numerical_abscissa as numerical_abscissa,
     spectrum as spectrum,
-    Split as Split,
-    split as split,
+    symmetric_parts as symmetric_parts,
+    SymmetricParts as SymmetricParts,
     transient_growth as transient_growth,
     TransientGrowth as TransientGrowth,
 )
 from .lyapunov import (
-    Drift as Drift,
-    drift as drift,
-    Extremes as Extremes,
-    extremes as extremes,
+    box_extremes as box_extremes,
+    BoxExtremes as BoxExtremes,
+    check_lyapunov_function as check_lyapunov_function,
+    invariant_drift as invariant_drift,
+    InvariantDrift as InvariantDrift,
     lie_derivative as lie_derivative,
-    lyapunov as lyapunov,
     lyapunov_exponents as lyapunov_exponents,
     LyapunovCheck as LyapunovCheck,
     LyapunovExponents as LyapunovExponents,

@@ -3,8 +3,8 @@
 from ._jacobian import jacobian as jacobian, spectrum as spectrum
 from ._nonnormal import (
     numerical_abscissa as numerical_abscissa,
-    Split as Split,
-    split as split,
+    symmetric_parts as symmetric_parts,
+    SymmetricParts as SymmetricParts,
     transient_growth as transient_growth,
     TransientGrowth as TransientGrowth,
 )

@@ -11,7 +11,7 @@ from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._preconditions import require
-from ._box_search import Box, Extremes, points_per_axis, search
+from ._box_search import Box, BoxExtremes, points_per_axis, search
 from ._changes import change_along, Measured, stepped, velocity
 
 # Rounding may take at most this part of a change at nearly all states, by bytes of a number.
@@ -60,9 +60,9 @@ def step_change(
 class LyapunovCheck(eqx.Module):
     r"""What a box says of a candidate $Q$ for a Lyapunov function.
 
-    All of it comes from a search (see `Extremes`): it can refute, and supports, but does not prove. Equilibria are left
-    out, with a neighborhood of a hundredth of a cell of the grid: the states from which a Newton step that small leads
-    to one. Where the change is not finite somewhere in the box, or lost in rounding, nothing is said.
+    All of it comes from a search (see `BoxExtremes`): it can refute, and supports, but does not prove. Equilibria are
+    left out, with a neighborhood of a hundredth of a cell of the grid: the states from which a Newton step that small
+    leads to one. Where the change is not finite somewhere in the box, or lost in rounding, nothing is said.
 
     Attributes:
         change: Extremes over the box of $\dot Q$, or of the change over a step or a duration.
@@ -73,8 +73,8 @@ class LyapunovCheck(eqx.Module):
         where_not_finite: A state of the grid where the change is not finite, if there is one.
     """
 
-    change: Extremes
-    relative: Extremes
+    change: BoxExtremes
+    relative: BoxExtremes
     rounding: Scalar
     where_not_finite: State
 
@@ -174,7 +174,7 @@ class LyapunovCheck(eqx.Module):
         return ~(self.rounding > _MOST_ROUNDING[size])
 
 
-def lyapunov(
+def check_lyapunov_function(
     quantity: Callable[[State], Scalar],
     field: Field,
     low: State,

@@ -470,7 +470,7 @@ def test_a_map_names_the_parameter_at_which_the_state_is_no_equilibrium():
 def test_a_basin_speaks_of_a_rule_with_a_period_at_the_start_of_one_and_after_its_warm_up():
     warm = optax.linear_schedule(0.0, 1.0, 30)
     rule = sgd(optax.join_schedules([warm, lambda n: 1.0 + n % 3], [30]))(jnp.asarray(0.1, float))
-    starts = analysis.grid(jnp.linspace(-1, 1, 3), jnp.linspace(-1, 1, 2))
+    starts = analysis.state_grid(jnp.linspace(-1, 1, 3), jnp.linspace(-1, 1, 2))
     found = analysis.basin(spiral, starts, 100.0, update=rule)
     assert found.traps.period == 3
     assert jnp.all(found.fate == analysis.FATES.converges)
