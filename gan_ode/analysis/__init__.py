@@ -24,7 +24,6 @@ from .equilibria import (
     EquilibriumKind as EquilibriumKind,
     find_equilibria as find_equilibria,
     find_equilibrium as find_equilibrium,
-    FoundEquilibrium as FoundEquilibrium,
 )
 from .fates import classify as classify, TrappingRegion as TrappingRegion, Verdict as Verdict
 from .linearization import (

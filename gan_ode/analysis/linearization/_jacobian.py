@@ -7,6 +7,7 @@ from ..._checks import format_bytes
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
 from ._preconditions import LINEAR, nan_unless, require
+from ._state_of import state_of
 
 _MOST_PARAMETERS = 20_000
 
@@ -22,7 +23,7 @@ def jacobian(
 
     Args:
         field: The field.
-        y: State, in the flattened order of its leaves: the discriminator's first.
+        y: State, or an equilibrium, in the flattened order of its leaves: the discriminator's first.
         args: Handed to the field.
         t: Time.
         check: Whether to look at that. If not, the derivative is given as it is.
@@ -35,6 +36,7 @@ def jacobian(
         ValueError: If there are too many parameters for a dense matrix, or the field is not finite or not smooth at the
             state.
     """
+    y = state_of(y)
     _check_dense(y)
     smooth = require(field, y, args, t=t, needs=LINEAR, check=check)
     return nan_unless(smooth, _jacobian(field, y, args, t))
@@ -51,7 +53,7 @@ def spectrum(
 
     Args:
         field: The field.
-        y: State, usually an equilibrium.
+        y: State, usually an equilibrium, as `find_equilibrium` returns it.
         args: Handed to the field.
         t: Time.
         check: Whether to look if the field is smooth there, as for `jacobian`.
@@ -63,6 +65,7 @@ def spectrum(
     Raises:
         ValueError: As for `jacobian`.
     """
+    y = state_of(y)
     _check_dense(y)
     smooth = require(field, y, args, t=t, needs=LINEAR, check=check)
     return nan_unless(smooth, _spectrum(field, y, args, t))

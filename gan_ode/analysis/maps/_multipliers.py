@@ -14,6 +14,7 @@ from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import check_dense, eigenvalues_of
 from ..linearization._preconditions import require
+from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._clock import NotKnownError, time_zero
 from ._fixed_point import Standing, step_at_fixed_point
@@ -38,7 +39,7 @@ def multipliers(
     Args:
         update: The update.
         field: The field.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         check: Whether to look first if linear statements make sense there.
 
@@ -66,7 +67,7 @@ def step_jacobian(
     Args:
         update: The update; its memory is taken as in `multipliers`.
         field: The field.
-        y: The fixed point, in the flattened order of its leaves: the discriminator's first.
+        y: The fixed point, a state or an equilibrium, in the flattened order of its leaves: the discriminator's first.
         args: Handed to the field.
         check: As for `multipliers`.
 
@@ -92,7 +93,7 @@ def spectral_radius(update: AbstractUpdate, field: Field, y: State, args: Args =
     Args:
         update: The update.
         field: The field.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         check: As for `multipliers`.
 
@@ -126,6 +127,7 @@ def trusted(
         check: Whether to look.
         rest: Handed on.
     """
+    y = state_of(y)
     holds = require(field, y, args, check=check)
     try:
         found, standing = compute(update, field, y, args, None, check, *rest)

@@ -14,6 +14,7 @@ from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import falling
 from ..linearization._preconditions import LINEAR, require
+from ..linearization._state_of import state_of
 from ..maps._multipliers import rhythm_and_standing, trusted
 from ._arnoldi import AbstractLinearization, leading, OfField, OfStep
 
@@ -107,6 +108,7 @@ def leading_eigenvalues(
     Raises:
         ValueError: If an argument cannot work, or the field is not differentiable at the state: it jumps or has a kink.
     """
+    y = state_of(y)
     _check_state(y)
     require(field, y, args, t=t, needs=LINEAR, check=check)
     return _found(OfField(field, y, args, t), k, which, tol, subspace, max_products, eigenvectors, key)
@@ -152,6 +154,7 @@ def leading_multipliers(
         ValueError: If an argument cannot work, or the step is not differentiable at the state; and as for
             `multipliers`.
     """
+    y = state_of(y)
     _check_state(y)
     known = trusted(rhythm_and_standing, update, field, y, args, check)
     return _found(OfStep(update, field, y, args, known), k, "largest", tol, subspace, max_products, eigenvectors, key)

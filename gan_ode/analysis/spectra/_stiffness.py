@@ -7,6 +7,7 @@ from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
+from ..linearization._state_of import state_of
 from ._arnoldi import ROUNDINGS
 from ._leading import leading_eigenvalues, LeadingEigenvalues
 
@@ -80,6 +81,7 @@ def stiffness(
     Raises:
         ValueError: If an argument cannot work, or the field is not differentiable at the state.
     """
+    y = state_of(y)
     rightmost, largest = (
         leading_eigenvalues(
             field, y, k, which, args=args, t=t, tol=tol, subspace=subspace, max_products=max_products, key=key,
