@@ -29,9 +29,7 @@ from .fates import classify as classify, TrappingRegion as TrappingRegion, Verdi
 from .linearization import (
     inspect as inspect,
     Inspection as Inspection,
-    jacobian as jacobian,
     numerical_abscissa as numerical_abscissa,
-    spectrum as spectrum,
     symmetric_parts as symmetric_parts,
     SymmetricParts as SymmetricParts,
     transient_growth as transient_growth,
@@ -47,7 +45,6 @@ from .lyapunov import (
     lyapunov_exponents as lyapunov_exponents,
     LyapunovCheck as LyapunovCheck,
     LyapunovExponents as LyapunovExponents,
-    step_change as step_change,
 )
 from .maps import (
     Bifurcation as Bifurcation,
@@ -63,7 +60,6 @@ from .maps import (
     spectral_radius as spectral_radius,
     stability_map as stability_map,
     StabilityMap as StabilityMap,
-    step_jacobian as step_jacobian,
     step_period as step_period,
 )
 from .spectra import (
@@ -73,12 +69,13 @@ from .spectra import (
     eigenvalue_branches as eigenvalue_branches,
     EigenvalueBranches as EigenvalueBranches,
     follow_eigenvalues as follow_eigenvalues,
+    jacobian as jacobian,
     leading_eigenvalues as leading_eigenvalues,
-    leading_multipliers as leading_multipliers,
     LeadingEigenvalues as LeadingEigenvalues,
     optimal_parameter as optimal_parameter,
     optimal_step_size as optimal_step_size,
     Optimum as Optimum,
+    spectrum as spectrum,
     Stiffness as Stiffness,
     stiffness as stiffness,
     stiffness_along as stiffness_along,

@@ -16,9 +16,15 @@ class Equilibrium(AbstractAtState):
     It stands for its state wherever the analysis takes one:
 
     ```python
-    equilibrium = analysis.find_equilibrium(field, y0)
-    analysis.spectrum(field, equilibrium)
-    analysis.critical_step_size(updates.Simultaneous, field, equilibrium)
+    import jax.numpy as jnp
+    from gan_ode import analysis, updates
+
+    def decay(t, y, args):
+        return 1 - y
+
+    equilibrium = analysis.find_equilibrium(decay, jnp.zeros(2))
+    assert jnp.allclose(analysis.spectrum(decay, equilibrium), -1)
+    assert jnp.isclose(analysis.critical_step_size(updates.Simultaneous, decay, equilibrium), 2)
     ```
 
     Attributes:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
-from ..linearization._jacobian import eigenvalues_of, jacobian
+from ..linearization._jacobian import eigenvalues_of, field_jacobian
 from ..maps._clock import taken_apart
 from ..maps._fixed_point import look, step_at_fixed_point
 from ..maps._rhythm import Rhythm, rhythm
@@ -78,7 +78,7 @@ def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> TrappingRegi
         reach: Euclidean distance up to which to look.
     """
     center, restore = ravel_pytree(y)
-    linear = jacobian(field, y, args)
+    linear = field_jacobian(field, y, args)
     # The Cayley transform makes a map of the flow, with the same function.
     size = jnp.linalg.norm(linear)
     identity = jnp.eye(center.size, dtype=center.dtype)

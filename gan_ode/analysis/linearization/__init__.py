@@ -1,6 +1,5 @@
 """The linear part of a field at a state: what it needs, its spectrum, and what that does not tell."""
 
-from ._jacobian import jacobian as jacobian, spectrum as spectrum
 from ._nonnormal import (
     numerical_abscissa as numerical_abscissa,
     symmetric_parts as symmetric_parts,

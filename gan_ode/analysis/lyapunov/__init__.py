@@ -7,5 +7,4 @@ from ._functions import (
     check_lyapunov_function as check_lyapunov_function,
     lie_derivative as lie_derivative,
     LyapunovCheck as LyapunovCheck,
-    step_change as step_change,
 )

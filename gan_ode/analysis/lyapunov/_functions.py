@@ -21,40 +21,42 @@ _NEARLY_ALL = 0.95
 Kind = Literal["falls strictly", "falls", "keeps", "rises", "rises strictly", "neither", "undecided"]
 
 
-def lie_derivative(quantity: Callable[[State], Scalar], field: Field, args: Args = None) -> Callable[[State], Scalar]:
-    r"""The rate at which a quantity changes along a field: $\dot Q(y) = \nabla Q(y) \cdot F(y)$.
+def lie_derivative(
+    quantity: Callable[[State], Scalar], field: Field, *, update: AbstractUpdate | None = None, args: Args = None
+) -> Callable[[State], Scalar]:
+    r"""The rate at which a quantity changes along a field, or how much one step of an update changes it.
 
-    Zero everywhere for an invariant, nowhere positive for a Lyapunov function. One Jacobian-vector product, no
-    gradient. The result is again a quantity, so that its own derivative is $\ddot Q$.
+    Along a field $\dot Q(y) = \nabla Q(y) \cdot F(y)$: zero everywhere for an invariant, nowhere positive for a
+    Lyapunov function. One Jacobian-vector product, no gradient. The result is again a quantity, so that its own
+    derivative is $\ddot Q$. With an update $Q(\Phi_h(y)) - Q(y)$, of its first step: its memory is as the rule
+    starts it.
+
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import analysis, updates
+
+    def turn(t, y, args):
+        return jnp.array([[0.0, 1.0], [-1.0, 0.0]]) @ y
+
+    y = jnp.array([1.0, 2.0])
+    along = analysis.lie_derivative(lambda y: y @ y, turn)
+    step = analysis.lie_derivative(lambda y: y @ y, turn, update=updates.Simultaneous(0.1))
+    assert along(y) == 0 and jnp.isclose(step(y), 0.1**2 * 5)
+    ```
 
     Args:
         quantity: A scalar function of one state.
         field: The field; taken at time 0, since a Lyapunov function is one of an autonomous field.
+        update: If given, the change is that over one step of it.
         args: Handed to the field.
 
     Returns:
-        A function of the state.
+        A function of the state: a rate, in units of the quantity over time; with an update a change, in units of the
+        quantity (divide by the step size for a rate).
     """
+    if update is not None:
+        return lambda y: quantity(stepped(update, field, y, args)) - quantity(y)
     return lambda y: jax.jvp(quantity, (y,), (velocity(field, y, args),))[1]
-
-
-def step_change(
-    quantity: Callable[[State], Scalar], update: AbstractUpdate, field: Field, args: Args = None
-) -> Callable[[State], Scalar]:
-    r"""How much one step of an update changes a quantity: $Q(\Phi_h(y)) - Q(y)$.
-
-    An update with memory makes its first step: its memory is as the rule starts it.
-
-    Args:
-        quantity: A scalar function of one state.
-        update: The update.
-        field: The field.
-        args: Handed to the field.
-
-    Returns:
-        A function of the state, in units of the quantity; divide by the step size for a rate.
-    """
-    return lambda y: quantity(stepped(update, field, y, args)) - quantity(y)
 
 
 class LyapunovCheck(eqx.Module):

@@ -61,7 +61,7 @@ def stiffness(
     """Critical step sizes of simultaneous steps and the stiffness ratio at a state, without the matrix.
 
     Two searches by `leading_eigenvalues`, whose arguments it takes. For other updates ask `critical_step_size`, where
-    a dense matrix can be had, or `leading_multipliers` at a step size.
+    a dense matrix can be had, or `leading_eigenvalues` with an update.
 
     Args:
         field: The field.

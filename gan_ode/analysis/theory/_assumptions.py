@@ -20,7 +20,7 @@ from ...fields import GameField
 from ...games import Players
 from ...regularizers import GradientNorm, unwrap
 from ..equilibria import Equilibrium
-from ..linearization._jacobian import by_real_part, check_dense, eigenvalues_of, jacobian
+from ..linearization._jacobian import by_real_part, check_dense, eigenvalues_of, field_jacobian
 from ..linearization._preconditions import demand, inspect, LINEAR, nan_unless
 from ..linearization._state_of import state_of
 from ._checks import Assumption, curvature, fixed_support, full_rank, realizability
@@ -158,7 +158,7 @@ def assumptions(game: Any, y: Players | Equilibrium, args: Args = None, *, check
 def _measure(game: Any, inner: Any, penalties: tuple, y: Players, args: Args) -> dict[str, Any]:
     """What needs the game. The rest is compiled once for all games of a size."""
     field = GameField(game)
-    matrix = jacobian(field, y, args, check=False)
+    matrix = field_jacobian(field, y, args, check=False)
     k_dd, k_dg, gap = _kernels(inner, y, args)
     slope, bend, pull = (value.astype(k_dd.dtype) for value in _slopes(inner.loss))
     corner = jnp.zeros((k_dg.shape[1], k_dg.shape[1]), k_dd.dtype)
@@ -220,7 +220,7 @@ def _penalized(
             matrix = sheared(matrix, num, penalty.eta)
             eta = eta + penalty.eta.astype(matrix.dtype)
         else:
-            bend = jacobian(_Descent(penalty, game), y, args, check=False)
+            bend = field_jacobian(_Descent(penalty, game), y, args, check=False)
             matrix, undamped = matrix + bend, undamped + bend
     return matrix, undamped, eta
 

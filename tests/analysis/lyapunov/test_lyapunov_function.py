@@ -54,14 +54,14 @@ def test_the_energy_of_the_wasserstein_gan_falls_at_the_stated_rate(eta):
 def test_the_derivative_of_a_derivative_is_the_second_one():
     # Along y' = -y the square falls at -2 y^2, and that rises at 4 y^2.
     decay = lambda t, y, args: -args * y  # noqa: E731
-    once = analysis.lie_derivative(lambda y: y**2, decay, jnp.asarray(1.0))
+    once = analysis.lie_derivative(lambda y: y**2, decay, args=jnp.asarray(1.0))
     assert float(once(jnp.asarray(3.0))) == -18.0
-    assert float(analysis.lie_derivative(once, decay, jnp.asarray(1.0))(jnp.asarray(3.0))) == 36.0
+    assert float(analysis.lie_derivative(once, decay, args=jnp.asarray(1.0))(jnp.asarray(3.0))) == 36.0
 
 
 def test_a_step_of_an_update_changes_the_squared_radius_by_its_multiplier():
     h, rotation = 0.3, lambda t, y, args: jnp.stack([y[1], -y[0]])
-    change = analysis.step_change(lambda y: y @ y, updates.Simultaneous(h), rotation)
+    change = analysis.lie_derivative(lambda y: y @ y, rotation, update=updates.Simultaneous(h))
     assert float(change(jnp.array([3.0, 4.0]))) == pytest.approx(25 * h**2, rel=1e-13)
 
 
