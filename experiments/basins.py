@@ -107,7 +107,7 @@ def starts_of(config: Config, resolution: int) -> Players:
     half = (np.arange(resolution // 2) + 0.5) / (resolution // 2)
     symmetric = np.concatenate([-half[::-1], half])
     w, a = config.widest
-    return analysis.grid(jnp.asarray(w * symmetric), jnp.asarray(a * symmetric))
+    return analysis.state_grid(jnp.asarray(w * symmetric), jnp.asarray(a * symmetric))
 
 
 def follow(starts: Players, duration: float, rule: str, h: float) -> Basin:

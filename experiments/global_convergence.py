@@ -118,9 +118,9 @@ class Results:
     identity: float
     check: analysis.LyapunovCheck
     over_time: analysis.LyapunovCheck | None
-    lowest: analysis.Extremes
-    tolerances: dict[str, analysis.Drift]
-    updates: dict[str, analysis.Drift]
+    lowest: analysis.BoxExtremes
+    tolerances: dict[str, analysis.InvariantDrift]
+    updates: dict[str, analysis.InvariantDrift]
     losses: every_loss.Findings
     dataset: xr.Dataset
 
@@ -142,9 +142,9 @@ def run(config: Config) -> Results:
         orbits=orbits,
         verdicts=[analysis.classify(field, lq.logarithmic(*start)) for start in config.starts],
         identity=identity(field, config.eta),
-        check=analysis.lyapunov(lq.energy, field, *BOX),
+        check=analysis.check_lyapunov_function(lq.energy, field, *BOX),
         over_time=over_time(config) if config.over_time else None,
-        lowest=analysis.extremes(lq.energy, *BOX),
+        lowest=analysis.box_extremes(lq.energy, *BOX),
         tolerances=tolerances,
         updates=rules,
         losses=of_losses,
@@ -154,7 +154,7 @@ def run(config: Config) -> Results:
 
 def over_time(config: Config) -> analysis.LyapunovCheck:
     eta, time = jnp.asarray(config.eta), jnp.asarray(config.over_time)
-    return analysis.lyapunov(lq.energy, by_hand, *BOX, duration=time, args=eta, resolution=41)
+    return analysis.check_lyapunov_function(lq.energy, by_hand, *BOX, duration=time, args=eta, resolution=41)
 
 
 def by_hand(t: Any, y: Players, eta: Any) -> Players:
@@ -172,29 +172,29 @@ def identity(field: lq.LogScale, eta: float) -> float:
         terms = jnp.abs(w * (1 - square)) + eta * (1 - square) ** 2 + 1e-3
         return (derivative(y) + 2 * eta / 9 * (1 - square) ** 2) / terms
 
-    found = analysis.extremes(miss, *BOX)
+    found = analysis.box_extremes(miss, *BOX)
     return float(jnp.maximum(found.largest, -found.smallest))
 
 
-def compare_tolerances(config: Config, ts: jax.Array) -> dict[str, analysis.Drift]:
+def compare_tolerances(config: Config, ts: jax.Array) -> dict[str, analysis.InvariantDrift]:
     """Drift of H along the plain Wasserstein GAN's orbit from afar, by tolerances and coordinates."""
     plain, start = wasserstein(0.0), lq.state(config.far, 1.0)
     absolute = flow(plain, start, ts, rtol=config.tolerance, atol=config.tolerance)
     relative = flow(plain, start, ts, rtol=config.tolerance, atol=0.0)
     log_scale = flow(lq.LogScale(plain), lq.logarithmic(config.far, 1.0), ts, rtol=config.tolerance)
     return {
-        "absolute and relative": analysis.drift(lq.invariant, absolute),
-        "relative alone": analysis.drift(lq.invariant, relative),
-        "log a as coordinate": analysis.drift(lq.energy, log_scale),
+        "absolute and relative": analysis.invariant_drift(lq.invariant, absolute),
+        "relative alone": analysis.invariant_drift(lq.invariant, relative),
+        "log a as coordinate": analysis.invariant_drift(lq.energy, log_scale),
     }
 
 
-def follow_updates(config: Config) -> dict[str, analysis.Drift]:
+def follow_updates(config: Config) -> dict[str, analysis.InvariantDrift]:
     """H along the steps of updates of the plain Wasserstein GAN, saved every tenth."""
     start = lq.state(0.5, 1.0)
     lengths = {"alternating": config.num_steps}
     return {
-        name: analysis.drift(
+        name: analysis.invariant_drift(
             lq.invariant,
             iterate(rule(config.step_size), wasserstein(0.0), start, lengths.get(name, STEPS_SHOWN), save_every=SAVED),
         )

@@ -172,7 +172,7 @@ def against_dense(config: Config) -> dict[str, Any]:
     field, k = make_field(gan, config.etas[1]), config.num_eigenvalues
     steps = updates.Simultaneous(0.1)
     y = iterate(steps, field, gan.players, 200, args=batch, save_every=200).final_state
-    every = np.linalg.eigvals(np.asarray(analysis.jacobian(field, y, batch)))
+    every = np.linalg.eigvals(np.asarray(analysis.jacobian(field, y, args=batch)))
     by = {"rightmost": -every.real, "largest": -np.abs(every), "leftmost": every.real}
     differences = []
     for kind in KINDS:

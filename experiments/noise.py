@@ -139,7 +139,7 @@ def equilibrium(config: Config) -> xr.Dataset:
 def closed_squares(field: fields.GameField, at: Players, h: float, config: Config) -> tuple[float, float]:
     """Of the steps, after as many as there were; of the equation, stationary by its closed form 4h / 9B."""
     q = jnp.diag(jnp.array([h * VARIANCE / 2 / config.batch_size, 0.0]))
-    one = analysis.step_jacobian(updates.Simultaneous(jnp.asarray(h)), field, at)
+    one = analysis.jacobian(field, at, update=updates.Simultaneous(jnp.asarray(h)))
     steps = analysis.covariance_after_steps(one, h * q, config.num_steps)
     return float(jnp.trace(steps)), 4 * h / (9 * config.batch_size)
 
@@ -164,7 +164,7 @@ def center_case(config: Config, number: int, eta: float) -> xr.Dataset:
     paths = follow(sde, at, h * numbers, h, keys[1], config.num_runs, game.quadrature(3))
     along = jnp.array([1.0, 4 * eta / 3])
     q = h * 2 * VARIANCE / size * jnp.outer(along, along)
-    jacobian, one = analysis.jacobian(field, at), analysis.step_jacobian(updates.Simultaneous(h), field, at)
+    jacobian, one = analysis.jacobian(field, at), analysis.jacobian(field, at, update=updates.Simultaneous(h))
     of_steps = jax.vmap(lambda n: jnp.trace(analysis.covariance_after_steps(one, h * q, n)))(numbers)
     of_paths = jax.vmap(lambda t: jnp.trace(analysis.covariance_at(jacobian, q, t)))(h * numbers)
     return xr.Dataset(
@@ -202,7 +202,7 @@ def ladder(config: Config) -> xr.Dataset:
 
 def stationary(sde: noise.SDE, at: Players, population: Any) -> jax.Array:
     matrix = sde.diffusion(0.0, at, population).as_matrix()
-    return analysis.stationary_covariance(analysis.jacobian(sde.drift, at, population), matrix @ matrix.T)
+    return analysis.stationary_covariance(analysis.jacobian(sde.drift, at, args=population), matrix @ matrix.T)
 
 
 def follow(

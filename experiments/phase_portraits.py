@@ -67,7 +67,7 @@ class Case:
     orbits: list[Orbit]
     eigenvalues: np.ndarray
     verdict: analysis.Verdict
-    drift: analysis.Drift
+    drift: analysis.InvariantDrift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def measure(config: Config, name: str, loss: losses.AbstractLoss, eta: float) ->
         orbits=orbits,
         eigenvalues=np.asarray(analysis.spectrum(field, lq.EQUILIBRIUM)),
         verdict=analysis.classify(field, lq.state(*config.starts[0]), invariant=lq.invariant),
-        drift=analysis.drift(lq.invariant, orbits[0]),
+        drift=analysis.invariant_drift(lq.invariant, orbits[0]),
     )
 
 

@@ -38,7 +38,7 @@ ORIGIN = players(0.0, 0.0)
 
 @jax.jit
 def eigenvalues(matrix):
-    return analysis.spectrum(two_by_two, ORIGIN, matrix)
+    return analysis.spectrum(two_by_two, ORIGIN, args=matrix)
 
 
 @functools.cache

@@ -154,12 +154,12 @@ def variance_errors():
         second = noise.of_minibatches(field, jnp.array(h), 64, order=2)
         q = jnp.asarray(h * covariance(plain.diffusion, at, args))
         exact = analysis.stationary_covariance_of_steps(
-            analysis.step_jacobian(Simultaneous(jnp.array(h)), field, at), q
+            analysis.jacobian(field, at, update=Simultaneous(jnp.array(h))), q
         )
         equations = plain, noise.SDE(second.drift, plain.diffusion), second
         found = [
             analysis.stationary_covariance(
-                analysis.jacobian(each.drift, at, args), jnp.asarray(covariance(each.diffusion, at, args))
+                analysis.jacobian(each.drift, at, args=args), jnp.asarray(covariance(each.diffusion, at, args))
             )
             for each in equations
         ]

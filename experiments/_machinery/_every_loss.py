@@ -171,7 +171,7 @@ def find(box: tuple[Players, Players], duration: float, over_time: float) -> Fin
 
     def search(name: str, box: tuple[Players, Players], **options: Any) -> analysis.LyapunovCheck:
         # None of them depends on time: that need not be compiled.
-        return analysis.lyapunov(lq.energy, any_field, *box, args=numbers[name], check=False, **options)
+        return analysis.check_lyapunov_function(lq.energy, any_field, *box, args=numbers[name], check=False, **options)
 
     return Findings(
         checks={name: search(name, box) for name in CASES},

@@ -46,7 +46,7 @@ def measure(rounds: int) -> _timing.Measured:
     prepare_jax()
     game = games.LinearQuadratic(losses.Minimax())
     field, by_hand = fields.GameField(game), scipy_field(game.num_nodes)
-    starts = analysis.grid(jnp.linspace(-4.0, 4.0, SIDE), jnp.linspace(-3.0, 3.0, SIDE))
+    starts = analysis.state_grid(jnp.linspace(-4.0, 4.0, SIDE), jnp.linspace(-3.0, 3.0, SIDE))
     points = np.stack([np.asarray(starts.discriminator), np.asarray(starts.generator)], axis=1)
     part = np.random.default_rng(0).choice(len(points), PART, replace=False)
     ts = jnp.array([0.0, DURATION])

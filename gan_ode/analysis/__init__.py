@@ -1,7 +1,13 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
 from . import theory as theory
-from .basins import Basin as Basin, basin as basin, Cycles as Cycles, grid as grid, REASONS as REASONS
+from .basins import (
+    Basin as Basin,
+    basin as basin,
+    Cycles as Cycles,
+    REASONS as REASONS,
+    state_grid as state_grid,
+)
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,
@@ -17,31 +23,27 @@ from .equilibria import (
     EquilibriumKind as EquilibriumKind,
     find_equilibria as find_equilibria,
     find_equilibrium as find_equilibrium,
-    FoundEquilibrium as FoundEquilibrium,
 )
-from .fates import classify as classify, FATES as FATES, Trap as Trap, Verdict as Verdict
+from .fates import classify as classify, FATES as FATES, TrappingRegion as TrappingRegion, Verdict as Verdict
 from .linearization import (
     inspect as inspect,
     Inspection as Inspection,
-    jacobian as jacobian,
     numerical_abscissa as numerical_abscissa,
-    spectrum as spectrum,
-    Split as Split,
-    split as split,
+    symmetric_parts as symmetric_parts,
+    SymmetricParts as SymmetricParts,
     transient_growth as transient_growth,
     TransientGrowth as TransientGrowth,
 )
 from .lyapunov import (
-    Drift as Drift,
-    drift as drift,
-    Extremes as Extremes,
-    extremes as extremes,
+    box_extremes as box_extremes,
+    BoxExtremes as BoxExtremes,
+    check_lyapunov_function as check_lyapunov_function,
+    invariant_drift as invariant_drift,
+    InvariantDrift as InvariantDrift,
     lie_derivative as lie_derivative,
-    lyapunov as lyapunov,
     lyapunov_exponents as lyapunov_exponents,
     LyapunovCheck as LyapunovCheck,
     LyapunovExponents as LyapunovExponents,
-    step_change as step_change,
 )
 from .maps import (
     Bifurcation as Bifurcation,
@@ -57,7 +59,6 @@ from .maps import (
     spectral_radius as spectral_radius,
     stability_map as stability_map,
     StabilityMap as StabilityMap,
-    step_jacobian as step_jacobian,
     step_period as step_period,
 )
 from .spectra import (
@@ -67,12 +68,13 @@ from .spectra import (
     eigenvalue_branches as eigenvalue_branches,
     EigenvalueBranches as EigenvalueBranches,
     follow_eigenvalues as follow_eigenvalues,
+    jacobian as jacobian,
     leading_eigenvalues as leading_eigenvalues,
-    leading_multipliers as leading_multipliers,
     LeadingEigenvalues as LeadingEigenvalues,
     optimal_parameter as optimal_parameter,
     optimal_step_size as optimal_step_size,
     Optimum as Optimum,
+    spectrum as spectrum,
     Stiffness as Stiffness,
     stiffness as stiffness,
     stiffness_along as stiffness_along,

@@ -64,7 +64,7 @@ def basin(
     The bands of equal time are as smooth as the grid is fine, for a flow; for an update they show its steps.
 
     Args:
-        basin: From `analysis.basin`, over starts that form a grid, as `analysis.grid` makes it.
+        basin: From `analysis.basin`, over starts that form a grid, as `analysis.state_grid` makes it.
         ax: Where to draw.
         names: Mathematical names of the axes.
         project: From a state to its point in the plane; by default `(discriminator, generator)` of two scalars.
@@ -109,7 +109,7 @@ def _grid(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     if len(columns) * len(rows) != len(x) or min(len(columns), len(rows)) < 2:
         raise ValueError(
             f"`basin` must be over a grid of starts, but has {len(x)} starts in {len(columns)} columns and "
-            f"{len(rows)} rows: make them by `analysis.grid(xs, ys)`."
+            f"{len(rows)} rows: make them by `analysis.state_grid(xs, ys)`."
         )
     return columns, rows, np.lexsort((x, y))
 

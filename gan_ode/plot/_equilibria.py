@@ -38,7 +38,7 @@ def draw_equilibria(
 def _kind(field: Field, state: State, args: Args, t: RealScalarLike) -> str:
     if not analysis.inspect(field, state, args, t=t).smooth:
         return "not smooth"
-    return analysis.equilibrium_type(analysis.spectrum(field, state, args, t=t, check=False))
+    return analysis.equilibrium_type(analysis.spectrum(field, state, args=args, t=t, check=False))
 
 
 def _mark(ax: Axes, place: np.ndarray, kind: str) -> Line2D:

@@ -379,13 +379,13 @@ def hamiltonian(y):
 def test_the_wasserstein_gan_keeps_its_invariant():
     orbit = flow(lq_field(WASSERSTEIN), scalars(0.5, 1.0), jnp.linspace(0.0, 50.0, 101), rtol=1e-10)
     # Measured 3e-9.
-    assert float(analysis.drift(hamiltonian, orbit).largest) < 1e-7
+    assert float(analysis.invariant_drift(hamiltonian, orbit).largest) < 1e-7
 
 
 def test_the_regularizer_lowers_the_invariant_at_the_stated_rate():
     eta = 0.5
     orbit = flow(lq_field(WASSERSTEIN, eta), scalars(0.5, 1.0), jnp.linspace(0.0, 10.0, 2001), rtol=1e-10)
-    drift = analysis.drift(hamiltonian, orbit)
+    drift = analysis.invariant_drift(hamiltonian, orbit)
     fall = np.trapezoid(2 * eta / 9 * (1 - np.asarray(orbit.ys.generator) ** 2) ** 2, np.asarray(orbit.ts))
     # The trapezoidal rule's error is of the order of the spacing squared; measured 4e-7.
     assert -float(drift.change[-1]) == pytest.approx(fall, abs=1e-5)
@@ -395,7 +395,7 @@ def test_the_regularizer_lowers_the_invariant_at_the_stated_rate():
 def test_simultaneous_steps_leave_the_circle_as_they_must():
     h = 0.1
     orbit = iterate(updates.Simultaneous(h), dirac_field(WASSERSTEIN), scalars(1.0, 0.0), 50)
-    drift = analysis.drift(lambda y: y.discriminator**2 + y.generator**2, orbit)
+    drift = analysis.invariant_drift(lambda y: y.discriminator**2 + y.generator**2, orbit)
     np.testing.assert_allclose(drift.values, (1 + h**2) ** np.arange(51), rtol=1e-12)
 
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from gan_ode import analysis, plot
-from gan_ode.analysis import Basin, Cycles, FATES, REASONS, Trap
+from gan_ode.analysis import Basin, Cycles, FATES, REASONS, TrappingRegion
 from gan_ode.analysis.basins._ring import Ring
 from gan_ode.games import Players
 from gan_ode.plot._style import BLUE, INK, PURPLE, VERMILLION
@@ -26,7 +26,7 @@ def ax():
 
 def by_hand(starts=None):
     """Fates that nobody had to solve for: an equilibrium in a trap of radius 1/2, and one that repels."""
-    starts = analysis.grid(jnp.array([0.0, 1.0, 2.0]), jnp.array([-1.0, 1.0])) if starts is None else starts
+    starts = analysis.state_grid(jnp.array([0.0, 1.0, 2.0]), jnp.array([-1.0, 1.0])) if starts is None else starts
     centers = jnp.array([[0.5, 0.5], [1.5, -0.5]])
     return Basin(
         starts=starts,
@@ -37,7 +37,7 @@ def by_hand(starts=None):
         time=jnp.array([1.0, 10.0, jnp.inf, 5.0, 10.0, 1.0]),
         final_state=starts,
         equilibria=Players(centers[:, 0], centers[:, 1]),
-        traps=Trap(
+        traps=TrappingRegion(
             centers,
             jnp.stack([4 * jnp.eye(2)] * 2),
             jnp.array([1.0, 0.0]),

@@ -15,7 +15,7 @@ from ..._words import as_words
 from ...games import Players
 from ...simulate.ensembles import _chunks
 from ...updates import AbstractUpdate
-from ..fates._trapping_region import Trap
+from ..fates._trapping_region import TrappingRegion
 from ..fates._verdict import FATES
 from ._agreement import compare_tolerances
 from ._attracting_cycles import Cycles
@@ -53,7 +53,7 @@ class Basin(eqx.Module):
     time: Float[Array, " starts"]
     final_state: State
     equilibria: State
-    traps: Trap
+    traps: TrappingRegion
     cycles: Cycles
 
     def fraction(self, fate: FATES | str, index: int | None = None) -> Scalar:
@@ -68,7 +68,7 @@ class Basin(eqx.Module):
         return REASONS[jax.tree.map(lambda leaf: leaf[start], self.reason)]
 
 
-def grid(xs: Float[Array, " columns"], ys: Float[Array, " rows"]) -> Players:
+def state_grid(xs: Float[Array, " columns"], ys: Float[Array, " rows"]) -> Players:
     """All starts with the discriminator's parameter from `xs` and the generator's from `ys`, row by row.
 
     Returns:
@@ -107,7 +107,7 @@ def basin(
 
     Args:
         field: The field.
-        starts: States with a leading axis on every leaf; see `grid`.
+        starts: States with a leading axis on every leaf; see `state_grid`.
         duration: How long to follow them.
         update: The update to follow; the flow if None.
         equilibria: States near the equilibria; then there are no others. By default they are searched from some of the

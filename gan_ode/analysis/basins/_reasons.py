@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..._words import worded
-from ..fates._trapping_region import Trap
+from ..fates._trapping_region import TrappingRegion
 from ._follow_starts import Look
 
 # Extents of which one is so much larger than the other are not the same.
@@ -67,7 +67,7 @@ class Motion:
     names: np.ndarray
 
 
-def motion(look: Look, traps: Trap, noise: Float[np.ndarray, " starts"], duration: float) -> Motion:
+def motion(look: Look, traps: TrappingRegion, noise: Float[np.ndarray, " starts"], duration: float) -> Motion:
     """Reads how starts move.
 
     Args:
@@ -100,7 +100,7 @@ def _taken(rows: np.ndarray, columns: Int[np.ndarray, " rows"]) -> np.ndarray:
 
 
 def _growth(
-    traps: Trap, earlier: Float[np.ndarray, "2 starts n"], later: Float[np.ndarray, "2 starts n"]
+    traps: TrappingRegion, earlier: Float[np.ndarray, "2 starts n"], later: Float[np.ndarray, "2 starts n"]
 ) -> Float[np.ndarray, " starts"]:
     """Of small disturbances of the equilibrium next to each start; infinite where that gets no nearer."""
     found, nearest = np.full(later.shape[1], np.inf), np.full(later.shape[1], np.inf)

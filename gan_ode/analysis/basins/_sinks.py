@@ -17,7 +17,7 @@ from ..._types import Args, Field, State
 from ...simulate.ensembles import _chunks
 from ...updates import AbstractUpdate
 from ..equilibria._find_all import Equilibria, find_equilibria
-from ..fates._trapping_region import flow_trap, step_trap, Trap
+from ..fates._trapping_region import flow_trap, step_trap, TrappingRegion
 from ..maps._rhythm import Rhythm, rhythm
 
 # Starts from which equilibria are searched at a time.
@@ -42,13 +42,13 @@ class Sinks:
     """
 
     ys: State
-    traps: Trap
+    traps: TrappingRegion
     rows: int
 
     def __len__(self) -> int:
         return self.traps.level.shape[0]
 
-    def group(self, number: int) -> Trap:
+    def group(self, number: int) -> TrappingRegion:
         """So many traps, the last ones empty where there are no more."""
         num, rows = len(self), self.rows
         chosen = np.arange(number * rows, min((number + 1) * rows, num))
@@ -71,7 +71,7 @@ class Sinks:
                 found[np.sum(away @ matrix * away, axis=1) < level] = i
         return found
 
-    def and_others(self, ys: State, traps: Trap) -> "Sinks":
+    def and_others(self, ys: State, traps: TrappingRegion) -> "Sinks":
         ys, traps = jax.tree.map(lambda *parts: np.concatenate(parts), (self.ys, self.traps), (ys, traps))
         return Sinks(ys, traps, self.rows)
 
@@ -143,7 +143,7 @@ class Search:
                 break
         return sinks
 
-    def _attracting(self, found: Equilibria, known: Sinks) -> tuple[State, Trap] | None:
+    def _attracting(self, found: Equilibria, known: Sinks) -> tuple[State, TrappingRegion] | None:
         """The new ones that have a trap, and that."""
         ys = _chunks.on_host(found.ys)
         points, old = flat(ys), flat(known.ys)
@@ -157,12 +157,14 @@ class Search:
         kept = np.flatnonzero(traps.level > 0)
         return (_chunks.rows(ys, np.asarray(new)[kept]), _chunks.rows(traps, kept)) if len(kept) else None
 
-    def _traps_of_some(self, ys: State, chosen: list[int], smooth: Bool[np.ndarray, " ys"], rows: int) -> Trap:
+    def _traps_of_some(
+        self, ys: State, chosen: list[int], smooth: Bool[np.ndarray, " ys"], rows: int
+    ) -> TrappingRegion:
         places = np.resize(chosen, rows)
         traps = self._traps(_chunks.rows(ys, places), smooth[places])
         return jax.tree.map(lambda leaf: leaf[: len(chosen)], traps)
 
-    def _traps(self, ys: State, smooth: Bool[np.ndarray, " ys"]) -> Trap:
+    def _traps(self, ys: State, smooth: Bool[np.ndarray, " ys"]) -> TrappingRegion:
         starts, ys = jax.tree.map(jnp.asarray, (self.starts, ys))
         found = _traps(self.field, starts, ys, jnp.asarray(smooth), self.args, self.update, self._rhythm)
         return _chunks.on_host(found)
@@ -184,11 +186,11 @@ def _smooth(found: Equilibria) -> Bool[np.ndarray, " ys"]:
 def _traps(
     field: Field, starts: State, equilibria: State, smooth: Bool[Array, " ys"], args: Args,
     update: AbstractUpdate | None, known: Rhythm | None,
-) -> Trap:  # fmt: skip
+) -> TrappingRegion:  # fmt: skip
     def distance(y: State) -> Array:
         return jnp.max(jax.vmap(lambda start: _tree.norm(_tree.subtract(start, y)))(starts))
 
-    def trap(y: State, smooth: Bool[Array, ""]) -> Trap:
+    def trap(y: State, smooth: Bool[Array, ""]) -> TrappingRegion:
         if update is None:
             found = flow_trap(field, y, args, distance(y))
         else:

@@ -14,6 +14,7 @@ from ... import _checks, _tree
 from ..._types import Args, Field, Scalar, State
 from ..linearization._jacobian import check_dense
 from ..linearization._preconditions import complaint, inspect, Inspection
+from ..linearization._state_of import state_of
 from ._newton import at_root
 
 Family: TypeAlias = Callable[[Any], Field]
@@ -59,7 +60,9 @@ def follow(family: Family, values: Float[Array, " values"], y: State | Callable,
     it goes on to other branches, or to places that are no equilibria.
     """
     ys, joined = (
-        (jax.vmap(y)(values), jnp.ones(values.shape, bool)) if callable(y) else _follow(family, values, y, args)
+        (jax.vmap(lambda value: state_of(y(value)))(values), jnp.ones(values.shape, bool))
+        if callable(y)
+        else _follow(family, values, y, args)
     )
 
     def look(value: Scalar, there: State) -> tuple[Any, Inspection, State]:
@@ -89,7 +92,7 @@ def refuse_if_nothing(found: Bool[Array, " values"], seen: Inspection) -> None:
 def equilibrium_at(family: Family, parameter: Scalar, y: State | Callable, args: Args) -> State:
     """The equilibrium: a function's value, or what Newton's method finds from a state. Differentiable in the family."""
     if callable(y):
-        return y(parameter)
+        return state_of(y(parameter))
     field = family(parameter)
     return with_derivative(field, newton(field, y, args).y, args)
 

@@ -5,12 +5,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optimistix as optx
 from jaxtyping import Array, Complex, Float, Int
 
 from ... import _checks, _tree
-from ..._types import Args, Field, RealScalarLike, Scalar, State
+from ..._types import Args, Field, RealScalarLike, State
 from ..linearization._jacobian import check_dense
 from ..linearization._preconditions import complaint, inspect_rows, Inspection
+from ._equilibrium import Equilibrium
 from ._find_one import chosen_solver
 from ._kinds import Continuum, EquilibriumKind, kind_of, NOT_SMOOTH, null_space
 from ._newton import at_root
@@ -27,28 +29,8 @@ _KEPT, _LOST = 0.05, 0.1
 _SHOWN = 20
 
 
-class FoundEquilibrium(eqx.Module):
-    """One equilibrium of several.
-
-    Attributes:
-        y: The state.
-        residual: Norm of the velocity there.
-        jacobian: The field's, shape `(n, n)`; NaN where the field is not smooth.
-        eigenvalues: Of the Jacobian, by falling real part; NaN likewise.
-        kind: Its type, and whether it lies on a continuum.
-        count: How many searches ended there.
-    """
-
-    y: State
-    residual: Scalar
-    jacobian: Float[Array, "n n"]
-    eigenvalues: Complex[Array, " n"]
-    kind: EquilibriumKind = eqx.field(static=True)
-    count: int = eqx.field(static=True)
-
-
 class Equilibria(eqx.Module):
-    """Distinct equilibria, in the order in which the starts led to them; iterate to get `FoundEquilibrium`.
+    """Distinct equilibria, in the order in which the starts led to them; iterate to get `Equilibrium`.
 
     Where equilibria form a continuum, those here are representatives: one for each start that led to it (unless two led
     to the same point).
@@ -61,6 +43,7 @@ class Equilibria(eqx.Module):
         kinds: Their types, and whether they lie on a continuum.
         members: Which of them each start led to, shape `(starts,)`; -1 for a failed search.
         start_residuals: The residual at the end of every search, shape `(starts,)`; of a failed one too.
+        inspections: What was seen around each.
     """
 
     ys: State
@@ -70,6 +53,7 @@ class Equilibria(eqx.Module):
     kinds: tuple[EquilibriumKind, ...] = eqx.field(static=True)
     members: Int[np.ndarray, " starts"]
     start_residuals: Float[Array, " starts"]
+    inspections: tuple[Inspection, ...]
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -84,16 +68,19 @@ class Equilibria(eqx.Module):
     def __len__(self) -> int:
         return len(self.kinds)
 
-    def __getitem__(self, place: int) -> FoundEquilibrium:
+    def __getitem__(self, place: int) -> Equilibrium:
         if not -len(self) <= place < len(self):
             raise IndexError(f"`place` must be below {len(self)}, the number of equilibria, but is {place}.")
         place = place % len(self)
         y, residual, matrix, values = jax.tree.map(
             lambda leaf: leaf[place], (self.ys, self.residuals, self.jacobians, self.eigenvalues)
         )
-        return FoundEquilibrium(y, residual, matrix, values, self.kinds[place], self.counts[place])
+        return Equilibrium(
+            y, residual, optx.RESULTS.successful, jnp.asarray(True), self.inspections[place],
+            matrix, values, self.kinds[place], self.counts[place],
+        )  # fmt: skip
 
-    def __iter__(self) -> Iterator[FoundEquilibrium]:
+    def __iter__(self) -> Iterator[Equilibrium]:
         return (self[place] for place in range(len(self)))
 
     def __str__(self) -> str:
@@ -177,7 +164,7 @@ def find_equilibria(
         jnp.where(smooth[:, None, None], jacobians, jnp.nan),
         jnp.where(smooth[:, None], eigenvalues, jnp.nan),
     )
-    return Equilibria(ys, residuals, jacobians, eigenvalues, kinds, members, searches.residual)
+    return Equilibria(ys, residuals, jacobians, eigenvalues, kinds, members, searches.residual, tuple(seen))
 
 
 def _num_starts(starts: State) -> int:

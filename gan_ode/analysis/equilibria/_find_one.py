@@ -9,28 +9,12 @@ from jax.flatten_util import ravel_pytree
 from ... import _checks, _tree
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ..linearization._preconditions import complaint, inspect, Inspection
+from ..linearization._preconditions import complaint, inspect
+from ..linearization._state_of import state_of
+from ._equilibrium import Equilibrium
 from ._newton import at_root, flat_velocity, least_change, POLISH
 
 _TOLERANCE = {4: 1e-6, 8: 1e-12}
-
-
-class Equilibrium(eqx.Module):
-    """Where the field vanishes.
-
-    Attributes:
-        y: The state.
-        residual: Norm of the velocity there.
-        result: Optimistix's result, to be compared with `optimistix.RESULTS`.
-        found: Whether the field vanishes there, at all times.
-        inspection: What was seen around the state: whether the field is smooth there, and so on.
-    """
-
-    y: State
-    residual: Scalar
-    result: optx.RESULTS
-    found: Any
-    inspection: Inspection
 
 
 def find_equilibrium(
@@ -57,7 +41,7 @@ def find_equilibrium(
 
     Args:
         field: The field.
-        y0: Start.
+        y0: Start: a state, or another equilibrium, as of a field near by.
         args: Handed to the field.
         solver: Any Optimistix root finder or least-squares solver.
         rtol: Relative tolerance of the default solver; 1e-12, without x64 1e-6.
@@ -68,12 +52,14 @@ def find_equilibrium(
             time 0 is meant.
 
     Returns:
-        State, residual, result. Differentiable in the field's parameters where the equilibrium is isolated.
+        State, residual, result; handed on as it is, it stands for its state. Differentiable in the field's parameters
+        where the equilibrium is isolated.
 
     Raises:
         RuntimeError: If none is found and `throw` holds.
         ValueError: If the field has explicit time and `throw` holds; under a transformation a RuntimeError.
     """
+    y0 = state_of(y0)
     itemsize = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     end = _find(field, y0, args, chosen_solver(solver, rtol, atol), max_steps)
     (y, residual, result), seen = _settled(field, end, args, itemsize)

@@ -23,7 +23,7 @@ from ..maps._rhythm import Rhythm, rhythm
 from ._affine import is_affine
 from ._follower import Follower
 from ._rest import as_equilibrium, Rest, root_near
-from ._trapping_region import step_trap, Trap
+from ._trapping_region import step_trap, TrappingRegion
 from ._verdict import Verdict
 from ._wandering import CURVE, dimension, SURFACE, weighted
 
@@ -233,7 +233,7 @@ class _Judge:
             return self.verdict("converges", "the state rests at a fixed point")
         return None
 
-    def _trap(self, rest: Rest, segment: _Segment) -> tuple[Trap, bool, float]:
+    def _trap(self, rest: Rest, segment: _Segment) -> tuple[TrappingRegion, bool, float]:
         assert self.rhythm is not None
         y = self.follower.restore(jnp.asarray(rest.y, self.follower.dtype))
         whole = jnp.asarray(segment.whole, self.follower.dtype)
@@ -402,7 +402,7 @@ class _Judge:
 @jit
 def _trap_at(
     update: AbstractUpdate, field: Field, y: State, args: Args, whole: Array, known: Rhythm
-) -> tuple[Trap, Array, Array]:
+) -> tuple[TrappingRegion, Array, Array]:
     """The trap at a fixed point, whether it holds state and memory, and how far these are from its center."""
     _, memory = update.step(field, 0.0, y, args, update.init(field, y, args))
     center = ravel_pytree((y, eqx.filter(memory, eqx.is_inexact_array)))[0]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
-from ..linearization._jacobian import eigenvalues_of, jacobian
+from ..linearization._jacobian import eigenvalues_of, field_jacobian
 from ..maps._clock import taken_apart
 from ..maps._fixed_point import look, step_at_fixed_point
 from ..maps._rhythm import Rhythm, rhythm
@@ -28,7 +28,7 @@ _SHARE = 0.1
 _DOUBLINGS = 45
 
 
-class Trap(eqx.Module):
+class TrappingRegion(eqx.Module):
     r"""A set $\{V < \text{level}\}$, $V(x) = (x - x^*)^T P (x - x^*)$, in which $V$ falls: what enters it converges.
 
     Attributes:
@@ -65,7 +65,7 @@ class Trap(eqx.Module):
         return (step % self.period == 0) & (step >= self.since)
 
 
-def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
+def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> TrappingRegion:
     r"""For a flow, where $\dot V = 2 (x - x^*)^T P F(x) \le -\tfrac1{10} |x - x^*|^2$.
 
     $P$ solves $J^T P + P J = -I$. The inequality is not proved but looked at, in many directions on ellipsoids whose
@@ -78,7 +78,7 @@ def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
         reach: Euclidean distance up to which to look.
     """
     center, restore = ravel_pytree(y)
-    linear = jacobian(field, y, args)
+    linear = field_jacobian(field, y, args)
     # The Cayley transform makes a map of the flow, with the same function.
     size = jnp.linalg.norm(linear)
     identity = jnp.eye(center.size, dtype=center.dtype)
@@ -94,7 +94,7 @@ def flow_trap(field: Field, y: State, args: Args, reach: Scalar) -> Trap:
 
 def step_trap(
     update: AbstractUpdate, field: Field, y: State, args: Args, reach: Scalar, known: Rhythm | None = None
-) -> Trap:
+) -> TrappingRegion:
     r"""For an update, where $V(x_{+}) - V(x) \le -\tfrac1{10} |x - x^*|^2$; $P$ solves $M^T P M - P = -I$.
 
     The update's memory belongs to $x$, as far as it answers to the state. For a rule with a period $x_{+}$ is a period
@@ -122,7 +122,7 @@ def step_trap(
     found = _trap(center, matrix, change, radius - 1, jnp.log(radius) / (known.period * update.step_size), reach)
     holds = look(update, field, y, args, known).holds()
     places, whole = _places(update, field, y, args, known)
-    return Trap(
+    return TrappingRegion(
         center=jnp.zeros(whole, center.dtype).at[places].set(center),
         matrix=jnp.zeros((whole, whole), center.dtype).at[np.ix_(places, places)].set(found.matrix),
         level=jnp.where(holds, found.level, 0),
@@ -148,7 +148,7 @@ def _is_inexact(leaf: Any) -> bool:
 
 def _trap(
     center: Array, matrix: Array, change: Callable[[Array], Scalar], relative: Scalar, growth: Scalar, reach: Scalar
-) -> Trap:
+) -> TrappingRegion:
     """`relative` is the growth in units of the fastest motion, above rounding where it counts."""
     noise = jnp.sqrt(jnp.finfo(center.dtype).eps)
     stable = (relative < -noise) & jnp.all(jnp.isfinite(matrix))
@@ -166,7 +166,7 @@ def _trap(
 
     certain = jnp.cumprod(jax.lax.map(falls, levels)).astype(bool)
     level = jnp.where(stable & certain[0], levels[jnp.maximum(jnp.sum(certain) - 1, 0)], 0.0)
-    return Trap(center, safe, level.astype(center.dtype), relative > noise, growth.astype(center.dtype))
+    return TrappingRegion(center, safe, level.astype(center.dtype), relative > noise, growth.astype(center.dtype))
 
 
 def _sum_of_powers(linear: Array, right: Array) -> Array:

@@ -1,10 +1,9 @@
 """The linear part of a field at a state: what it needs, its spectrum, and what that does not tell."""
 
-from ._jacobian import jacobian as jacobian, spectrum as spectrum
 from ._nonnormal import (
     numerical_abscissa as numerical_abscissa,
-    Split as Split,
-    split as split,
+    symmetric_parts as symmetric_parts,
+    SymmetricParts as SymmetricParts,
     transient_growth as transient_growth,
     TransientGrowth as TransientGrowth,
 )

@@ -7,62 +7,35 @@ from ..._checks import format_bytes
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
 from ._preconditions import LINEAR, nan_unless, require
+from ._state_of import state_of
 
 _MOST_PARAMETERS = 20_000
 
 
-def jacobian(
+def field_jacobian(
     field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0, check: bool = True
 ) -> Float[Array, "n n"]:
-    """The field's Jacobian at a state, by forward mode.
-
-    The state need not be an equilibrium, but the field must be smooth there: where it jumps or has a kink, automatic
-    differentiation gives a number that says nothing of the field. This is looked for by differences on both sides, a
-    few dozen velocities.
-
-    Args:
-        field: The field.
-        y: State, in the flattened order of its leaves: the discriminator's first.
-        args: Handed to the field.
-        t: Time.
-        check: Whether to look at that. If not, the derivative is given as it is.
-
-    Returns:
-        A dense matrix, shape `(n, n)` for `n` parameters in all. Under a transformation NaN where the field is not
-        smooth.
+    """The field's Jacobian at a state, by forward mode, shape `(n, n)`: what `analysis.jacobian` gives of a field.
 
     Raises:
         ValueError: If there are too many parameters for a dense matrix, or the field is not finite or not smooth at the
-            state.
+            state; under a transformation the matrix is NaN there.
     """
+    y = state_of(y)
     _check_dense(y)
     smooth = require(field, y, args, t=t, needs=LINEAR, check=check)
     return nan_unless(smooth, _jacobian(field, y, args, t))
 
 
-def spectrum(
+def field_spectrum(
     field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0, check: bool = True
 ) -> Complex[Array, " n"]:
-    """Eigenvalues of the field's Jacobian at a state.
-
-    The first has the largest real part, the spectral abscissa: where it is negative, the equilibrium is stable. Zero
-    eigenvalues come out as rounding leaves them, so ask `equilibrium_type` rather than for a sign. Whether the state is
-    an equilibrium is not asked; `inspect` tells.
-
-    Args:
-        field: The field.
-        y: State, usually an equilibrium.
-        args: Handed to the field.
-        t: Time.
-        check: Whether to look if the field is smooth there, as for `jacobian`.
-
-    Returns:
-        Eigenvalues by falling real part, and of a pair the one above the axis first; shape `(n,)`, in units of one
-        over time. Under a transformation NaN where the field is not smooth.
+    """Eigenvalues of that Jacobian by falling real part, shape `(n,)`: what `analysis.spectrum` gives of a field.
 
     Raises:
-        ValueError: As for `jacobian`.
+        ValueError: As for `field_jacobian`.
     """
+    y = state_of(y)
     _check_dense(y)
     smooth = require(field, y, args, t=t, needs=LINEAR, check=check)
     return nan_unless(smooth, _spectrum(field, y, args, t))

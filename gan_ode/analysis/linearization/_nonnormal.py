@@ -20,7 +20,7 @@ _BISECTIONS = 50
 _NEARLY = 0.9
 
 
-class Split(eqx.Module):
+class SymmetricParts(eqx.Module):
     r"""A Jacobian as the sum of its symmetric and its antisymmetric part, shape `(n, n)` each.
 
     Attributes:
@@ -46,7 +46,7 @@ class TransientGrowth(eqx.Module):
     numerical_abscissa: Scalar
 
 
-def split(jacobian: Float[Array, "n n"]) -> Split:
+def symmetric_parts(jacobian: Float[Array, "n n"]) -> SymmetricParts:
     r"""The symmetric and the antisymmetric part of a field's Jacobian.
 
     Of a game they are its potential and its Hamiltonian part. The symmetric part alone moves the length of a
@@ -60,7 +60,7 @@ def split(jacobian: Float[Array, "n n"]) -> Split:
     Returns:
         The two parts.
     """
-    return Split((jacobian + jacobian.T) / 2, (jacobian - jacobian.T) / 2)
+    return SymmetricParts((jacobian + jacobian.T) / 2, (jacobian - jacobian.T) / 2)
 
 
 def numerical_abscissa(jacobian: Float[Array, "n n"]) -> Scalar:
@@ -77,7 +77,7 @@ def numerical_abscissa(jacobian: Float[Array, "n n"]) -> Scalar:
     Returns:
         A rate, in units of one over time.
     """
-    return jnp.linalg.eigvalsh(split(jacobian).symmetric)[-1]
+    return jnp.linalg.eigvalsh(symmetric_parts(jacobian).symmetric)[-1]
 
 
 @jit

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 from ... import _checks
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
+from ._state_of import state_of
 
 Need: TypeAlias = Literal["finite", "still", "smooth", "autonomous"]
 
@@ -161,7 +162,7 @@ def complaint(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") ->
     if "still" in needs and not seen.still:
         return (
             f"`{name}` must be an equilibrium, but the velocity there is {float(seen.residual):.3g}, where near by it "
-            f"is up to {float(seen.speed_nearby):.3g}: take `analysis.find_equilibrium(field, {name}).y`, or "
+            f"is up to {float(seen.speed_nearby):.3g}: take `analysis.find_equilibrium(field, {name})`, or "
             "`check=False` for the linear part at any state."
         )
     return ""
@@ -182,6 +183,7 @@ def inspect(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.
     Returns:
         What was seen, as arrays: it works under `jax.vmap` and `jax.jit`.
     """
+    y = state_of(y)
     velocities, changes = _look(field, y, args, t)
     # What is known needs no compiling.
     if not _checks.is_traced((velocities, changes)):

@@ -10,7 +10,7 @@ from ..._types import Scalar, State
 from ...simulate import Orbit
 
 
-class Drift(eqx.Module):
+class InvariantDrift(eqx.Module):
     """How a quantity changes along an orbit.
 
     Attributes:
@@ -27,7 +27,7 @@ class Drift(eqx.Module):
 
 
 @jit
-def drift(quantity: Callable[[State], Scalar], orbit: Orbit) -> Drift:
+def invariant_drift(quantity: Callable[[State], Scalar], orbit: Orbit) -> InvariantDrift:
     """Follows a quantity along an orbit: the error of an invariant, or the fall of a Lyapunov function.
 
     Args:
@@ -39,4 +39,4 @@ def drift(quantity: Callable[[State], Scalar], orbit: Orbit) -> Drift:
     """
     values = jnp.where(orbit.reached, jax.vmap(quantity)(orbit.ys), jnp.inf)
     change = values - values[0]
-    return Drift(orbit.ts, values, change, jnp.max(jnp.where(orbit.reached, jnp.abs(change), 0.0)))
+    return InvariantDrift(orbit.ts, values, change, jnp.max(jnp.where(orbit.reached, jnp.abs(change), 0.0)))

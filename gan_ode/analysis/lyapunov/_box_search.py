@@ -24,7 +24,7 @@ _HALVINGS = 48
 _MOVES = 2
 
 
-class Extremes(eqx.Module):
+class BoxExtremes(eqx.Module):
     r"""The smallest and the largest value that a search of a box found.
 
     A search, not a proof: what is narrower than a cell of the grid may be missed. `slack` says how far the values
@@ -48,9 +48,9 @@ class Extremes(eqx.Module):
     finite: Any
 
 
-def extremes(
+def box_extremes(
     function: Callable[[State], Scalar], low: State, high: State, *, resolution: int | None = None
-) -> Extremes:
+) -> BoxExtremes:
     """Searches a box for the smallest and the largest value of a function.
 
     A grid under `jax.vmap`, and from the best of its local extremes a search that moves to the best neighbor in a mesh
@@ -109,7 +109,7 @@ def _sides(low: State, high: State) -> int:
 
 
 @jit
-def _extremes(function: Callable, low: State, high: State, per_axis: int) -> Extremes:
+def _extremes(function: Callable, low: State, high: State, per_axis: int) -> BoxExtremes:
     box = Box(low, high, per_axis)
     return search(lambda y: (function(y),), box, (box.sweep(function),))[0]
 
@@ -148,7 +148,7 @@ def search(
     box: Box,
     values: tuple[Float[Array, " num"], ...],
     further: Bool[Array, ""] | bool = True,
-) -> tuple[Extremes, ...]:
+) -> tuple[BoxExtremes, ...]:
     """The extremes of several functions, one of which may need what the others compute.
 
     All of them are followed at once, so that they are compiled once.
@@ -183,7 +183,7 @@ def search(
     lowest = jnp.argmin(found, axis=1)
     ends, units = found[jnp.arange(2 * count), lowest], where[jnp.arange(2 * count), lowest]
     return tuple(
-        Extremes(
+        BoxExtremes(
             smallest=ends[2 * i],
             where_smallest=box.state(units[2 * i]),
             largest=-ends[2 * i + 1],

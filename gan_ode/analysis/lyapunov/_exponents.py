@@ -15,6 +15,7 @@ from ..._trust import says
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, OUTCOMES
 from ...updates import AbstractUpdate
+from ..linearization._state_of import state_of
 
 # The first tenth only turns the frame: it then spans the directions that grow most.
 _LEAD_IN = 10
@@ -94,6 +95,7 @@ def lyapunov_exponents(
         ValueError: If the spans are too long, or an argument cannot work. Under a transformation a
             RuntimeError.
     """
+    y0 = state_of(y0)
     duration = _checks.positive("duration", duration, "Time runs forward.").astype(_tree.dtype(y0))
     num_spans = _checks.count("num_spans", num_spans, least=2 * _PARTS)
     size = _size(field, y0, args, update)

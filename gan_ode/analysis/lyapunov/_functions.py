@@ -11,7 +11,7 @@ from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._preconditions import require
-from ._box_search import Box, Extremes, points_per_axis, search
+from ._box_search import Box, BoxExtremes, points_per_axis, search
 from ._changes import change_along, Measured, stepped, velocity
 
 # Rounding may take at most this part of a change at nearly all states, by bytes of a number.
@@ -21,48 +21,50 @@ _NEARLY_ALL = 0.95
 Kind = Literal["falls strictly", "falls", "keeps", "rises", "rises strictly", "neither", "undecided"]
 
 
-def lie_derivative(quantity: Callable[[State], Scalar], field: Field, args: Args = None) -> Callable[[State], Scalar]:
-    r"""The rate at which a quantity changes along a field: $\dot Q(y) = \nabla Q(y) \cdot F(y)$.
+def lie_derivative(
+    quantity: Callable[[State], Scalar], field: Field, *, update: AbstractUpdate | None = None, args: Args = None
+) -> Callable[[State], Scalar]:
+    r"""The rate at which a quantity changes along a field, or how much one step of an update changes it.
 
-    Zero everywhere for an invariant, nowhere positive for a Lyapunov function. One Jacobian-vector product, no
-    gradient. The result is again a quantity, so that its own derivative is $\ddot Q$.
+    Along a field $\dot Q(y) = \nabla Q(y) \cdot F(y)$: zero everywhere for an invariant, nowhere positive for a
+    Lyapunov function. One Jacobian-vector product, no gradient. The result is again a quantity, so that its own
+    derivative is $\ddot Q$. With an update $Q(\Phi_h(y)) - Q(y)$, of its first step: its memory is as the rule
+    starts it.
+
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import analysis, updates
+
+    def turn(t, y, args):
+        return jnp.array([[0.0, 1.0], [-1.0, 0.0]]) @ y
+
+    y = jnp.array([1.0, 2.0])
+    along = analysis.lie_derivative(lambda y: y @ y, turn)
+    step = analysis.lie_derivative(lambda y: y @ y, turn, update=updates.Simultaneous(0.1))
+    assert along(y) == 0 and jnp.isclose(step(y), 0.1**2 * 5)
+    ```
 
     Args:
         quantity: A scalar function of one state.
         field: The field; taken at time 0, since a Lyapunov function is one of an autonomous field.
+        update: If given, the change is that over one step of it.
         args: Handed to the field.
 
     Returns:
-        A function of the state.
+        A function of the state: a rate, in units of the quantity over time; with an update a change, in units of the
+        quantity (divide by the step size for a rate).
     """
+    if update is not None:
+        return lambda y: quantity(stepped(update, field, y, args)) - quantity(y)
     return lambda y: jax.jvp(quantity, (y,), (velocity(field, y, args),))[1]
-
-
-def step_change(
-    quantity: Callable[[State], Scalar], update: AbstractUpdate, field: Field, args: Args = None
-) -> Callable[[State], Scalar]:
-    r"""How much one step of an update changes a quantity: $Q(\Phi_h(y)) - Q(y)$.
-
-    An update with memory makes its first step: its memory is as the rule starts it.
-
-    Args:
-        quantity: A scalar function of one state.
-        update: The update.
-        field: The field.
-        args: Handed to the field.
-
-    Returns:
-        A function of the state, in units of the quantity; divide by the step size for a rate.
-    """
-    return lambda y: quantity(stepped(update, field, y, args)) - quantity(y)
 
 
 class LyapunovCheck(eqx.Module):
     r"""What a box says of a candidate $Q$ for a Lyapunov function.
 
-    All of it comes from a search (see `Extremes`): it can refute, and supports, but does not prove. Equilibria are left
-    out, with a neighborhood of a hundredth of a cell of the grid: the states from which a Newton step that small leads
-    to one. Where the change is not finite somewhere in the box, or lost in rounding, nothing is said.
+    All of it comes from a search (see `BoxExtremes`): it can refute, and supports, but does not prove. Equilibria are
+    left out, with a neighborhood of a hundredth of a cell of the grid: the states from which a Newton step that small
+    leads to one. Where the change is not finite somewhere in the box, or lost in rounding, nothing is said.
 
     Attributes:
         change: Extremes over the box of $\dot Q$, or of the change over a step or a duration.
@@ -73,8 +75,8 @@ class LyapunovCheck(eqx.Module):
         where_not_finite: A state of the grid where the change is not finite, if there is one.
     """
 
-    change: Extremes
-    relative: Extremes
+    change: BoxExtremes
+    relative: BoxExtremes
     rounding: Scalar
     where_not_finite: State
 
@@ -174,7 +176,7 @@ class LyapunovCheck(eqx.Module):
         return ~(self.rounding > _MOST_ROUNDING[size])
 
 
-def lyapunov(
+def check_lyapunov_function(
     quantity: Callable[[State], Scalar],
     field: Field,
     low: State,

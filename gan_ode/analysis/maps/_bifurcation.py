@@ -121,7 +121,7 @@ def bifurcation(
     Args:
         update: A class of update that takes the step size, or a function from step size to update.
         field: The field, three times differentiable.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         check: Whether to look first if linear statements make sense there.
 

@@ -46,7 +46,7 @@ def critical_step_size(
         update: A class of update that takes the step size, or a function from step size to update, for example
             `lambda h: updates.Optax(optax.sgd(h), optax.sgd(h))`.
         field: The field.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         check: Whether to look first if linear statements make sense there.
 

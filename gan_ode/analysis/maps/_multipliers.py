@@ -14,6 +14,7 @@ from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import check_dense, eigenvalues_of
 from ..linearization._preconditions import require
+from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._clock import NotKnownError, time_zero
 from ._fixed_point import Standing, step_at_fixed_point
@@ -25,7 +26,7 @@ _Output = TypeVar("_Output")
 def multipliers(
     update: AbstractUpdate, field: Field, y: State, args: Args = None, *, check: bool = True
 ) -> Complex[Array, " m"]:
-    """Eigenvalues of the Jacobian of the steps of an update at a fixed point.
+    """Eigenvalues of the Jacobian of the steps of an update at a fixed point: `spectrum(field, y, update=update)`.
 
     Of one step, for most rules. One that only does the same again after some steps, as `optax.MultiSteps` or a learning
     rate that cycles, has the multipliers of its whole period, those of the product of the Jacobians: `step_period` says
@@ -38,7 +39,7 @@ def multipliers(
     Args:
         update: The update.
         field: The field.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         check: Whether to look first if linear statements make sense there.
 
@@ -57,22 +58,7 @@ def multipliers(
 def step_jacobian(
     update: AbstractUpdate, field: Field, y: State, args: Args = None, *, check: bool = True
 ) -> Float[Array, "m m"]:
-    r"""Jacobian of the steps of an update at a fixed point, in state and memory together, by forward mode.
-
-    Of one step, or of all that a rule's period has; see `multipliers`. Of simultaneous steps it is $I + hJ$ with the
-    field's Jacobian $J$; of a rule with memory it has a block for what is remembered: at momentum $\beta$, for the
-    state and the trace, $[[I + hJ, -h\beta I], [-J, \beta I]]$.
-
-    Args:
-        update: The update; its memory is taken as in `multipliers`.
-        field: The field.
-        y: The fixed point, in the flattened order of its leaves: the discriminator's first.
-        args: Handed to the field.
-        check: As for `multipliers`.
-
-    Returns:
-        A dense matrix, shape `(m, m)` for `m` numbers of state and memory; the state's come first. What of the memory
-        does not depend on the state is left out.
+    """What `analysis.jacobian` gives of an update: that of its steps at a fixed point, shape `(m, m)`.
 
     Raises:
         ValueError: As `multipliers` does.
@@ -92,7 +78,7 @@ def spectral_radius(update: AbstractUpdate, field: Field, y: State, args: Args =
     Args:
         update: The update.
         field: The field.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         check: As for `multipliers`.
 
@@ -126,6 +112,7 @@ def trusted(
         check: Whether to look.
         rest: Handed on.
     """
+    y = state_of(y)
     holds = require(field, y, args, check=check)
     try:
         found, standing = compute(update, field, y, args, None, check, *rest)

@@ -14,6 +14,7 @@ from ..._trust import says
 from ..._types import Args, Field, RealScalarLike, State
 from ...simulate import OUTCOMES
 from ...updates import AbstractUpdate
+from ..linearization._state_of import state_of
 
 _LONGEST_PERIOD = 32
 # Relative to the spread of what was kept: a cycle that attracts has closed long before to rounding. By dtype.
@@ -84,6 +85,7 @@ def orbit_diagram(
     Raises:
         ValueError: If the step sizes are not one axis of numbers above 0, or a number of steps is too small.
     """
+    y0 = state_of(y0)
     step_sizes = _checks.axis("step_sizes", step_sizes, above=0.0)
     num_transient = _checks.count("num_transient", num_transient, least=0)
     num_kept = _checks.count("num_kept", num_kept, least=2 * _LONGEST_PERIOD)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool
 from ... import _checks
 from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
+from ..linearization._state_of import state_of
 from ._clock import Clock, NotKnownError, Readings, taken_apart, time_zero
 from ._settled import LONGEST, Reading, Settled, settled
 
@@ -106,7 +107,7 @@ def step_period(update: AbstractUpdate, field: Field, y: State, args: Args = Non
     Args:
         update: The update.
         field: The field.
-        y: A fixed point.
+        y: A fixed point: a state or an equilibrium.
         args: Handed to the field.
 
     Returns:
@@ -116,7 +117,7 @@ def step_period(update: AbstractUpdate, field: Field, y: State, args: Args = Non
         ValueError: If the rule does not repeat, as with a learning rate that falls for ever, or only after more than
             256 steps.
     """
-    return rhythm(update, field, y, args).period
+    return rhythm(update, field, state_of(y), args).period
 
 
 def _found(clock: Clock, strict: bool) -> Rhythm:

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 
 from ..._lowering import jit
 from ..._types import Scalar, State
+from ..linearization._state_of import state_of
 
 
 class Rotation(eqx.Module):
@@ -40,7 +41,7 @@ def rotation_number(ys: State, center: State) -> Rotation:
     Args:
         ys: States of two numbers in all, with a leading axis along consecutive steps: an orbit's `ys`, or what
             `orbit_diagram` kept for one step size.
-        center: A state inside the curve, usually the fixed point.
+        center: A state inside the curve, or an equilibrium: usually the fixed point.
 
     Returns:
         The rotation number, and an estimate of its error; both NaN if a state is not finite, or at the center. Of
@@ -49,7 +50,7 @@ def rotation_number(ys: State, center: State) -> Rotation:
     Raises:
         ValueError: If the states are not two numbers, or fewer than 8.
     """
-    middle = ravel_pytree(center)[0]
+    middle = ravel_pytree(state_of(center))[0]
     points = jax.vmap(lambda y: ravel_pytree(y)[0])(ys) - middle
     if points.shape[1] != 2 or len(points) < 8:
         raise ValueError(

@@ -13,6 +13,7 @@ from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization import _preconditions
 from ..linearization._preconditions import Inspection
+from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._clock import NotKnownError
 from ._critical_step_size import checked, critical_and_whether, NEUTRAL
@@ -177,6 +178,7 @@ def _trusted(
 
     Under a transformation NaN; and NaN in any case where the field is not finite, since nothing is claimed there.
     """
+    y = state_of(y)
     seen = _inspect(make, parameters, y, args) if check else None
     if seen is not None and not _checks.is_traced(seen):
         _demand(seen, _complaint, parameters, y, seen)
@@ -295,7 +297,7 @@ def _growth(update: AbstractUpdate, field: Field, y: State, args: Args, known: R
 
 
 def _fixed_point_at(y: Any, value: Array) -> State:
-    return y(value) if callable(y) else y
+    return state_of(y(value)) if callable(y) else y
 
 
 def _grid(parameters: Any, step_sizes: Any) -> tuple[Array, Array]:

@@ -12,8 +12,8 @@ from ._critical_parameter import (
 )
 from ._leading import (
     leading_eigenvalues as leading_eigenvalues,
-    leading_multipliers as leading_multipliers,
     LeadingEigenvalues as LeadingEigenvalues,
 )
 from ._optimal import optimal_parameter as optimal_parameter, optimal_step_size as optimal_step_size, Optimum as Optimum
+from ._spectrum import jacobian as jacobian, spectrum as spectrum
 from ._stiffness import Stiffness as Stiffness, stiffness as stiffness, stiffness_along as stiffness_along

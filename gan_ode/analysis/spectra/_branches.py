@@ -15,6 +15,7 @@ from ..._types import Args, State
 from ..equilibria._continuation import Family, follow, refuse_if_nothing
 from ..linearization._jacobian import eigenvalues_of, falling
 from ..linearization._preconditions import Inspection
+from ..linearization._state_of import state_of
 
 
 class EigenvalueBranches(eqx.Module):
@@ -75,7 +76,7 @@ def eigenvalue_branches(
         ValueError: If there are fewer than two values, or too many parameters for a dense matrix; if there is no
             equilibrium at any value, with the reason at the first (under a transformation all is NaN).
     """
-    branches, seen = _branches(family, checked_values(values), y, args, check)
+    branches, seen = _branches(family, checked_values(values), state_of(y), args, check)
     refuse_if_nothing(branches.found, seen)
     return branches
 

@@ -17,6 +17,7 @@ from ..._types import Args, RealScalarLike, Scalar, State
 from ..equilibria._continuation import Family, follow, jacobian_at
 from ..linearization._jacobian import eigenvalues_of
 from ..linearization._preconditions import complaint, Inspection
+from ..linearization._state_of import state_of
 from ._bisection import bisect, last_found
 from ._branches import eigenvalue_branches, EigenvalueBranches, eigenvalues_of_all, noise, rising_values
 from ._test_functions import between, changes, differentiable_height, find, first, Followed
@@ -85,6 +86,7 @@ def critical_parameters(
     Raises:
         ValueError: If the values do not rise, or under a transformation; if there is no equilibrium at any value.
     """
+    y = state_of(y)
     if _checks.is_traced((values, y, args, family)):
         raise ValueError(
             "`critical_parameters` must be called outside `jax.jit`, `jax.vmap` and `jax.grad`, since the number of "
@@ -142,7 +144,7 @@ def critical_parameter(
     any_of_them: Followed = "abscissa" if kind == "crossing" else "number"
     followed = any_of_them if near is None else kind
     ends = _checks.as_float(low), _checks.as_float(high)
-    value, bracketed, passes, grid, found, seen = _critical(family, *ends, y, args, followed, near, check)
+    value, bracketed, passes, grid, found, seen = _critical(family, *ends, state_of(y), args, followed, near, check)
     message = (
         f"`low` and `high` must lie on two sides of a {kind}, but do not. Look at `eigenvalue_branches` over a wider "
         "range, or let `critical_parameters` find the brackets."

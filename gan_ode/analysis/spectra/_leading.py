@@ -14,8 +14,10 @@ from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import falling
 from ..linearization._preconditions import LINEAR, require
+from ..linearization._state_of import state_of
 from ..maps._multipliers import rhythm_and_standing, trusted
 from ._arnoldi import AbstractLinearization, leading, OfField, OfStep
+from ._spectrum import refuse_time
 
 Which = Literal["rightmost", "largest", "leftmost"]
 
@@ -61,8 +63,9 @@ def leading_eigenvalues(
     field: Field,
     y: State,
     k: int = 6,
-    which: Which = "rightmost",
+    which: Which | None = None,
     *,
+    update: AbstractUpdate | None = None,
     args: Args = None,
     t: RealScalarLike = 0.0,
     tol: float | None = None,
@@ -72,7 +75,7 @@ def leading_eigenvalues(
     key: PRNGKeyArray | None = None,
     check: bool = True,
 ) -> LeadingEigenvalues:
-    r"""A few eigenvalues of the field's Jacobian at a state, without the matrix.
+    r"""A few eigenvalues of the Jacobian of a field at a state, or of an update's steps, without the matrix.
 
     The Krylov-Schur method: a basis of vectors $v, Jv, J^2v, \dots$ is made orthonormal, the Jacobian restricted to it
     is a small matrix, and the basis is restarted with the best of its Schur vectors until the residuals are small. Each
@@ -82,6 +85,10 @@ def leading_eigenvalues(
     The field must be smooth at the state, which is looked at first; a minibatch, if it takes one, is held. Not under
     `jax.jit`: how many restarts it takes depends on the numbers. States of one shape share the compiled program.
 
+    With an update they are its multipliers at a fixed point, in state and memory together and over the steps of a
+    rule's period, as `multipliers` has them. The modulus of the first, per step, is the spectral radius. Multipliers
+    crowd near 1, where modes hardly move; there convergence is slow.
+
     Source: Stewart (2002), SIAM Journal on Matrix Analysis and Applications 23, 601-614.
 
     Args:
@@ -89,72 +96,37 @@ def leading_eigenvalues(
         y: State: a pytree of floating-point arrays, of float32 too.
         k: How many eigenvalues.
         which: `"rightmost"`: of largest real part, which decide over stability; `"largest"`: of largest modulus;
-            `"leftmost"`: of smallest real part, which decide over stiffness.
+            `"leftmost"`: of smallest real part, which decide over stiffness. By default the rightmost of a field, the
+            largest of an update.
+        update: If given, the eigenvalues are those of its steps, and `y` a fixed point.
         args: Handed to the field: a minibatch, or None.
-        t: Time.
+        t: Time, of the field alone.
         tol: Largest residual, relative to the eigenvalue; 1e-8 by default, 1e-4 in float32. No residual gets below
             rounding of `norm`, and there the search ends: one much smaller, as the rightmost ones of a stiff field,
             may need float64 to converge.
         subspace: Size of the basis, above `k`; 80 by default, or 4 `k`. More takes fewer restarts, and more memory.
         max_products: When to give up, and return what there is.
-        eigenvectors: Whether to return them.
+        eigenvectors: Whether to return them; of an update the part of the state alone.
         key: For the first vector of the basis; always the same by default.
-        check: Whether to look if the field is smooth there, as for `jacobian`.
+        check: Whether to look first if the field is smooth there, and, for an update, if linear statements make sense.
 
     Returns:
         Eigenvalues, residuals, and which converged. One that did not is a result, to be read with its residual.
 
     Raises:
-        ValueError: If an argument cannot work, or the field is not differentiable at the state: it jumps or has a kink.
+        ValueError: If an argument cannot work, or the field is not differentiable at the state: it jumps or has a kink;
+            with an update also as `multipliers` does.
     """
+    y = state_of(y)
     _check_state(y)
-    require(field, y, args, t=t, needs=LINEAR, check=check)
-    return _found(OfField(field, y, args, t), k, which, tol, subspace, max_products, eigenvectors, key)
-
-
-def leading_multipliers(
-    update: AbstractUpdate,
-    field: Field,
-    y: State,
-    k: int = 6,
-    *,
-    args: Args = None,
-    tol: float | None = None,
-    subspace: int | None = None,
-    max_products: int = _MAX_PRODUCTS,
-    eigenvectors: bool = False,
-    key: PRNGKeyArray | None = None,
-    check: bool = True,
-) -> LeadingEigenvalues:
-    """The largest multipliers of an update at a fixed point, without the matrix.
-
-    As `multipliers`, in state and memory together and over the steps of a rule's period, by the method of
-    `leading_eigenvalues`. The modulus of the first, per step, is the spectral radius. Multipliers crowd near 1, where
-    modes hardly move; there convergence is slow.
-
-    Args:
-        update: The update.
-        field: The field.
-        y: The fixed point.
-        k: How many.
-        args: Handed to the field.
-        tol: As for `leading_eigenvalues`.
-        subspace: Likewise.
-        max_products: Likewise.
-        eigenvectors: Whether to return them, the part of the state alone.
-        key: For the first vector of the basis.
-        check: Whether to look first if linear statements make sense there.
-
-    Returns:
-        Multipliers by falling modulus.
-
-    Raises:
-        ValueError: If an argument cannot work, or the step is not differentiable at the state; and as for
-            `multipliers`.
-    """
-    _check_state(y)
-    known = trusted(rhythm_and_standing, update, field, y, args, check)
-    return _found(OfStep(update, field, y, args, known), k, "largest", tol, subspace, max_products, eigenvectors, key)
+    if update is None:
+        require(field, y, args, t=t, needs=LINEAR, check=check)
+        matrix, usual = OfField(field, y, args, t), "rightmost"
+    else:
+        refuse_time(t)
+        known = trusted(rhythm_and_standing, update, field, y, args, check)
+        matrix, usual = OfStep(update, field, y, args, known), "largest"
+    return _found(matrix, k, which or usual, tol, subspace, max_products, eigenvectors, key)
 
 
 def _check_state(y: State) -> None:

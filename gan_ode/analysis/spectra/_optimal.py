@@ -15,6 +15,7 @@ from ...updates import AbstractUpdate
 from ..equilibria._continuation import equilibrium_at, Family, follow, linearized, refuse_if_nothing
 from ..linearization._jacobian import by_real_part
 from ..linearization._preconditions import demand, inspect, Inspection, nan_unless
+from ..linearization._state_of import state_of
 from ..maps._fixed_point import look, Standing
 from ..maps._multipliers import fastest, matrix_of_steps, trusted
 from ..maps._rhythm import Rhythm, rhythm
@@ -81,7 +82,7 @@ def optimal_parameter(
     Raises:
         ValueError: If there are fewer than two values; if there is no equilibrium at any, or none at the optimum.
     """
-    optimum, found, seen, there = _optimal_parameter(family, rising_values(values), y, args, check)
+    optimum, found, seen, there = _optimal_parameter(family, rising_values(values), state_of(y), args, check)
     refuse_if_nothing(found, seen)
     return nan_unless(jnp.any(found) & demand(there, name="y") if check else found[0], optimum)
 

@@ -7,6 +7,7 @@ from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from ..._lowering import jit
 from ..._types import Args, Field, RealScalarLike, State
+from ..linearization._state_of import state_of
 from ._arnoldi import ROUNDINGS
 from ._leading import leading_eigenvalues, LeadingEigenvalues
 
@@ -60,7 +61,7 @@ def stiffness(
     """Critical step sizes of simultaneous steps and the stiffness ratio at a state, without the matrix.
 
     Two searches by `leading_eigenvalues`, whose arguments it takes. For other updates ask `critical_step_size`, where
-    a dense matrix can be had, or `leading_multipliers` at a step size.
+    a dense matrix can be had, or `leading_eigenvalues` with an update.
 
     Args:
         field: The field.
@@ -80,6 +81,7 @@ def stiffness(
     Raises:
         ValueError: If an argument cannot work, or the field is not differentiable at the state.
     """
+    y = state_of(y)
     rightmost, largest = (
         leading_eigenvalues(
             field, y, k, which, args=args, t=t, tol=tol, subspace=subspace, max_products=max_products, key=key,

@@ -58,7 +58,7 @@ def stationary_covariance_of_steps(step_jacobian: _Matrix, noise: _Matrix) -> _M
     Source: as `stationary_covariance`.
 
     Args:
-        step_jacobian: $A$, for example `analysis.step_jacobian(update, field, y)`, shape `(n, n)`.
+        step_jacobian: $A$, for example `analysis.jacobian(field, y, update=update)`, shape `(n, n)`.
         noise: $N$, the covariance of what one step adds, likewise.
 
     Returns:

@@ -19,8 +19,10 @@ from ..._types import Args, RealScalarLike, Scalar
 from ...fields import GameField
 from ...games import Players
 from ...regularizers import GradientNorm, unwrap
-from ..linearization._jacobian import by_real_part, check_dense, eigenvalues_of, jacobian
+from ..equilibria import Equilibrium
+from ..linearization._jacobian import by_real_part, check_dense, eigenvalues_of, field_jacobian
 from ..linearization._preconditions import demand, inspect, LINEAR, nan_unless
+from ..linearization._state_of import state_of
 from ._checks import Assumption, curvature, fixed_support, full_rank, realizability
 from ._eigenvalue_bounds import eigenvalue_bounds, EigenvalueBounds, is_zero, or_one, sheared, stable_etas
 
@@ -89,7 +91,7 @@ class Assumptions(eqx.Module):
         return _report(self)
 
 
-def assumptions(game: Any, y: Players, args: Args = None, *, check: bool = True) -> Assumptions:
+def assumptions(game: Any, y: Players | Equilibrium, args: Args = None, *, check: bool = True) -> Assumptions:
     r"""Measures the assumptions of the theory at an equilibrium, and what follows from them.
 
     The Jacobian of the theory is
@@ -124,15 +126,16 @@ def assumptions(game: Any, y: Players, args: Args = None, *, check: bool = True)
         ValueError: If the game does not score samples, or its velocity jumps or has a kink at `y` (WGAN-GP where the
             slope is 0, a hinge at a score of 1).
     """
+    players: Players = state_of(y)
     inner, penalties = unwrap(game)
     if not hasattr(inner, "discriminate"):
         raise ValueError(
             f"`game` must score samples, but {type(inner).__name__} has no `discriminate`: the theory speaks of a "
             "discriminator and a generator, as of an `AbstractSampledGame`. For any field use `find_equilibria`."
         )
-    seen = inspect(GameField(game), y, args) if check else None
+    seen = inspect(GameField(game), players, args) if check else None
     smooth = demand(seen, LINEAR) if seen is not None else jnp.asarray(True)
-    measured = _measure(game, inner, penalties, y, args)
+    measured = _measure(game, inner, penalties, players, args)
     linear = ("jacobian", "eigenvalues", "assembled", "undamped")
     measured |= nan_unless(smooth, {name: measured[name] for name in linear})
     measured["still"] = jnp.asarray(True) if seen is None else seen.still
@@ -155,7 +158,7 @@ def assumptions(game: Any, y: Players, args: Args = None, *, check: bool = True)
 def _measure(game: Any, inner: Any, penalties: tuple, y: Players, args: Args) -> dict[str, Any]:
     """What needs the game. The rest is compiled once for all games of a size."""
     field = GameField(game)
-    matrix = jacobian(field, y, args, check=False)
+    matrix = field_jacobian(field, y, args, check=False)
     k_dd, k_dg, gap = _kernels(inner, y, args)
     slope, bend, pull = (value.astype(k_dd.dtype) for value in _slopes(inner.loss))
     corner = jnp.zeros((k_dg.shape[1], k_dg.shape[1]), k_dd.dtype)
@@ -217,7 +220,7 @@ def _penalized(
             matrix = sheared(matrix, num, penalty.eta)
             eta = eta + penalty.eta.astype(matrix.dtype)
         else:
-            bend = jacobian(_Descent(penalty, game), y, args, check=False)
+            bend = field_jacobian(_Descent(penalty, game), y, args, check=False)
             matrix, undamped = matrix + bend, undamped + bend
     return matrix, undamped, eta
 

@@ -24,8 +24,8 @@ RUNG = 10 ** (8 / 63 / 2)
 ROOT = 1e-9
 
 USUAL = fields.GameField(games.LinearQuadratic(losses.Minimax(), num_nodes=10))
-CORNERS = analysis.grid(jnp.linspace(-1.5, 1.5, 8), jnp.linspace(-1.6, 1.6, 8))
-NEAR = analysis.grid(jnp.array([0.4, -0.4]), jnp.array([0.9, -1.1]))
+CORNERS = analysis.state_grid(jnp.linspace(-1.5, 1.5, 8), jnp.linspace(-1.6, 1.6, 8))
+NEAR = analysis.state_grid(jnp.array([0.4, -0.4]), jnp.array([0.9, -1.1]))
 
 
 def bistable(t, y, args):

@@ -54,14 +54,14 @@ def test_the_energy_of_the_wasserstein_gan_falls_at_the_stated_rate(eta):
 def test_the_derivative_of_a_derivative_is_the_second_one():
     # Along y' = -y the square falls at -2 y^2, and that rises at 4 y^2.
     decay = lambda t, y, args: -args * y  # noqa: E731
-    once = analysis.lie_derivative(lambda y: y**2, decay, jnp.asarray(1.0))
+    once = analysis.lie_derivative(lambda y: y**2, decay, args=jnp.asarray(1.0))
     assert float(once(jnp.asarray(3.0))) == -18.0
-    assert float(analysis.lie_derivative(once, decay, jnp.asarray(1.0))(jnp.asarray(3.0))) == 36.0
+    assert float(analysis.lie_derivative(once, decay, args=jnp.asarray(1.0))(jnp.asarray(3.0))) == 36.0
 
 
 def test_a_step_of_an_update_changes_the_squared_radius_by_its_multiplier():
     h, rotation = 0.3, lambda t, y, args: jnp.stack([y[1], -y[0]])
-    change = analysis.step_change(lambda y: y @ y, updates.Simultaneous(h), rotation)
+    change = analysis.lie_derivative(lambda y: y @ y, rotation, update=updates.Simultaneous(h))
     assert float(change(jnp.array([3.0, 4.0]))) == pytest.approx(25 * h**2, rel=1e-13)
 
 
@@ -73,7 +73,7 @@ def test_extremes_inside_and_on_the_edge_of_a_box_are_found():
     def height(y):
         return (y[1] - 0.3 * y[0] - 0.1) ** 2 + y[0]
 
-    found = analysis.extremes(height, jnp.array([-1.0, -1.0]), jnp.array([2.0, 1.0]))
+    found = analysis.box_extremes(height, jnp.array([-1.0, -1.0]), jnp.array([2.0, 1.0]))
     # On the left edge the square vanishes at y = -0.2; a corner has the largest value: (2 - ...) by hand.
     np.testing.assert_allclose(found.smallest, -1.0, rtol=0, atol=VALUE)
     np.testing.assert_allclose(found.where_smallest, [-1.0, -0.2], rtol=0, atol=PLACE)
@@ -83,7 +83,7 @@ def test_extremes_inside_and_on_the_edge_of_a_box_are_found():
 
 
 def test_the_energy_has_its_minimum_of_a_quarter_at_the_equilibrium():
-    found = analysis.extremes(energy, LOW, HIGH)
+    found = analysis.box_extremes(energy, LOW, HIGH)
     np.testing.assert_allclose(found.smallest, 0.25, rtol=0, atol=VALUE)
     np.testing.assert_allclose(found.where_smallest.discriminator, 0.0, rtol=0, atol=PLACE)
     np.testing.assert_allclose(found.where_smallest.generator, 1.0, rtol=0, atol=PLACE)
@@ -96,26 +96,26 @@ def test_the_deepest_of_many_minima_is_found_between_the_points_of_the_grid():
 
     fine = np.linspace(0.0, 1.0, 2_000_001)
     expected = np.min(np.cos(40 * fine) + (fine - 0.7) ** 2)
-    found = analysis.extremes(height, jnp.asarray(0.0), jnp.asarray(1.0), resolution=101)
+    found = analysis.box_extremes(height, jnp.asarray(0.0), jnp.asarray(1.0), resolution=101)
     np.testing.assert_allclose(found.smallest, expected, rtol=0, atol=1e-9)
     # A steep function on a coarse grid has much room between the points.
     assert float(found.slack) > 0.05
 
 
 def test_the_slack_is_half_a_cell_of_the_steepest_slope():
-    found = analysis.extremes(lambda y: 3 * y[0] - y[1], jnp.zeros(2), jnp.ones(2), resolution=11)
+    found = analysis.box_extremes(lambda y: 3 * y[0] - y[1], jnp.zeros(2), jnp.ones(2), resolution=11)
     np.testing.assert_allclose(found.slack, 0.5 * (0.3 + 0.1), rtol=1e-12)
 
 
 def test_places_where_the_function_is_not_finite_are_left_out_and_reported():
-    found = analysis.extremes(lambda y: jnp.log(y), jnp.asarray(-1.0), jnp.asarray(1.0), resolution=101)
+    found = analysis.box_extremes(lambda y: jnp.log(y), jnp.asarray(-1.0), jnp.asarray(1.0), resolution=101)
     assert not found.finite
     np.testing.assert_allclose(found.largest, 0.0, rtol=0, atol=VALUE)
 
 
 def test_extremes_are_swept_by_vmap_and_follow_a_parameter():
     low, high = jnp.asarray(-1.0), jnp.asarray(1.0)
-    found = jax.vmap(lambda c: analysis.extremes(lambda y: (y - c) ** 2, low, high, resolution=21))(
+    found = jax.vmap(lambda c: analysis.box_extremes(lambda y: (y - c) ** 2, low, high, resolution=21))(
         jnp.array([0.3, 2.0])
     )
     np.testing.assert_allclose(found.smallest, [0.0, 1.0], rtol=0, atol=VALUE)
@@ -126,7 +126,7 @@ def test_extremes_are_swept_by_vmap_and_follow_a_parameter():
 
 
 def check(eta, **options):
-    return analysis.lyapunov(energy, wasserstein(eta), LOW, HIGH, **options)
+    return analysis.check_lyapunov_function(energy, wasserstein(eta), LOW, HIGH, **options)
 
 
 def test_the_plain_wasserstein_gan_keeps_the_energy():
@@ -154,12 +154,12 @@ def test_no_orbit_stays_on_that_line_so_that_over_a_time_the_energy_falls_everyw
         return Players((1 - a**2) / 3, 2 * w * a / 3 + 4 * args * a * (1 - a**2) / 9)
 
     options = {"duration": 1.0, "resolution": 21}
-    found = analysis.lyapunov(energy, field, LOW, HIGH, args=jnp.asarray(ETA), **options)
+    found = analysis.check_lyapunov_function(energy, field, LOW, HIGH, args=jnp.asarray(ETA), **options)
     assert found.kind == "falls strictly"
     assert float(found.margin) > 1e-3
     # At the equilibrium, to the solver's tolerance.
     assert float(found.change.largest) < 1e-9
-    assert analysis.lyapunov(energy, field, LOW, HIGH, args=jnp.asarray(0.0), **options).kind == "keeps"
+    assert analysis.check_lyapunov_function(energy, field, LOW, HIGH, args=jnp.asarray(0.0), **options).kind == "keeps"
 
 
 def test_simultaneous_steps_raise_what_is_kept_and_strictly_convex():
@@ -175,7 +175,7 @@ def test_a_quantity_that_rises_somewhere_is_found_out():
     def distance(y):
         return y.discriminator**2 + (y.generator - 1) ** 2
 
-    found = analysis.lyapunov(distance, wasserstein(ETA), LOW, HIGH)
+    found = analysis.check_lyapunov_function(distance, wasserstein(ETA), LOW, HIGH)
     assert found.kind == "neither" and float(found.relative.largest) > 0.1
 
 
@@ -186,8 +186,8 @@ def test_a_sweep_over_eta_is_one_program():
 
 def test_single_precision_is_judged_by_its_own_rounding():
     narrow = [jax.tree.map(lambda leaf: leaf.astype(jnp.float32), corner) for corner in (LOW, HIGH)]
-    assert analysis.lyapunov(energy, wasserstein(0.0), *narrow).kind == "keeps"
-    assert analysis.lyapunov(energy, wasserstein(ETA), *narrow).kind == "falls"
+    assert analysis.check_lyapunov_function(energy, wasserstein(0.0), *narrow).kind == "keeps"
+    assert analysis.check_lyapunov_function(energy, wasserstein(ETA), *narrow).kind == "falls"
 
 
 def test_the_energy_here_is_the_one_of_the_catalogue():
@@ -254,7 +254,7 @@ def search(quantity, field, dtype=jnp.float64, box=None, **options):
     which = Numbered(jnp.asarray(list(QUANTITIES).index(quantity)))
     box = box or (-jnp.ones(2, dtype), jnp.ones(2, dtype))
     arguments = {"args": jnp.asarray(list(FIELDS).index(field)), "resolution": 41, "check": False, **options}
-    return analysis.lyapunov(which, numbered, *box, **arguments)
+    return analysis.check_lyapunov_function(which, numbered, *box, **arguments)
 
 
 WORDS = [
@@ -386,7 +386,7 @@ def test_two_tolerances_that_take_the_same_steps_are_not_taken_for_an_exact_solv
 
 
 def test_flows_that_do_not_reach_the_end_leave_it_undecided():
-    found = analysis.lyapunov(
+    found = analysis.check_lyapunov_function(
         lambda y: y @ y, lambda t, y, args: 10 * y**2, -jnp.ones(2), jnp.ones(2), duration=1.0, resolution=11
     )
     assert found.kind == "undecided" and "does not get to the end" in found.reason
@@ -398,7 +398,9 @@ def test_a_damping_of_a_thousand_roundings_is_seen_beside_rotation():
 
     square = -jnp.ones(2), jnp.ones(2)
     for damping, kind in ((1e-12, "falls strictly"), (0.0, "keeps"), (-1e-12, "rises strictly")):
-        assert analysis.lyapunov(lambda y: y @ y, spiral, *square, args=jnp.asarray(damping)).kind == kind
+        assert (
+            analysis.check_lyapunov_function(lambda y: y @ y, spiral, *square, args=jnp.asarray(damping)).kind == kind
+        )
 
 
 def test_a_box_far_from_the_origin_is_judged_by_its_rounding():
@@ -412,8 +414,11 @@ def test_a_box_far_from_the_origin_is_judged_by_its_rounding():
         return turn * jnp.stack([-x[1], x[0]]) - (1 - turn) * x
 
     box = far - 1, far + jnp.array([1.0, 0.7])
-    assert analysis.lyapunov(square, field, *box, args=jnp.asarray(0.0), resolution=41).kind == "falls strictly"
-    assert analysis.lyapunov(square, field, *box, args=jnp.asarray(1.0), resolution=41).kind == "keeps"
+    assert (
+        analysis.check_lyapunov_function(square, field, *box, args=jnp.asarray(0.0), resolution=41).kind
+        == "falls strictly"
+    )
+    assert analysis.check_lyapunov_function(square, field, *box, args=jnp.asarray(1.0), resolution=41).kind == "keeps"
 
 
 def test_a_field_with_explicit_time_is_refused_or_taken_at_its_beginning():
@@ -421,7 +426,7 @@ def test_a_field_with_explicit_time_is_refused_or_taken_at_its_beginning():
         return -y + weight * jnp.sin(t)
 
     def of(weight, **options):
-        return analysis.lyapunov(lambda y: y @ y, forced, *square, args=weight, resolution=11, **options)
+        return analysis.check_lyapunov_function(lambda y: y @ y, forced, *square, args=weight, resolution=11, **options)
 
     square = -jnp.ones(2), jnp.ones(2)
     with pytest.raises(ValueError, match="`field` must have no explicit time"):
@@ -439,13 +444,16 @@ def test_a_field_with_explicit_time_is_refused_or_taken_at_its_beginning():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: analysis.extremes(energy, LOW, jnp.zeros(2)), "`low` and `high` must be two states of the same shape"),
-        (lambda: analysis.extremes(energy, HIGH, LOW), "`low` must be below `high` along every axis"),
-        (lambda: analysis.extremes(energy, LOW, players(jnp.inf, 3.0)), "both finite"),
-        (lambda: analysis.extremes(energy, LOW, HIGH, resolution=2), "`resolution` must be at least 3, but is 2"),
-        (lambda: analysis.extremes(jnp.sum, jnp.zeros(9), jnp.ones(9), resolution=11), "at most 4,000,000 points"),
         (
-            lambda: analysis.lyapunov(
+            lambda: analysis.box_extremes(energy, LOW, jnp.zeros(2)),
+            "`low` and `high` must be two states of the same shape",
+        ),
+        (lambda: analysis.box_extremes(energy, HIGH, LOW), "`low` must be below `high` along every axis"),
+        (lambda: analysis.box_extremes(energy, LOW, players(jnp.inf, 3.0)), "both finite"),
+        (lambda: analysis.box_extremes(energy, LOW, HIGH, resolution=2), "`resolution` must be at least 3, but is 2"),
+        (lambda: analysis.box_extremes(jnp.sum, jnp.zeros(9), jnp.ones(9), resolution=11), "at most 4,000,000 points"),
+        (
+            lambda: analysis.check_lyapunov_function(
                 energy, wasserstein(0.0), LOW, HIGH, update=updates.Simultaneous(0.1), duration=1.0
             ),
             "`update` and `duration` must not both be given",
@@ -470,5 +478,5 @@ def test_all_points_of_a_grid_are_seen_whatever_fits_at_once():
 
 
 def test_corners_of_whole_numbers_are_a_box():
-    found = analysis.extremes(lambda y: (y[0] - 0.3) ** 2, jnp.array([0]), jnp.array([1]))
+    found = analysis.box_extremes(lambda y: (y[0] - 0.3) ** 2, jnp.array([0]), jnp.array([1]))
     assert found.largest == pytest.approx(0.49, abs=VALUE)

@@ -50,6 +50,19 @@ def by_order(values):
 # Jacobians of a step
 
 
+def test_the_spectrum_of_an_update_is_that_of_its_multipliers_by_falling_modulus():
+    found = np.asarray(analysis.spectrum(WASSERSTEIN(ETA), EQUILIBRIUM, update=updates.Simultaneous(0.4)))
+    expected = 1 + 0.4 * np.linalg.eigvals(wasserstein_jacobian(ETA))
+    np.testing.assert_allclose(by_order(found), by_order(expected), rtol=0, atol=EIGENVALUES)
+    assert np.all(np.diff(np.abs(found)) < EIGENVALUES)
+
+
+@pytest.mark.parametrize("verb", [analysis.jacobian, analysis.spectrum, analysis.leading_eigenvalues])
+def test_an_update_has_no_time(verb):
+    with pytest.raises(ValueError, match="`t` must be left out where `update` is given, but is 2"):
+        verb(WASSERSTEIN(ETA), EQUILIBRIUM, update=updates.Simultaneous(0.4), t=2.0)
+
+
 def each(polynomial):
     """Roots of a rule's polynomial at both eigenvalues of J, times the step size."""
 
@@ -110,14 +123,14 @@ def test_the_multipliers_of_a_rule_are_the_roots_of_its_polynomial(name):
 
 
 def test_at_the_equilibrium_of_the_gan_a_step_is_the_identity_and_h_times_the_jacobian():
-    found = analysis.step_jacobian(updates.Simultaneous(0.4), MINIMAX(ETA), EQUILIBRIUM)
+    found = analysis.jacobian(MINIMAX(ETA), EQUILIBRIUM, update=updates.Simultaneous(0.4))
     np.testing.assert_allclose(found, np.eye(2) + 0.4 * J, rtol=0, atol=EIGENVALUES)
 
 
 def test_the_jacobian_of_momentum_has_the_stated_blocks():
     h, b, eye = 0.4, 0.7, np.eye(2)
     expected = np.block([[eye + h * J, -h * b * eye], [-J, b * eye]])
-    found = analysis.step_jacobian(momentum(h), linear, ORIGIN)
+    found = analysis.jacobian(linear, ORIGIN, update=momentum(h))
     np.testing.assert_allclose(found, expected, rtol=0, atol=EIGENVALUES)
 
 
@@ -148,7 +161,7 @@ def test_the_jacobian_of_adam_is_that_of_finite_differences_of_its_own_late_step
 
     steps = 1e-5 * np.eye(6)
     differences = np.stack([(step(e) - step(-e)) / 2e-5 for e in steps], axis=1)
-    found = np.asarray(analysis.step_jacobian(adam(h), linear, ORIGIN))
+    found = np.asarray(analysis.jacobian(linear, ORIGIN, update=adam(h)))
     # Ours has the memory of one player after the other: mu, nu, mu, nu.
     order = [0, 1, 2, 4, 3, 5]
     np.testing.assert_allclose(found, differences[np.ix_(order, order)], rtol=0, atol=DIFFERENCES)

@@ -174,7 +174,7 @@ def test_a_period_begins_as_the_rule_does():
     # With nothing gathered: what was does not count, and at the end nothing is left.
     expected = np.zeros((4, 4))
     expected[:2, :2] = np.eye(2) + 0.3 * MATRIX
-    found = analysis.step_jacobian(MULTI(H), spiral, ORIGIN)
+    found = analysis.jacobian(spiral, ORIGIN, update=MULTI(H))
     np.testing.assert_allclose(found, expected, rtol=0, atol=EIGENVALUES)
 
 
@@ -273,7 +273,7 @@ def test_the_normal_form_of_accumulated_gradients_is_that_of_simultaneous_steps(
 
 
 def test_leading_multipliers_are_those_of_the_period():
-    found = analysis.leading_multipliers(MULTI(H), spiral, ORIGIN, 2)
+    found = analysis.leading_eigenvalues(spiral, ORIGIN, 2, update=MULTI(H))
     np.testing.assert_allclose(np.sort_complex(found.eigenvalues), np.sort_complex(1 + H * PAIR), rtol=0, atol=1e-10)
 
 
@@ -407,7 +407,7 @@ QUESTIONS = {
     "bifurcation": lambda f, y: analysis.bifurcation(updates.Extragradient, f, y).step_size,
     "optimal_step_size": lambda f, y: analysis.optimal_step_size(updates.Extragradient, f, y).value,
     "multipliers": lambda f, y: analysis.multipliers(updates.Extragradient(0.1), f, y),
-    "step_jacobian": lambda f, y: analysis.step_jacobian(updates.Extragradient(0.1), f, y),
+    "step_jacobian": lambda f, y: analysis.jacobian(f, y, update=updates.Extragradient(0.1)),
     "spectral_radius": lambda f, y: analysis.spectral_radius(updates.Extragradient(0.1), f, y),
     "stability_map": lambda f, y: (
         analysis.stability_map(updates.Extragradient, lambda p: f, jnp.ones(1), jnp.array([0.1]), y).radius
@@ -434,7 +434,7 @@ QUESTIONS = {
     ids=["away", "near by", "gradient penalty at zero", "kink", "time"],
 )
 def test_linear_statements_about_states_that_have_none_are_refused_with_the_reason(question, field, y, message):
-    ask = QUESTIONS.get(question, lambda f, y: analysis.leading_multipliers(updates.Extragradient(0.1), f, y, 1))
+    ask = QUESTIONS.get(question, lambda f, y: analysis.leading_eigenvalues(f, y, 1, update=updates.Extragradient(0.1)))
     with pytest.raises(ValueError, match=message):
         ask(field, y)
 
@@ -470,7 +470,7 @@ def test_a_map_names_the_parameter_at_which_the_state_is_no_equilibrium():
 def test_a_basin_speaks_of_a_rule_with_a_period_at_the_start_of_one_and_after_its_warm_up():
     warm = optax.linear_schedule(0.0, 1.0, 30)
     rule = sgd(optax.join_schedules([warm, lambda n: 1.0 + n % 3], [30]))(jnp.asarray(0.1, float))
-    starts = analysis.grid(jnp.linspace(-1, 1, 3), jnp.linspace(-1, 1, 2))
+    starts = analysis.state_grid(jnp.linspace(-1, 1, 3), jnp.linspace(-1, 1, 2))
     found = analysis.basin(spiral, starts, 100.0, update=rule)
     assert found.traps.period == 3
     assert jnp.all(found.fate == analysis.FATES.converges)

@@ -88,7 +88,7 @@ def network():
 
 
 def dense(field, y, batch):
-    return np.linalg.eigvals(np.asarray(analysis.jacobian(field, y, batch)))
+    return np.linalg.eigvals(np.asarray(analysis.jacobian(field, y, args=batch)))
 
 
 LQ = games.LinearQuadratic(losses.Minimax())
@@ -161,7 +161,7 @@ def test_the_residuals_are_those_of_the_eigenvectors_returned():
     y = jax.tree.map(lambda leaf: leaf[-1], ys)
     # A loose tolerance, so that the residuals are not rounding.
     found = leading(field, y=y, args=batch, tol=1e-3, eigenvectors=True)
-    matrix = np.asarray(analysis.jacobian(field, y, batch))
+    matrix = np.asarray(analysis.jacobian(field, y, args=batch))
     assert jax.tree.structure(found.eigenvectors) == jax.tree.structure(y)
     vectors = np.asarray(jax.vmap(lambda v: ravel_pytree(v)[0])(found.eigenvectors))
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, rtol=1e-12, atol=0)
@@ -199,7 +199,9 @@ def test_the_multipliers_of_optimistic_steps_are_those_of_the_closed_form():
     field = fields.GameField(LQ)
     eigenvalues = np.array([-1 / 20 + 1j * math.sqrt(391) / 60, -1 / 20 - 1j * math.sqrt(391) / 60])
     # Two roots for each eigenvalue: the memory counts.
-    optimistic = analysis.leading_multipliers(updates.Optimistic(0.7), field, LQ.equilibrium, 4, eigenvectors=True)
+    optimistic = analysis.leading_eigenvalues(
+        field, LQ.equilibrium, 4, eigenvectors=True, update=updates.Optimistic(0.7)
+    )
     roots = np.concatenate([np.roots([1, -(1 + 1.4 * value), 0.7 * value]) for value in eigenvalues])
     found = np.sort_complex(np.asarray(optimistic.eigenvalues))
     np.testing.assert_allclose(found, np.sort_complex(roots), rtol=CLOSED, atol=0)

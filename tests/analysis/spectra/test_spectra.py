@@ -463,7 +463,7 @@ def test_growth_works_in_float32():
 
 def test_the_parts_of_a_zero_sum_jacobian_are_its_damping_and_its_rotation():
     eta = 0.5
-    parts = analysis.split(analysis.jacobian(LQ_W(jnp.asarray(eta)), EQUILIBRIUM))
+    parts = analysis.symmetric_parts(analysis.jacobian(LQ_W(jnp.asarray(eta)), EQUILIBRIUM))
     np.testing.assert_allclose(parts.symmetric, np.diag([0, -8 * eta / 9]), atol=EIGENVALUES, rtol=0)
     np.testing.assert_allclose(parts.antisymmetric, [[0, -2 / 3], [2 / 3, 0]], atol=EIGENVALUES, rtol=0)
     assert float(analysis.numerical_abscissa(parts.symmetric)) == pytest.approx(0, abs=EIGENVALUES)

@@ -129,7 +129,7 @@ def test_near_the_equilibrium_steps_and_equation_have_the_closed_covariances():
 
     def of_steps(h):
         """Of steps of size h, as many as reach the same time."""
-        one = analysis.step_jacobian(Simultaneous(jnp.asarray(h)), field, at)
+        one = analysis.jacobian(field, at, update=Simultaneous(jnp.asarray(h)))
         return np.diag(analysis.covariance_after_steps(one, h * noise_matrix, round(0.4 * num_steps / h)))
 
     # The two differ by a third of themselves, far more than by their standard errors of 3 %.
