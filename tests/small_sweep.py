@@ -19,7 +19,7 @@ from gan_ode import sweeps
 OVER = {"eta": [0.0, 0.1, 0.5, 2.0, 8.0], "seed": range(7), "rule": ["one", "other"]}
 SHARD_SIZE = 10
 NUM_SHARDS = 7  # of 70 points
-SMALL = 3  # for 24 shards
+SMALL = 3  # for 24 blocks
 
 
 def compute(points):
@@ -48,31 +48,31 @@ def logged(log, seconds=0.0):
     return noting
 
 
-def run(folder, log, seconds=0.0, shard_size=SHARD_SIZE, **options):
-    return sweeps.sweep(logged(log, seconds), OVER, folder, shard_size=shard_size, **options)
+def run(folder, log, seconds=0.0, block_size=SHARD_SIZE, **options):
+    return sweeps.sweep(logged(log, seconds), OVER, folder, block_size=block_size, **options)
 
 
-def computed(log, shard_size=SHARD_SIZE):
-    """The shards that were asked for, by number."""
+def computed(log, block_size=SHARD_SIZE):
+    """The blocks that were asked for, by number."""
     lines = Path(log).read_text().splitlines() if Path(log).exists() else []
     points = [(eta, seed, rule) for eta in OVER["eta"] for seed in OVER["seed"] for rule in OVER["rule"]]
-    return [points.index(tuple(json.loads(line))) // shard_size for line in lines]
+    return [points.index(tuple(json.loads(line))) // block_size for line in lines]
 
 
 def on_disk(folder):
-    return sorted(int(path.stem.removeprefix("shard-")) for path in Path(folder).glob("shard-*.nc"))
+    return sorted(int(path.stem.removeprefix("block-")) for path in Path(folder).glob("block-*.nc"))
 
 
 def kill_at_random(folder, log, num_kills):
     """Kills a sweep so many times, and prints what was on disk, and what was asked for, after each.
 
-    At any moment after some shards of this run, counted and not timed: a busy machine is slow, too.
+    At any moment after some blocks of this run, counted and not timed: a busy machine is slow, too.
     """
     draw = random.Random(20)
     for _ in range(num_kills):
         child = os.fork()
         if child == 0:
-            run(folder, log, seconds=0.002, shard_size=SMALL)
+            run(folder, log, seconds=0.002, block_size=SMALL)
             os._exit(0)
         enough, waited = len(computed(log, SMALL)) + draw.randint(1, 3), time.monotonic()
         while len(computed(log, SMALL)) < enough and time.monotonic() < waited + 30:
@@ -121,7 +121,7 @@ def kill_at_steps(folder, log):
         child = os.fork()
         if child == 0:
             kill_at_step(step, folder)
-            sweeps.sweep(logged(log), OVER, f"{folder}/{step}", shard_size=35)
+            sweeps.sweep(logged(log), OVER, f"{folder}/{step}", block_size=35)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         print(json.dumps([os.WIFSIGNALED(status), step, on_disk(f"{folder}/{step}")]), flush=True)

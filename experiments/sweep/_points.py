@@ -44,7 +44,7 @@ def compute(name: str, experiment: ModuleType, asked: Asked) -> xarray.Dataset:
         asked.out,
         config=_record.plain({"experiment": name, "configuration": fixed}),
         notes=_record.plain({"argv": sys.argv[1:], **_record.surroundings()}),
-        shard_size=1,
+        block_size=1,
         progress=_teller(),
         keep_going=True,
     )

@@ -1,4 +1,4 @@
-"""What was computed for the points of one shard: as a dataset, and as a netCDF file that knows whether it is whole."""
+"""What was computed for the points of one block: as a dataset, and as a netCDF file that knows whether it is whole."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def require_xarray() -> Any:
     return xarray
 
 
-def tabulate(results: Any, grid: Grid, shard: int) -> "xarray.Dataset":
+def tabulate(results: Any, grid: Grid, block: int) -> "xarray.Dataset":
     """What `compute` returned, as a dataset with the dimension `point` first, without the points that fill it up.
 
     Raises:
@@ -44,20 +44,20 @@ def tabulate(results: Any, grid: Grid, shard: int) -> "xarray.Dataset":
     xr = require_xarray()
     given, kept, shared = _as_dataset(results), {}, {}
     for name, variable in given.variables.items():
-        if name == POINT or _is_label(name, variable, grid, shard):
+        if name == POINT or _is_label(name, variable, grid, block):
             continue  # The grid knows it.
         _check_name(name, grid)
         values = _plain(name, np.asarray(variable.data))
         if POINT not in variable.dims and name in given.coords:
             shared[name] = (variable.dims, values, variable.attrs)
             continue
-        if POINT not in variable.dims or variable.sizes[POINT] != grid.shard_size:
+        if POINT not in variable.dims or variable.sizes[POINT] != grid.block_size:
             raise ValueError(
-                f"`compute` must return `{name}` with a leading axis of the {grid.shard_size} points of a shard, but "
+                f"`compute` must return `{name}` with a leading axis of the {grid.block_size} points of a block, but "
                 f"its shape is {variable.shape}: use `jax.vmap` over the points."
             )
         whole = xr.Variable(variable.dims, values, variable.attrs).transpose(POINT, ...)
-        rows = grid.rows(shard)
+        rows = grid.rows(block)
         kept[name] = whole.isel({POINT: slice(0, rows.stop - rows.start)})
     for dim in given.dims:
         if dim != POINT:
@@ -67,8 +67,8 @@ def tabulate(results: Any, grid: Grid, shard: int) -> "xarray.Dataset":
     return xr.Dataset(kept, shared)
 
 
-def _is_label(name: Any, variable: Any, grid: Grid, shard: int) -> bool:
-    return name in grid.axes and np.array_equal(variable.values, grid.points(shard)[name])
+def _is_label(name: Any, variable: Any, grid: Grid, block: int) -> bool:
+    return name in grid.axes and np.array_equal(variable.values, grid.points(block)[name])
 
 
 def _as_dataset(results: Any) -> Any:
@@ -116,7 +116,7 @@ def _plain(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def check_alike(first: "xarray.Dataset", other: "xarray.Dataset") -> None:
-    """Refuses a shard that is not of the form of another one, with which it is to be joined."""
+    """Refuses a block that is not of the form of another one, with which it is to be joined."""
     there, here = _form(first), _form(other)
     for name in sorted(there.keys() | here.keys()):
         if there.get(name) != here.get(name):
@@ -141,20 +141,20 @@ def _form(dataset: Any) -> dict[str, str]:
     return {str(name): of(variable) for name, variable in dataset.variables.items()}
 
 
-def encode(dataset: "xarray.Dataset", sweep: str, shard: int, attributes: Mapping[str, str]) -> bytes:
-    """The file of a shard: netCDF 4 with checksums, HDF5's own and one over everything."""
+def encode(dataset: "xarray.Dataset", sweep: str, block: int, attributes: Mapping[str, str]) -> bytes:
+    """The file of a block: netCDF 4 with checksums, HDF5's own and one over everything."""
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {"_FillValue": None} if variable.dtype.kind == "f" else {}
         if variable.dtype.kind != "U" and variable.size:
             encoding[str(name)]["fletcher32"] = True
-    marked = dataset.assign_attrs(sweep=sweep, shard=shard, **attributes)
+    marked = dataset.assign_attrs(sweep=sweep, block=block, **attributes)
     marked = marked.assign_attrs({_CHECKSUM: _checksum(marked)})
     return bytes(marked.to_netcdf(engine="h5netcdf", encoding=encoding))
 
 
-def read(path: Path, sweep: str, shard: int) -> "xarray.Dataset":
-    """A shard from its file.
+def read(path: Path, sweep: str, block: int) -> "xarray.Dataset":
+    """A block from its file.
 
     Raises:
         ValueError: If the file is damaged, or of another sweep.
@@ -173,16 +173,16 @@ def read(path: Path, sweep: str, shard: int) -> "xarray.Dataset":
             if _CHECKSUM in stored.attrs
             else stored.attrs["sha256"] == _checksum(dataset, attributes=False)
         )
-        origin = stored.attrs["sweep"], int(stored.attrs["shard"])
+        origin = stored.attrs["sweep"], int(stored.attrs["block"])
     except FileNotFoundError:
         raise
     except Exception as error:  # What HDF5 raises on damaged bytes can be anything.
         raise ValueError(_damaged(path)) from error
     if not whole:
         raise ValueError(_damaged(path))
-    if origin != (sweep, shard):
+    if origin != (sweep, block):
         raise ValueError(
-            f"`folder` must hold shards of one sweep, but {path} comes from another one. Remove it and sweep again: "
+            f"`folder` must hold blocks of one sweep, but {path} comes from another one. Remove it and sweep again: "
             "only its points are computed."
         )
     return dataset.drop_attrs(deep=False)
@@ -190,7 +190,7 @@ def read(path: Path, sweep: str, shard: int) -> "xarray.Dataset":
 
 def _damaged(path: Path) -> str:
     return (
-        f"`folder` must hold whole shards, but {path} is damaged. Remove it and sweep again: only its points are "
+        f"`folder` must hold whole blocks, but {path} is damaged. Remove it and sweep again: only its points are "
         "computed anew."
     )
 

@@ -1,4 +1,4 @@
-"""The folder of a sweep: which sweep it is of, which shards are done, and all of it as one dataset."""
+"""The folder of a sweep: which sweep it is of, which blocks are done, and all of it as one dataset."""
 
 import functools
 import hashlib
@@ -50,16 +50,16 @@ class Folder:
         }
         if (path / _DESCRIPTION).exists():
             _refuse_another(path, _description(path), compared)
-        elif any(path.glob("shard-*.nc")):
-            raise ValueError(f"`folder` must say of what its shards are, but {path / _DESCRIPTION} is missing.")
+        elif any(path.glob("block-*.nc")):
+            raise ValueError(f"`folder` must say of what its blocks are, but {path / _DESCRIPTION} is missing.")
         else:
             described = compared | {"notes": _plain("notes", notes), "versions": versions()}
             described |= {_CHECKSUM: _digest(described)}
             _files.replace(path / _DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
         folder = cls(path, grid, _digest(compared))
-        for shard in range(grid.num_shards):
-            _files.part(folder.shard(shard)).unlink(missing_ok=True)
-            _files.part(folder.failure(shard)).unlink(missing_ok=True)
+        for block in range(grid.num_blocks):
+            _files.part(folder.block(block)).unlink(missing_ok=True)
+            _files.part(folder.failure(block)).unlink(missing_ok=True)
         _files.part(path / _DESCRIPTION).unlink(missing_ok=True)
         return folder
 
@@ -74,59 +74,59 @@ class Folder:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(_unreadable(path)) from error
 
-    def shard(self, shard: int) -> Path:
-        return self.path / f"shard-{shard:06d}.nc"
+    def block(self, block: int) -> Path:
+        return self.path / f"block-{block:06d}.nc"
 
-    def failure(self, shard: int) -> Path:
-        return self.path / f"shard-{shard:06d}.failure.json"
+    def failure(self, block: int) -> Path:
+        return self.path / f"block-{block:06d}.failure.json"
 
     def read_all(self) -> dict[int, "xarray.Dataset"]:
-        """The shards that are done, by number."""
-        done = [shard for shard in range(self.grid.num_shards) if self.shard(shard).exists()]
-        for shard in done:
-            if shard not in self._read:
-                self._read[shard] = _blocks.read(self.shard(shard), self.sweep, shard)
-                _blocks.check_alike(self._read[done[0]], self._read[shard])
-        return {shard: self._read[shard] for shard in done}
+        """The blocks that are done, by number."""
+        done = [block for block in range(self.grid.num_blocks) if self.block(block).exists()]
+        for block in done:
+            if block not in self._read:
+                self._read[block] = _blocks.read(self.block(block), self.sweep, block)
+                _blocks.check_alike(self._read[done[0]], self._read[block])
+        return {block: self._read[block] for block in done}
 
-    def save(self, shard: int, dataset: "xarray.Dataset") -> None:
-        content = _blocks.encode(dataset, self.sweep, shard, {"versions": json.dumps(versions())})
-        _files.replace(self.shard(shard), content)
-        self.failure(shard).unlink(missing_ok=True)
+    def save(self, block: int, dataset: "xarray.Dataset") -> None:
+        content = _blocks.encode(dataset, self.sweep, block, {"versions": json.dumps(versions())})
+        _files.replace(self.block(block), content)
+        self.failure(block).unlink(missing_ok=True)
 
-    def fail(self, shard: int, error: Exception) -> None:
+    def fail(self, block: int, error: Exception) -> None:
         text = {"failure": f"{type(error).__name__}: {error}"}
-        _files.replace(self.failure(shard), (json.dumps(text, indent=2) + "\n").encode())
+        _files.replace(self.failure(block), (json.dumps(text, indent=2) + "\n").encode())
 
     def failures(self) -> dict[int, str]:
-        """What went wrong at the shards that failed and are not done since."""
-        failed = [shard for shard in range(self.grid.num_shards) if self.failure(shard).exists()]
+        """What went wrong at the blocks that failed and are not done since."""
+        failed = [block for block in range(self.grid.num_blocks) if self.failure(block).exists()]
         return {
-            shard: json.loads(self.failure(shard).read_bytes())["failure"]
-            for shard in failed
-            if not self.shard(shard).exists()
+            block: json.loads(self.failure(block).read_bytes())["failure"]
+            for block in failed
+            if not self.block(block).exists()
         }
 
     def join(self) -> "xarray.Dataset":
         """Everything that there is, over the grid."""
-        shards, grid = self.read_all(), self.grid
+        blocks, grid = self.read_all(), self.grid
         done = np.zeros(grid.num_points, bool)
-        for shard in shards:
-            done[grid.rows(shard)] = True
+        for block in blocks:
+            done[grid.rows(block)] = True
         variables: dict[str, Any] = {"done": (tuple(grid.axes), done.reshape(grid.shape))}
         coordinates: dict[str, Any] = dict(grid.axes)
-        if shards:
-            first = next(iter(shards.values()))
+        if blocks:
+            first = next(iter(blocks.values()))
             coordinates |= {str(name): variable.variable for name, variable in first.coords.items()}
             for name, variable in first.data_vars.items():
-                parts = {shard: dataset[name].values for shard, dataset in shards.items()}
+                parts = {block: dataset[name].values for block, dataset in blocks.items()}
                 values = _laid_out(parts, grid, complete=bool(done.all()))
                 variables[str(name)] = ((*grid.axes, *variable.dims[1:]), values, variable.attrs)
         failures = self.failures()
         if failures:
             texts = np.full(grid.num_points, "", object)
-            for shard, text in failures.items():
-                texts[grid.rows(shard)] = text
+            for block, text in failures.items():
+                texts[grid.rows(block)] = text
             variables["failure"] = (tuple(grid.axes), texts.astype(str).reshape(grid.shape))
         return _blocks.require_xarray().Dataset(variables, coordinates)
 
@@ -143,14 +143,14 @@ def versions() -> dict[str, str]:
 
 
 def _laid_out(parts: dict[int, np.ndarray], grid: Grid, *, complete: bool) -> np.ndarray:
-    """The rows of the shards in their places, and NaN, or no text, where there are none yet."""
+    """The rows of the blocks in their places, and NaN, or no text, where there are none yet."""
     dtype = np.result_type(*parts.values())
     fill: Any = "" if dtype.kind == "U" else 0
     if not complete and dtype.kind != "U":
         dtype, fill = (dtype if dtype.kind == "f" else np.dtype(float)), np.nan
     values = np.full((grid.num_points, *next(iter(parts.values())).shape[1:]), fill, dtype)
-    for shard, rows in parts.items():
-        values[grid.rows(shard)] = rows
+    for block, rows in parts.items():
+        values[grid.rows(block)] = rows
     return values.reshape(*grid.shape, *values.shape[1:])
 
 
@@ -171,14 +171,14 @@ def _description(path: Path) -> dict[str, Any]:
         raise ValueError(_unreadable(path)) from error
     if not isinstance(described, dict):
         raise ValueError(_unreadable(path))
-    # A folder from before has none; its shards tell whether they are of what is described.
+    # A folder from before has none; its blocks tell whether they are of what is described.
     if _CHECKSUM in described and described.pop(_CHECKSUM) != _digest(described):
         raise ValueError(_unreadable(path))
     return described
 
 
 def _unreadable(path: Path) -> str:
-    return f"`folder` must say of what its shards are, but {path / _DESCRIPTION} is damaged. Give another folder."
+    return f"`folder` must say of what its blocks are, but {path / _DESCRIPTION} is damaged. Give another folder."
 
 
 def _compared(described: Mapping[str, Any]) -> dict[str, Any]:

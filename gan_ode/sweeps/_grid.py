@@ -1,4 +1,4 @@
-"""The points of a sweep, and how they are dealt out into shards of one size."""
+"""The points of a sweep, and how they are dealt out into blocks of one size."""
 
 import dataclasses
 import functools
@@ -20,7 +20,7 @@ class Grid:
     """The product of some axes, in the order in which they are given: the last one runs fastest."""
 
     axes: dict[str, np.ndarray]
-    shard_size: int
+    block_size: int
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -31,17 +31,17 @@ class Grid:
         return math.prod(self.shape)
 
     @property
-    def num_shards(self) -> int:
-        return -(-self.num_points // self.shard_size)
+    def num_blocks(self) -> int:
+        return -(-self.num_points // self.block_size)
 
-    def rows(self, shard: int) -> slice:
-        """Where the points of a shard stand among all."""
-        return slice(shard * self.shard_size, min((shard + 1) * self.shard_size, self.num_points))
+    def rows(self, block: int) -> slice:
+        """Where the points of a block stand among all."""
+        return slice(block * self.block_size, min((block + 1) * self.block_size, self.num_points))
 
-    def points(self, shard: int) -> dict[str, np.ndarray]:
-        """The points of a shard, the last one repeated until it is full."""
-        rows = self.rows(shard)
-        flat = np.minimum(np.arange(rows.start, rows.start + self.shard_size), self.num_points - 1)
+    def points(self, block: int) -> dict[str, np.ndarray]:
+        """The points of a block, the last one repeated until it is full."""
+        rows = self.rows(block)
+        flat = np.minimum(np.arange(rows.start, rows.start + self.block_size), self.num_points - 1)
         indices = np.unravel_index(flat, self.shape)
         return {name: values[i] for (name, values), i in zip(self.axes.items(), indices, strict=True)}
 
@@ -49,16 +49,16 @@ class Grid:
         axes = [
             {"name": name, "dtype": values.dtype.str, "values": values.tolist()} for name, values in self.axes.items()
         ]
-        return {"over": axes, "shard_size": self.shard_size}
+        return {"over": axes, "block_size": self.block_size}
 
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> "Grid":
         """The inverse of `describe`."""
         axes = {axis["name"]: np.asarray(axis["values"], axis["dtype"]) for axis in described["over"]}
-        return cls(axes, described["shard_size"])
+        return cls(axes, described["block_size"])
 
 
-def grid(over: Mapping[str, Any], shard_size: int) -> Grid:
+def grid(over: Mapping[str, Any], block_size: int) -> Grid:
     """The grid that a user asks for.
 
     Raises:
@@ -67,8 +67,8 @@ def grid(over: Mapping[str, Any], shard_size: int) -> Grid:
     if not isinstance(over, Mapping) or not over:
         raise ValueError(f"`over` must map at least one name to its values, but is {over!r}.")
     axes = {_name(name): _axis(name, values) for name, values in over.items()}
-    whole = Grid(axes, _checks.count("shard_size", shard_size))
-    return dataclasses.replace(whole, shard_size=min(whole.shard_size, whole.num_points))
+    whole = Grid(axes, _checks.count("block_size", block_size))
+    return dataclasses.replace(whole, block_size=min(whole.block_size, whole.num_points))
 
 
 def _name(name: Any) -> str:

@@ -1,4 +1,4 @@
-"""Any quantity over a grid of parameters and seeds, shard by shard, on disk."""
+"""Any quantity over a grid of parameters and seeds, block by block, on disk."""
 
 import contextlib
 import os
@@ -30,50 +30,50 @@ def sweep(
     *,
     config: Any = None,
     notes: Any = None,
-    shard_size: int = 256,
+    block_size: int = 256,
     progress: Progress = False,
     keep_going: bool = False,
 ) -> "xarray.Dataset":
     """Computes a quantity at every point of a grid, and keeps what is finished on disk.
 
-    The points go to `compute` in shards of one size, each of which is put into the folder as soon as it is computed,
+    The points go to `compute` in blocks of one size, each of which is put into the folder as soon as it is computed,
     whole or not at all. After Ctrl-C, SIGTERM, `kill -9` or a power failure the same call goes on from there: a
-    finished shard is never computed again, and the result is that of a run that was never stopped, bit for bit if
+    finished block is never computed again, and the result is that of a run that was never stopped, bit for bit if
     `compute` gives the same bits for the same points. `open_sweep` reads the folder at any time.
 
-    The folder gets `sweep.json`, which says what sweep it is of, and `shard-000000.nc` and so on, netCDF with
+    The folder gets `sweep.json`, which says what sweep it is of, and `block-000000.nc` and so on, netCDF with
     checksums. Only one process at a time may sweep into a folder (not checked on Windows).
 
     Args:
-        compute: From the points of a shard, a mapping from names to arrays of shape `(shard_size,)`, to a mapping from
+        compute: From the points of a block, a mapping from names to arrays of shape `(block_size,)`, to a mapping from
             names to arrays with that leading axis: numbers, truth values or strings. Inside, `jax.vmap` or
             `simulate.ensemble` take all the points at once. Further axes are called `NAME_dim_0` and so on; name them
             by a tuple `(("point", "time"), array)`, or return an `xarray.DataArray` with its coordinates, or all of it
-            as an `xarray.Dataset`. All shards must be alike in everything but the values.
+            as an `xarray.Dataset`. All blocks must be alike in everything but the values.
         over: From names to their values, numbers or strings, each one axis of the grid. The last one runs fastest.
         folder: The folder; made if missing. One folder for each sweep.
         config: Everything else that the result depends on, made of what JSON knows. It is compared when a sweep goes
-            on: nothing looks into `compute`. Compared too are `over`, `shard_size`, whether JAX has 64 bits, and the
+            on: nothing looks into `compute`. Compared too are `over`, `block_size`, whether JAX has 64 bits, and the
             version of gan_ode.
         notes: Likewise, but not compared. The versions of Python, JAX and other packages are noted anyway.
-        shard_size: Points in a shard: what is lost by a kill, and what memory must hold. A last shard that is not full
+        block_size: Points in a block: what is lost by a kill, and what memory must hold. A last block that is not full
             gets its last point several times, so that all are of one shape and compile once.
         progress: Whether to show a bar with the time left on stderr, if that is a terminal; or a function
             `(points done, number of points)`.
-        keep_going: Whether to note an exception of `compute` in the folder, and go on with the other shards. The same
+        keep_going: Whether to note an exception of `compute` in the folder, and go on with the other blocks. The same
             call tries again those that failed.
 
     Returns:
         As `open_sweep`.
 
     Raises:
-        ValueError: If an argument cannot work, the folder is of another sweep or in use, or a shard is damaged; the
+        ValueError: If an argument cannot work, the folder is of another sweep or in use, or a block is damaged; the
             text says which, and the remedy.
         ImportError: If xarray or h5netcdf is not installed.
         KeyboardInterrupt: On Ctrl-C; what is finished stays.
     """
     _blocks.require_xarray()
-    points, path = grid(over, shard_size), Path(folder)
+    points, path = grid(over, block_size), Path(folder)
     path.mkdir(parents=True, exist_ok=True)
     with _held(path), _interruptible():
         own = Folder.claim(path, points, config, notes)
@@ -90,11 +90,11 @@ def open_sweep(folder: str | os.PathLike) -> "xarray.Dataset":
     Returns:
         A dataset with a dimension and a coordinate for each axis of the grid, the quantities over them, and `done`:
             which points are computed. Where they are not, numbers and truth values are NaN (so that whole numbers and
-            truth values are floating-point numbers as long as points are missing) and strings are empty. With shards
+            truth values are floating-point numbers as long as points are missing) and strings are empty. With blocks
             that failed, `failure` says why.
 
     Raises:
-        ValueError: If the folder holds no sweep, or a shard is damaged; the text says which, and the remedy.
+        ValueError: If the folder holds no sweep, or a block is damaged; the text says which, and the remedy.
         ImportError: If xarray or h5netcdf is not installed.
     """
     _blocks.require_xarray()
@@ -102,23 +102,23 @@ def open_sweep(folder: str | os.PathLike) -> "xarray.Dataset":
 
 
 def _compute_missing(folder: Folder, compute: Compute, progress: Progress, keep_going: bool) -> None:
-    points, shards = folder.grid, folder.read_all()
-    first = next(iter(shards.values()), None)
-    num_done = sum(dataset.sizes[_blocks.POINT] for dataset in shards.values())
+    points, blocks = folder.grid, folder.read_all()
+    first = next(iter(blocks.values()), None)
+    num_done = sum(dataset.sizes[_blocks.POINT] for dataset in blocks.values())
     with meter(progress, num_done, points.num_points, "point") as show:
-        for shard in (shard for shard in range(points.num_shards) if shard not in shards):
+        for block in (block for block in range(points.num_blocks) if block not in blocks):
             try:
-                dataset = _blocks.tabulate(compute(points.points(shard)), points, shard)
+                dataset = _blocks.tabulate(compute(points.points(block)), points, block)
                 if first is not None:
                     _blocks.check_alike(first, dataset)
             except Exception as error:
                 if not keep_going:
                     raise
-                folder.fail(shard, error)
+                folder.fail(block, error)
             else:
-                folder.save(shard, dataset)
+                folder.save(block, dataset)
                 first = dataset if first is None else first
-            rows = points.rows(shard)
+            rows = points.rows(block)
             num_done += rows.stop - rows.start
             show(num_done)
 

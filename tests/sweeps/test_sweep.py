@@ -1,4 +1,4 @@
-"""Sweeps: a labelled grid in shards, which survive a kill at any moment and are never computed twice."""
+"""Sweeps: a labelled grid in blocks, which survive a kill at any moment and are never computed twice."""
 
 import json
 import os
@@ -46,12 +46,12 @@ def whole(folder):
 
 @pytest.fixture
 def copy(folder, tmp_path):
-    """The same sweep, without three of its shards."""
+    """The same sweep, without three of its blocks."""
     for path in folder.iterdir():
         (tmp_path / "copy" / path.name).parent.mkdir(exist_ok=True)
         (tmp_path / "copy" / path.name).write_bytes(path.read_bytes())
-    for shard in (0, 4, NUM_SHARDS - 1):
-        (tmp_path / "copy" / f"shard-{shard:06d}.nc").unlink()
+    for block in (0, 4, NUM_SHARDS - 1):
+        (tmp_path / "copy" / f"block-{block:06d}.nc").unlink()
     return tmp_path / "copy"
 
 
@@ -84,20 +84,20 @@ def test_every_point_of_the_grid_has_its_values_at_its_labels(whole):
     assert [whole[name].dtype.kind for name in ("value", "count", "small", "word")] == ["f", "i", "b", "U"]
 
 
-def test_compute_gets_shards_of_one_size_the_last_one_filled_up(tmp_path):
+def test_compute_gets_blocks_of_one_size_the_last_one_filled_up(tmp_path):
     seen = []
 
     def noting(points):
         seen.append(points)
         return {"product": points["a"] * points["b"]}
 
-    found = sweeps.sweep(noting, {"a": [1, 2, 3], "b": [10.0, 20.0, 30.0]}, tmp_path, shard_size=4)
+    found = sweeps.sweep(noting, {"a": [1, 2, 3], "b": [10.0, 20.0, 30.0]}, tmp_path, block_size=4)
     assert [points["a"].tolist() for points in seen] == [[1, 1, 1, 2], [2, 2, 3, 3], [3, 3, 3, 3]]
     assert [points["b"].tolist() for points in seen] == [[10, 20, 30, 10], [20, 30, 10, 20], [30, 30, 30, 30]]
     assert found["product"].values.tolist() == [[10, 20, 30], [20, 40, 60], [30, 60, 90]]
 
 
-def test_no_shard_is_larger_than_the_grid(tmp_path):
+def test_no_block_is_larger_than_the_grid(tmp_path):
     sizes = []
     sweeps.sweep(lambda points: sizes.append(len(points["a"])) or {"x": points["a"]}, {"a": [1, 2]}, tmp_path)
     assert sizes == [2]
@@ -114,7 +114,7 @@ def test_labels_and_units_of_xarray_are_kept(tmp_path):
         curve = xarray.DataArray(values, dims=("time", "point"), coords={"time": [0.5, 1.5]}, attrs={"units": "days"})
         return {"curve": curve, "plain": jnp.asarray(points["a"])}
 
-    found = sweeps.sweep(labelled, {"a": [1.0, 5.0, 7.0]}, tmp_path, shard_size=2)
+    found = sweeps.sweep(labelled, {"a": [1.0, 5.0, 7.0]}, tmp_path, block_size=2)
     assert found["curve"].dims == ("a", "time") and found["curve"].attrs == {"units": "days"}
     assert found["curve"].sel(a=7.0, time=1.5) == 14.0 and found["plain"].sel(a=5.0) == 5.0
 
@@ -137,7 +137,7 @@ def test_an_ensemble_is_swept(tmp_path):
         )  # fmt: skip
         return {"end": orbit.final_state.generator}
 
-    found = sweeps.sweep(decay, {"rate": [0.5, 1.0, 2.0], "start": [1.0, 3.0]}, tmp_path, shard_size=4)
+    found = sweeps.sweep(decay, {"rate": [0.5, 1.0, 2.0], "start": [1.0, 3.0]}, tmp_path, block_size=4)
     expected = np.exp(-found["rate"]) * found["start"]
     # Tolerances of the solver are a hundred times smaller; measured 3e-9.
     np.testing.assert_allclose(found["end"], expected, rtol=1e-6)
@@ -167,7 +167,7 @@ def test_a_sweep_can_be_opened_while_it_runs(tmp_path):
         counts or look(0, 70)
         return compute(points)
 
-    sweeps.sweep(first_look, OVER, tmp_path / "s", shard_size=20, progress=look)
+    sweeps.sweep(first_look, OVER, tmp_path / "s", block_size=20, progress=look)
     assert counts == [(0, 70, 0), (20, 70, 20), (40, 70, 40), (60, 70, 60), (70, 70, 70)]
 
 
@@ -183,31 +183,31 @@ def test_progress_may_be_a_bar_which_only_a_terminal_shows(tmp_path, capsys):
 def test_a_sweep_killed_at_ten_random_moments_ends_as_if_never_stopped(tmp_path, whole):
     kills = told("random", tmp_path / "s", tmp_path / "log")
     assert len(kills) == 10 and sum(killed for killed, _, _ in kills) >= 5
-    assert len({len(done) for _, done, _ in kills}) > 3, "the kills must fall into different shards"
-    resumed = run(tmp_path / "s", tmp_path / "log", shard_size=SMALL)
+    assert len({len(done) for _, done, _ in kills}) > 3, "the kills must fall into different blocks"
+    resumed = run(tmp_path / "s", tmp_path / "log", block_size=SMALL)
     same_bits(resumed, whole)
     asked = computed(tmp_path / "log", SMALL)
     for _, done, before in kills:
-        assert not set(done) & set(asked[len(before) :]), "a finished shard is never computed again"
+        assert not set(done) & set(asked[len(before) :]), "a finished block is never computed again"
     assert set(asked) == set(range(24))
     assert len(asked) <= 24 + len(kills)
     assert not list((tmp_path / "s").glob(".*"))
 
 
 @pytest.mark.slow
-def test_a_kill_before_any_step_on_the_disk_leaves_whole_shards(tmp_path):
+def test_a_kill_before_any_step_on_the_disk_leaves_whole_blocks(tmp_path):
     over = {name: list(values) for name, values in OVER.items()}
-    expected = sweeps.sweep(compute, over, tmp_path / "expected", shard_size=35)
+    expected = sweeps.sweep(compute, over, tmp_path / "expected", block_size=35)
     kills = told("steps", tmp_path, tmp_path / "log")
     assert len(kills) > 10 and [killed for killed, _, _ in kills] == [True] * (len(kills) - 1) + [False]
     assert {tuple(done) for _, _, done in kills} == {(), (0,), (0, 1)}
     for _, step, done in kills[:-1]:
         again = tmp_path / f"again{step}"
-        resumed = sweeps.sweep(small_sweep.logged(again), OVER, tmp_path / str(step), shard_size=35)
+        resumed = sweeps.sweep(small_sweep.logged(again), OVER, tmp_path / str(step), block_size=35)
         asked = len(again.read_text().splitlines()) if again.exists() else 0
         assert asked == 2 - len(done)
         same_bits(resumed, expected)
-        names = {"sweep.json", "shard-000000.nc", "shard-000001.nc"}
+        names = {"sweep.json", "block-000000.nc", "block-000001.nc"}
         assert {path.name for path in (tmp_path / str(step)).iterdir()} == names
 
 
@@ -236,18 +236,18 @@ def test_the_bits_of_a_compiled_program_do_not_depend_on_interruptions(tmp_path)
         return {"x": program(points["a"], points["b"])}
 
     over = {"a": np.linspace(0, 3, 11), "b": np.linspace(-1, 1, 9)}
-    expected = sweeps.sweep(lambda points: {"x": program(**points)}, over, tmp_path / "whole", shard_size=16)
+    expected = sweeps.sweep(lambda points: {"x": program(**points)}, over, tmp_path / "whole", block_size=16)
     for n in (0, 3, 6):
         flat = np.unravel_index(16 * n, (11, 9))
         first = {"a": over["a"][[flat[0]]], "b": over["b"][[flat[1]]]}
         with pytest.raises(KeyboardInterrupt):
-            sweeps.sweep(stop, over, tmp_path / "parts", shard_size=16)
+            sweeps.sweep(stop, over, tmp_path / "parts", block_size=16)
         assert on_disk(tmp_path / "parts") == list(range(n))
-    resumed = sweeps.sweep(lambda points: {"x": program(**points)}, over, tmp_path / "parts", shard_size=16)
+    resumed = sweeps.sweep(lambda points: {"x": program(**points)}, over, tmp_path / "parts", block_size=16)
     same_bits(resumed, expected)
 
 
-def test_ctrl_c_inside_a_run_that_would_end_early_leaves_no_shard_of_it(tmp_path):
+def test_ctrl_c_inside_a_run_that_would_end_early_leaves_no_block_of_it(tmp_path):
     # By itself, `iterate` takes the first Ctrl-C as a wish for what there is so far.
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -268,20 +268,20 @@ def test_ctrl_c_inside_a_run_that_would_end_early_leaves_no_shard_of_it(tmp_path
 
 
 def test_what_a_kill_left_is_removed_and_what_is_foreign_is_left_alone(copy, tmp_path, whole):
-    for name in (".shard-000000.nc.part", ".shard-000001.nc.part", ".shard-000001.failure.json.part"):
+    for name in (".block-000000.nc.part", ".block-000001.nc.part", ".block-000001.failure.json.part"):
         (copy / name).write_bytes(b"half")
     (copy / ".sweep.json.part").write_bytes(b"{")
-    foreign = ["notes.txt", ".shard-of-mine.part", "shard-000000.nc.bak", "shard-7.nc", ".other"]
+    foreign = ["notes.txt", ".block-of-mine.part", "block-000000.nc.bak", "block-7.nc", ".other"]
     for name in foreign:
         (copy / name).write_text("mine")
     same_bits(run(copy, tmp_path / "log"), whole)
     assert computed(tmp_path / "log") == [0, 4, NUM_SHARDS - 1]
     names = {path.name for path in copy.iterdir()}
-    assert names == {*foreign, "sweep.json", *(f"shard-{shard:06d}.nc" for shard in range(NUM_SHARDS))}
+    assert names == {*foreign, "sweep.json", *(f"block-{block:06d}.nc" for block in range(NUM_SHARDS))}
     assert all((copy / name).read_text() == "mine" for name in foreign)
 
 
-def test_a_full_disk_keeps_the_shards_before(tmp_path, monkeypatch, whole):
+def test_a_full_disk_keeps_the_blocks_before(tmp_path, monkeypatch, whole):
     sync, calls = os.fsync, []
 
     def full(descriptor):
@@ -310,21 +310,21 @@ def test_two_processes_in_one_folder_are_refused(tmp_path):
     run(tmp_path / "s", tmp_path / "mine")
 
 
-def test_a_shard_that_fails_is_noted_and_tried_again(tmp_path, whole):
+def test_a_block_that_fails_is_noted_and_tried_again(tmp_path, whole):
     def fails(points):
         if points["eta"][0] == 0.5:
             raise RuntimeError("no convergence")
         return compute(points)
 
     with pytest.raises(RuntimeError, match="no convergence"):
-        sweeps.sweep(fails, OVER, tmp_path, shard_size=SHARD_SIZE)
+        sweeps.sweep(fails, OVER, tmp_path, block_size=SHARD_SIZE)
     assert on_disk(tmp_path) == [0, 1, 2]
-    found = sweeps.sweep(fails, OVER, tmp_path, shard_size=SHARD_SIZE, keep_going=True)
-    # The shards that begin at eta = 0.5, points 28 to 41: from 30 to 49.
+    found = sweeps.sweep(fails, OVER, tmp_path, block_size=SHARD_SIZE, keep_going=True)
+    # The blocks that begin at eta = 0.5, points 28 to 41: from 30 to 49.
     failed = np.isin(np.arange(70), np.arange(30, 50))
     assert (found["failure"].values.ravel() == np.where(failed, "RuntimeError: no convergence", "")).all()
     assert (found["done"].values.ravel() == ~failed).all()
-    same_bits(sweeps.sweep(compute, OVER, tmp_path, shard_size=SHARD_SIZE), whole)
+    same_bits(sweeps.sweep(compute, OVER, tmp_path, block_size=SHARD_SIZE), whole)
     assert not list(tmp_path.glob("*failure*"))
 
 
@@ -336,7 +336,7 @@ OTHERS = {
     "an axis less": ({"over": {"eta": OVER["eta"]}}, r"`over\['seed'\]` \(\[0, .*\] there, nothing here\)"),
     "another order": ({"over": dict(reversed(OVER.items()))}, r"`order of over` \(\['eta', .* here\)"),
     "another dtype": ({"over": OVER | {"seed": np.arange(7.0)}}, r".*`dtype\['seed'\]` \(<i8 there, <f8 here\)"),
-    "another size": ({"shard_size": 4}, r"`shard_size` \(10 there, 4 here\)"),
+    "another size": ({"block_size": 4}, r"`block_size` \(10 there, 4 here\)"),
     "another setting": ({"config": {"model": {"depth": 3}}}, r"`config\['model'\]` \(nothing there"),
 }
 
@@ -345,7 +345,7 @@ OTHERS = {
 def test_another_sweep_is_refused_and_the_folder_stays(name, folder):
     options, difference = OTHERS[name]
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    arguments = {"over": OVER, "shard_size": SHARD_SIZE, "config": None} | options
+    arguments = {"over": OVER, "block_size": SHARD_SIZE, "config": None} | options
     over = arguments.pop("over")
     with pytest.raises(
         ValueError, match=f"`folder` must be of the same sweep, .* differs in {difference}.* Give another"
@@ -384,15 +384,15 @@ def test_another_version_of_the_package_is_refused_and_that_of_another_is_not(co
 
 
 @pytest.mark.parametrize("damage", ["bit", "half", "nothing", "words"])
-def test_a_damaged_shard_is_named_and_can_be_computed_anew(damage, copy, tmp_path, whole):
-    path = copy / "shard-000002.nc"
+def test_a_damaged_block_is_named_and_can_be_computed_anew(damage, copy, tmp_path, whole):
+    path = copy / "block-000002.nc"
     content = path.read_bytes()
-    value = np.float64(0.1 + 1e-3 * 3)  # of a point in this shard, as it stands in the file
+    value = np.float64(0.1 + 1e-3 * 3)  # of a point in this block, as it stands in the file
     at = content.index(value.tobytes())
     flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
     path.write_bytes({"bit": flipped, "half": content[: len(content) // 2], "nothing": b"", "words": b"abc"}[damage])
     for use in (sweeps.open_sweep, lambda folder: run(folder, tmp_path / "log")):
-        with pytest.raises(ValueError, match=r"but .*shard-000002\.nc is damaged\. Remove it and sweep again"):
+        with pytest.raises(ValueError, match=r"but .*block-000002\.nc is damaged\. Remove it and sweep again"):
             use(copy)
     assert not computed(tmp_path / "log")
     path.unlink()
@@ -401,18 +401,18 @@ def test_a_damaged_shard_is_named_and_can_be_computed_anew(damage, copy, tmp_pat
 
 
 def test_every_checksum_stands_alone(folder, tmp_path):
-    """A shard whose numbers were changed by a program that sets HDF5's checksum anew is damaged all the same."""
+    """A block whose numbers were changed by a program that sets HDF5's checksum anew is damaged all the same."""
     import h5py
 
-    content = (folder / "shard-000003.nc").read_bytes()
+    content = (folder / "block-000003.nc").read_bytes()
     for path in folder.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    with h5py.File(tmp_path / "shard-000003.nc", "r+") as file:
+    with h5py.File(tmp_path / "block-000003.nc", "r+") as file:
         assert file["value"].fletcher32
         file["value"][0] = 5.0
-    with pytest.raises(ValueError, match=r"shard-000003\.nc is damaged"):
+    with pytest.raises(ValueError, match=r"block-000003\.nc is damaged"):
         sweeps.open_sweep(tmp_path)
-    (tmp_path / "shard-000003.nc").write_bytes(content)
+    (tmp_path / "block-000003.nc").write_bytes(content)
     assert sweeps.open_sweep(tmp_path)["done"].all()
 
 
@@ -424,7 +424,7 @@ def with_units(folder):
         attributes = UNITS | {"shape": np.arange(3), "wide": np.float32(0.1)}
         return {"x": xarray.DataArray(points["a"] + 0.5, dims="point", attrs=attributes)}
 
-    return sweeps.sweep(compute, {"a": [1, 2, 3]}, folder, shard_size=2, notes="by hand")
+    return sweeps.sweep(compute, {"a": [1, 2, 3]}, folder, block_size=2, notes="by hand")
 
 
 def test_attributes_of_every_kind_are_read_as_written(tmp_path):
@@ -434,22 +434,22 @@ def test_attributes_of_every_kind_are_read_as_written(tmp_path):
     assert np.array_equal(found["shape"], [0, 1, 2]) and found["wide"] == np.float32(0.1)
 
 
-@pytest.mark.parametrize("of", ["units", "shard", "versions"])
+@pytest.mark.parametrize("of", ["units", "block", "versions"])
 def test_an_attribute_that_is_another_is_damage(of, tmp_path):
     with_units(tmp_path)
-    path = tmp_path / "shard-000001.nc"
+    path = tmp_path / "block-000001.nc"
     content = path.read_bytes()
-    old, new = {"units": (b"days", b"dayr"), "shard": (None, None), "versions": (b'"jax": "', b'"jbx": "')}[of]
-    if of == "shard":
+    old, new = {"units": (b"days", b"dayr"), "block": (None, None), "versions": (b'"jax": "', b'"jbx": "')}[of]
+    if of == "block":
         import h5py
 
         with h5py.File(path, "r+") as file:
-            file.attrs["shard"] = 0
-        path.rename(tmp_path / "shard-000000.nc")
+            file.attrs["block"] = 0
+        path.rename(tmp_path / "block-000000.nc")
     else:
         assert content.count(old) == 1
         path.write_bytes(content.replace(old, new))
-    with pytest.raises(ValueError, match=r"shard-00000\d\.nc is damaged"):
+    with pytest.raises(ValueError, match=r"block-00000\d\.nc is damaged"):
         sweeps.open_sweep(tmp_path)
 
 
@@ -480,14 +480,14 @@ def test_a_sweep_from_before_whose_checksum_is_of_its_numbers_alone_is_read(tmp_
 
 
 @pytest.mark.parametrize("how", ["another place", "another sweep"])
-def test_a_shard_from_elsewhere_is_refused(how, copy, tmp_path):
+def test_a_block_from_elsewhere_is_refused(how, copy, tmp_path):
     if how == "another place":
-        stranger = copy / "shard-000003.nc"
+        stranger = copy / "block-000003.nc"
     else:
-        sweeps.sweep(compute, OVER, tmp_path / "other", shard_size=SHARD_SIZE, config="other")
-        stranger = tmp_path / "other" / "shard-000004.nc"
-    (copy / "shard-000004.nc").write_bytes(stranger.read_bytes())
-    with pytest.raises(ValueError, match=r"shard-000004\.nc comes from another one"):
+        sweeps.sweep(compute, OVER, tmp_path / "other", block_size=SHARD_SIZE, config="other")
+        stranger = tmp_path / "other" / "block-000004.nc"
+    (copy / "block-000004.nc").write_bytes(stranger.read_bytes())
+    with pytest.raises(ValueError, match=r"block-000004\.nc comes from another one"):
         sweeps.open_sweep(copy)
 
 
@@ -499,7 +499,7 @@ def test_a_folder_that_does_not_say_what_it_is_of_is_refused(copy, tmp_path):
         with pytest.raises(ValueError, match=r"sweep\.json is damaged"):
             sweeps.open_sweep(copy)
     (copy / "sweep.json").unlink()
-    with pytest.raises(ValueError, match=r"must say of what its shards are, but .*sweep\.json is missing"):
+    with pytest.raises(ValueError, match=r"must say of what its blocks are, but .*sweep\.json is missing"):
         run(copy, tmp_path / "log")
 
 
@@ -537,10 +537,10 @@ def test_a_grid_that_makes_no_sense_is_refused_before_anything_is_written(over, 
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 2.0])
-def test_the_size_of_a_shard_must_be_a_count(size, tmp_path, monkeypatch):
+def test_the_size_of_a_block_must_be_a_count(size, tmp_path, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(ValueError, match="`shard_size` must be"):
-        sweeps.sweep(pytest.fail, {"a": [1]}, tmp_path, shard_size=size)
+    with pytest.raises(ValueError, match="`block_size` must be"):
+        sweeps.sweep(pytest.fail, {"a": [1]}, tmp_path, block_size=size)
 
 
 @pytest.mark.parametrize("config", [{"x": np.nan}, {"x": object()}])
@@ -554,8 +554,8 @@ def test_what_json_does_not_know_is_refused_as_configuration(config, tmp_path):
     [
         (np.zeros(2), "must return a mapping .* returned a ndarray"),
         ({}, "at least one quantity"),
-        ({"x": 1.0}, r"`x` with a leading axis of the 2 points of a shard, but its shape is \(\)"),
-        ({"x": np.zeros((3, 2))}, r"leading axis of the 2 points of a shard, but its shape is \(3, 2\)"),
+        ({"x": 1.0}, r"`x` with a leading axis of the 2 points of a block, but its shape is \(\)"),
+        ({"x": np.zeros((3, 2))}, r"leading axis of the 2 points of a block, but its shape is \(3, 2\)"),
         ({"x": (("time", "space"), np.zeros((2, 2)))}, "leading axis of the 2 points"),
         ({"a": np.zeros(2)}, "must not name a quantity or a dimension `a`"),
         ({"done": np.zeros(2)}, "must not name a quantity or a dimension `done`"),
@@ -581,24 +581,24 @@ def test_results_that_cannot_be_kept_are_refused(results, complaint, tmp_path):
         ({"x": np.zeros((1, 2))}, r"`x` is float64 over {'x_dim_0': 2} here and float64 in"),
     ],
 )
-def test_shards_of_another_form_are_refused(later, complaint, tmp_path):
+def test_blocks_of_another_form_are_refused(later, complaint, tmp_path):
     def changing(points):
         return {"x": np.zeros(1)} if points["a"][0] == 1 else later
 
     with pytest.raises(ValueError, match=complaint):
-        sweeps.sweep(changing, {"a": [1, 2]}, tmp_path, shard_size=1)
+        sweeps.sweep(changing, {"a": [1, 2]}, tmp_path, block_size=1)
     # And by a run that goes on.
     with pytest.raises(ValueError, match=complaint):
-        sweeps.sweep(changing, {"a": [1, 2]}, tmp_path, shard_size=1)
+        sweeps.sweep(changing, {"a": [1, 2]}, tmp_path, block_size=1)
 
 
-def test_shards_on_other_times_are_refused(tmp_path):
+def test_blocks_on_other_times_are_refused(tmp_path):
     def changing(points):
         times = np.linspace(0, points["a"][0], 3)
         return {"x": xarray.DataArray(np.zeros((1, 3)), dims=("point", "time"), coords={"time": times})}
 
     with pytest.raises(ValueError, match="on the same `time`, but it has other values here"):
-        sweeps.sweep(changing, {"a": [1, 2]}, tmp_path, shard_size=1)
+        sweeps.sweep(changing, {"a": [1, 2]}, tmp_path, block_size=1)
 
 
 def test_without_xarray_the_error_says_what_to_install(tmp_path, monkeypatch):
