@@ -26,7 +26,7 @@ from ._plain import is_plain
 _OPTIONS = {"xla_cpu_prefer_vector_width": 512, **_jit.WITHOUT_LIBRARY}
 
 # Members to a kernel: some 40 arrays of them fill the first cache. Without kernels they should fit into the second.
-_LANES, _WITHOUT_KERNELS = 64, 2000
+_MEMBERS, _WITHOUT_KERNELS = 64, 2000
 # A multiple of it leaves no remainder for instructions of several numbers.
 _VECTOR = 8
 
@@ -34,11 +34,11 @@ _VECTOR = 8
 # by element; more would compile for longer than a few ensembles of arrays run.
 _LONG, _MOST = 500, 1600
 
-_APART = {"inlineable": "false"}
-_AS_ONE = {"inlineable": "false", "xla_cpu_small_call": "true"}
+_OPAQUE = {"inlineable": "false"}
+_ONE_KERNEL = {"inlineable": "false", "xla_cpu_small_call": "true"}
 
 # What such a kernel can be made of: nothing that calls out of it, nor keys of random numbers.
-_PLAIN = _scalarize.OF_EACH.union(
+_FIT_FOR_KERNELS = _scalarize.OF_EACH.union(
     [
         "bitcast_convert_type", "broadcast_in_dim", "concatenate", "cond", "copy", "copy_p", "custom_jvp_call",
         "custom_vjp_call", "dot_general", "dynamic_slice", "dynamic_update_slice", "gather", "iota", "jit", "pad",
@@ -53,7 +53,7 @@ _in_kernels = contextvars.ContextVar("in_kernels", default=False)
 
 
 def kernel_jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`equinox.filter_jit(function)`, compiled for such loops where that can be."""
+    """`equinox.filter_jit(function)`, on CPUs with the options under which `map_in_kernels` makes kernels of loops."""
 
     def traced(in_kernels: bool) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -91,7 +91,7 @@ def opaque(function: Callable[..., Any], most: int | None = None) -> Callable[..
         # With the bodies of what it calls, which under `jax.vmap` would get the hints too.
         return _jaxprs.evaluated(lambda: function(*operands))
 
-    return _called(evaluated, _APART)
+    return _called(evaluated, _OPAQUE)
 
 
 def in_kernel_program() -> bool:
@@ -105,7 +105,10 @@ def is_long_for_kernel(function: Callable[..., Any], *operands: Any) -> bool:
 
 
 def map_in_kernels(solve: Callable[[Any], Any], members: Any) -> Any:
-    """`solve(members)` for any number of members, some at a time: each lot in one kernel, if that can be.
+    """`solve(members)` for any number of members, 64 at a time, each such block in one kernel.
+
+    What calls out of a kernel (random numbers, sorting, solves of linear systems, callbacks) goes without one, 2,000
+    members at a time. In programs that `kernel_jit` does not compile all members are solved at once.
 
     Args:
         solve: Takes and returns trees with a leading axis of members, each of whom it treats alike.
@@ -114,32 +117,32 @@ def map_in_kernels(solve: Callable[[Any], Any], members: Any) -> Any:
     if not _in_kernels.get() or is_plain():
         return solve(members)
     num, structure = jax.tree.leaves(members)[0].shape[0], jax.tree.structure(members)
-    size, traced, solved_like, static = _lot(solve, members)
+    size, traced, solved_like, static = _block(solve, members)
 
-    def by_kernel(lot: Any) -> list[Array]:
-        return _called(jaxpr_as_fun(traced), _AS_ONE)(*jax.tree.leaves(lot))
+    def by_kernel(block: Any) -> list[Array]:
+        return _called(jaxpr_as_fun(traced), _ONE_KERNEL)(*jax.tree.leaves(block))
 
-    def as_it_is(lot: Any) -> list[Array]:
-        return jax.tree.leaves(eqx.filter(solve(jax.tree.unflatten(structure, lot)), eqx.is_array))
+    def as_it_is(block: Any) -> list[Array]:
+        return jax.tree.leaves(eqx.filter(solve(jax.tree.unflatten(structure, block)), eqx.is_array))
 
-    solve_lot = by_kernel
-    if not _is_plain(traced.jaxpr):
-        solve_lot, size = as_it_is, _equal_parts(num, _WITHOUT_KERNELS)
-    # The last lot is filled up by the first members.
+    solve_block = by_kernel
+    if not _is_fit_for_kernel(traced.jaxpr):
+        solve_block, size = as_it_is, _equal_parts(num, _WITHOUT_KERNELS)
+    # The last block is filled up by the first members.
     places = np.resize(np.arange(num), (-(-num // size), size))
-    solved = jax.lax.map(solve_lot, [leaf[places] for leaf in jax.tree.leaves(members)])
+    solved = jax.lax.map(solve_block, [leaf[places] for leaf in jax.tree.leaves(members)])
     arrays = [jax.lax.collapse(leaf, 0, 2)[:num] for leaf in solved]
     return eqx.combine(jax.tree.unflatten(jax.tree.structure(solved_like), arrays), static)
 
 
 def fits_kernel(solve: Callable[[Any], Any], members: Any) -> bool:
-    """Whether `map_in_kernels` makes a kernel of each lot."""
-    return in_kernel_program() and _is_plain(_lot(solve, members)[1].jaxpr)
+    """Whether `map_in_kernels` makes a kernel of each block."""
+    return in_kernel_program() and _is_fit_for_kernel(_block(solve, members)[1].jaxpr)
 
 
-def _lot(solve: Callable[[Any], Any], members: Any) -> tuple[int, ClosedJaxpr, Any, Any]:
-    """How many members are in a lot, the function of one, and what it gives: shapes of arrays, and the rest."""
-    size = _equal_parts(jax.tree.leaves(members)[0].shape[0], _LANES)
+def _block(solve: Callable[[Any], Any], members: Any) -> tuple[int, ClosedJaxpr, Any, Any]:
+    """The members in a block, the traced function of a block, and what it gives: shapes of arrays, and the rest."""
+    size = _equal_parts(jax.tree.leaves(members)[0].shape[0], _MEMBERS)
     return size, *eqx.filter_make_jaxpr(solve)(_of_length(members, size))
 
 
@@ -182,8 +185,8 @@ def _called(function: Callable[..., Any], hints: dict[str, str]) -> Callable[...
     return call
 
 
-def _is_plain(jaxpr: Jaxpr) -> bool:
+def _is_fit_for_kernel(jaxpr: Jaxpr) -> bool:
     return all(
-        equation.primitive.name in _PLAIN and all(map(_is_plain, jaxprs_in_params(equation.params)))
+        equation.primitive.name in _FIT_FOR_KERNELS and all(map(_is_fit_for_kernel, jaxprs_in_params(equation.params)))
         for equation in jaxpr.eqns
     )

@@ -1,6 +1,6 @@
 """Small arrays within a field element by element: under `jax.vmap` each element is an array over the members.
 
-Processors are fastest at operations over members alone. In an array of members and a few nodes or components the
+CPUs are fastest at operations over members alone. In an array of members and a few nodes or components the
 members are not in a row, and a sum over nodes, or the product of two small matrices for each member, goes across.
 
 What a derivative gives for a sum over nodes is full of products with numbers that all nodes share, one after the other.
@@ -49,8 +49,8 @@ _Integers = Sequence[Any]
 _FACTORED = jnp.float64
 
 
-class Elements(NamedTuple):
-    """An array taken apart.
+class ScalarArray(NamedTuple):
+    """An array as a list of its elements, each a scalar of its own.
 
     Attributes:
         scalars: The elements.
@@ -62,10 +62,10 @@ class Elements(NamedTuple):
     shape: tuple[int, ...]
     factor: Any = None
 
-    def times_factor(self) -> "Elements":
+    def times_factor(self) -> "ScalarArray":
         if self.factor is None:
             return self
-        return Elements([jax.lax.mul(self.factor, scalar) for scalar in self.scalars], self.shape)
+        return ScalarArray([jax.lax.mul(self.factor, scalar) for scalar in self.scalars], self.shape)
 
 
 def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement, most: int) -> Any:
@@ -81,7 +81,7 @@ def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement, most: i
         found = _jaxprs.evaluate_jaxpr(traced, [], functools.partial(_jaxprs.evaluate_equation, instead=instead))
     else:
         found = _jaxprs.evaluate_jaxpr(traced, [], functools.partial(_results, instead=instead), _CALLS)
-    return jax.tree.unflatten(jax.tree.structure(like), map(_put_together, found))
+    return jax.tree.unflatten(jax.tree.structure(like), map(_from_scalars, found))
 
 
 def work(jaxpr: Jaxpr) -> int:
@@ -106,16 +106,16 @@ def _shape(variable: Any) -> tuple[int, ...]:
 
 
 def _results(equation: JaxprEqn, operands: list[Any], instead: _jaxprs.Replacement) -> list[Any]:
-    """What an equation gives: arrays taken apart, or as they are where no rule takes them apart."""
+    """The results of an equation: as scalars, or as arrays where no rule makes scalars of them."""
     rule = _rule(equation, instead)
     if rule is None:
-        return _jaxprs.evaluate_equation(equation, [_put_together(each) for each in operands])
-    found = rule(*(_taken_apart(each) for each in operands))
+        return _jaxprs.evaluate_equation(equation, [_from_scalars(each) for each in operands])
+    found = rule(*(_to_scalars(each) for each in operands))
     return found if equation.primitive.multiple_results else [found]
 
 
 def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any] | None:
-    """From the operands, taken apart, to the results; None if there is none."""
+    """The function from the operands, as scalars, to the results; None where no rule is known."""
     name, params = equation.primitive.name, equation.params
     variables: tuple[Any, ...] = (*equation.invars, *equation.outvars)
     if not all(math.prod(_shape(each)) for each in variables):
@@ -130,7 +130,7 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
     if name in OF_EACH:
         return functools.partial(_of_each, equation, instead)
     if name in _MOVES:
-        return functools.partial(_moved, _MOVES[name](params))
+        return functools.partial(_rearrange, _MOVES[name](params))
     if name in _PARTS:
         return functools.partial(_parts, _PARTS[name](params))
     if name in _REDUCTIONS:
@@ -140,22 +140,22 @@ def _rule(equation: JaxprEqn, instead: _jaxprs.Replacement) -> Callable[..., Any
     return None
 
 
-def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: Elements) -> Elements:
+def _of_each(equation: JaxprEqn, instead: _jaxprs.Replacement, *operands: ScalarArray) -> ScalarArray:
     shape = _shape(equation.outvars[0])
-    alike = (_moved(functools.partial(np.broadcast_to, shape=shape), each.times_factor()) for each in operands)
+    alike = (_rearrange(functools.partial(np.broadcast_to, shape=shape), each.times_factor()) for each in operands)
     rows = zip(*(each.scalars for each in alike), strict=True)
-    return Elements([_jaxprs.evaluate_equation(equation, list(row), instead)[0] for row in rows], shape)
+    return ScalarArray([_jaxprs.evaluate_equation(equation, list(row), instead)[0] for row in rows], shape)
 
 
-def _times(like: Any, left: Elements, right: Elements) -> Elements:
+def _times(like: Any, left: ScalarArray, right: ScalarArray) -> ScalarArray:
     """The product. What is one scalar for all elements becomes a factor."""
-    left, right = (_moved(functools.partial(np.broadcast_to, shape=like.shape), each) for each in (left, right))
+    left, right = (_rearrange(functools.partial(np.broadcast_to, shape=like.shape), each) for each in (left, right))
     factor = _product_of(left.factor, right.factor)
     if len(left.scalars) > 1 and like.dtype == _FACTORED:
         for shared, others in ((left, right), (right, left)):
             if all(scalar is shared.scalars[0] for scalar in shared.scalars):
-                return Elements(others.scalars, like.shape, _product_of(factor, shared.scalars[0]))
-    return Elements(list(map(jax.lax.mul, left.scalars, right.scalars)), like.shape, factor)
+                return ScalarArray(others.scalars, like.shape, _product_of(factor, shared.scalars[0]))
+    return ScalarArray(list(map(jax.lax.mul, left.scalars, right.scalars)), like.shape, factor)
 
 
 def _product_of(left: Any, right: Any) -> Any:
@@ -165,29 +165,29 @@ def _product_of(left: Any, right: Any) -> Any:
     return jax.lax.mul(left, right)
 
 
-def _negative(x: Elements) -> Elements:
+def _negative(x: ScalarArray) -> ScalarArray:
     if x.factor is None:
-        return Elements(list(map(jax.lax.neg, x.scalars)), x.shape)
+        return ScalarArray(list(map(jax.lax.neg, x.scalars)), x.shape)
     return x._replace(factor=jax.lax.neg(x.factor))
 
 
-def _squared(x: Elements) -> Elements:
+def _squared(x: ScalarArray) -> ScalarArray:
     factor = None if x.factor is None else jax.lax.square(x.factor)
-    return Elements(list(map(jax.lax.square, x.scalars)), x.shape, factor)
+    return ScalarArray(list(map(jax.lax.square, x.scalars)), x.shape, factor)
 
 
-def _places(x: Elements, first: int) -> np.ndarray:
+def _places(x: ScalarArray, first: int) -> np.ndarray:
     """Where its elements are in a list that has them from the first place on."""
     return np.arange(first, first + len(x.scalars)).reshape(x.shape)
 
 
-def _moved(move: Callable[..., np.ndarray], first: Elements, *others: Elements) -> Elements:
-    """The elements in other places."""
+def _rearrange(move: Callable[..., np.ndarray], first: ScalarArray, *others: ScalarArray) -> ScalarArray:
+    """The elements in other places: `move` is applied to the numbers of the places, never to the elements."""
     operands = [each.times_factor() for each in (first, *others)] if others else [first]
     scalars = [scalar for each in operands for scalar in each.scalars]
     firsts = itertools.accumulate((len(each.scalars) for each in operands), initial=0)
     places = move(*map(_places, operands, firsts))
-    return Elements([scalars[place] for place in places.flat], places.shape, operands[0].factor)
+    return ScalarArray([scalars[place] for place in places.flat], places.shape, operands[0].factor)
 
 
 def _broadcast(x: np.ndarray, shape: _Integers, axes: _Integers) -> np.ndarray:
@@ -247,22 +247,26 @@ _PARTS: Mapping[str, Callable[[Any], Callable[..., Iterable[np.ndarray]]]] = {
 }
 
 
-def _parts(cut: Callable[[np.ndarray], Iterable[np.ndarray]], x: Elements) -> list[Elements]:
-    return [Elements([x.scalars[i] for i in np.ravel(part)], np.shape(part), x.factor) for part in cut(_places(x, 0))]
+def _parts(cut: Callable[[np.ndarray], Iterable[np.ndarray]], x: ScalarArray) -> list[ScalarArray]:
+    return [
+        ScalarArray([x.scalars[i] for i in np.ravel(part)], np.shape(part), x.factor) for part in cut(_places(x, 0))
+    ]
 
 
-def _reduced(combine: Callable[[Any, Any], Any], axes: _Integers, x: Elements) -> Elements:
+def _reduced(combine: Callable[[Any, Any], Any], axes: _Integers, x: ScalarArray) -> ScalarArray:
     x = x if combine is jax.lax.add else x.times_factor()
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     shape = tuple(x.shape[axis] for axis in kept)
     rows = _places(x, 0).transpose(*kept, *axes).reshape(math.prod(shape), -1)
-    return Elements([functools.reduce(combine, (x.scalars[place] for place in row)) for row in rows], shape, x.factor)
+    return ScalarArray(
+        [functools.reduce(combine, (x.scalars[place] for place in row)) for row in rows], shape, x.factor
+    )
 
 
-def _product(dimensions: Any, left: Elements, right: Elements) -> Elements:
+def _product(dimensions: Any, left: ScalarArray, right: ScalarArray) -> ScalarArray:
     over, batch = dimensions
 
-    def rows(x: Elements, over: _Integers, batch: _Integers) -> tuple[np.ndarray, list[int]]:
+    def rows(x: ScalarArray, over: _Integers, batch: _Integers) -> tuple[np.ndarray, list[int]]:
         """Places by batch, what is kept, and what is summed over; and the lengths of what is kept."""
         kept = [axis for axis in range(len(x.shape)) if axis not in (*over, *batch)]
         places, num = _places(x, 0).transpose(*batch, *kept, *over), math.prod(x.shape[axis] for axis in over)
@@ -276,23 +280,23 @@ def _product(dimensions: Any, left: Elements, right: Elements) -> Elements:
 
     scalars = [one(*place) for place in np.ndindex(a.shape[0], a.shape[1], b.shape[1])]
     shape = *(left.shape[axis] for axis in batch[0]), *rows_kept, *columns_kept
-    return Elements(scalars, shape, _product_of(left.factor, right.factor))
+    return ScalarArray(scalars, shape, _product_of(left.factor, right.factor))
 
 
-def _taken_apart(value: Any) -> Elements:
-    if isinstance(value, Elements):
+def _to_scalars(value: Any) -> ScalarArray:
+    if isinstance(value, ScalarArray):
         return value
     shape = jnp.shape(value)
     if not shape:
-        return Elements([value], shape)
+        return ScalarArray([value], shape)
     if isinstance(value, Tracer) or jnp.issubdtype(value.dtype, jax.dtypes.extended):
         flat = jax.lax.reshape(value, (math.prod(shape),))
-        return Elements([jax.lax.index_in_dim(flat, i, keepdims=False) for i in range(flat.size)], shape)
-    return Elements(list(np.asarray(value).ravel()), shape)
+        return ScalarArray([jax.lax.index_in_dim(flat, i, keepdims=False) for i in range(flat.size)], shape)
+    return ScalarArray(list(np.asarray(value).ravel()), shape)
 
 
-def _put_together(value: Any) -> Array:
-    if not isinstance(value, Elements):
+def _from_scalars(value: Any) -> Array:
+    if not isinstance(value, ScalarArray):
         return jnp.asarray(value)
     value = value.times_factor()
     if not value.shape:

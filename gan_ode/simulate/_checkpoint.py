@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import _checks, _files
 from .._types import State
-from ._update_loop import Saved, Standing, Training
+from ._update_loop import LoopState, Saved, UpdateLoop
 
 _STATE, _CONFIGURATION = "checkpoint.eqx", "config.json"
 _FORMAT = 2
@@ -73,21 +73,21 @@ class Files:
         """The number of steps at which the next checkpoint is due."""
         return (n // self.every + 1) * self.every
 
-    def save(self, n: int, standing: Standing, saved: Saved, save_every: int) -> None:
+    def save(self, n: int, state: LoopState, saved: Saved, save_every: int) -> None:
         """Puts the run on disk as it stands after `n` steps."""
         content = io.BytesIO()
-        eqx.tree_serialise_leaves(content, _plain((standing, _rows(saved, n // save_every + 1))))
+        eqx.tree_serialise_leaves(content, _plain((state, _rows(saved, n // save_every + 1))))
         _files.replace(self.folder / _STATE, _sealed(_digest(self.config), n, content.getvalue()))
         self.step = n
 
-    def load(self, standing: Standing, saved: Saved, num_steps: int, save_every: int) -> tuple[int, Standing]:
+    def load(self, state: LoopState, saved: Saved, num_steps: int, save_every: int) -> tuple[int, LoopState]:
         """The number of steps of the checkpoint and where the run stood, and fills in what was saved.
 
         Without a checkpoint, zero and what is given.
         """
         path = self.folder / _STATE
         if not path.exists():
-            return 0, standing
+            return 0, state
         config, n, body = _opened(path)
         if config != _digest(self.config):
             raise ValueError(
@@ -99,33 +99,33 @@ class Files:
                 f"`num_steps` must be at least the {n} of the checkpoint in {self.folder}, but is {num_steps}."
             )
         num = n // save_every + 1
-        like = (standing, _rows(saved, num))
+        like = (state, _rows(saved, num))
         read, rows = _filled(like, eqx.tree_deserialise_leaves(io.BytesIO(body), _plain(like)))
-        jax.tree.map(lambda shelf, leaf: np.copyto(shelf[:num], leaf), saved, rows)
+        jax.tree.map(lambda whole, leaf: np.copyto(whole[:num], leaf), saved, rows)
         self.step = n
         return n, read
 
 
-def configuration(training: Training, y0: State, save_every: int) -> dict[str, Any]:
+def configuration(loop: UpdateLoop, y0: State, save_every: int) -> dict[str, Any]:
     """What a checkpoint must agree in with the run that takes it up.
 
     Rules of Optax hide their learning rates in closures, and batches their keys: so the program of a step is compared,
     as JAX's own text without memory addresses, with the numbers in it.
     """
 
-    def program(training: Training, y0: State) -> Any:
-        standing, _ = training.start(y0)
-        return training.save(jnp.asarray(1), training.step(jnp.asarray(0), standing))
+    def program(loop: UpdateLoop, y0: State) -> Any:
+        state, _ = loop.start(y0)
+        return loop.save(jnp.asarray(1), loop.step(jnp.asarray(0), state))
 
-    traced, _, _ = eqx.filter_make_jaxpr(program)(training, y0)
+    traced, _, _ = eqx.filter_make_jaxpr(program)(loop, y0)
     return {
         "format": _FORMAT,
-        "update": type(training.update).__qualname__,
-        "step_size": float(training.update.step_size),
+        "update": type(loop.update).__qualname__,
+        "step_size": float(loop.update.step_size),
         "save_every": save_every,
         "state": _shapes(y0),
         "start": _hash_arrays(jax.tree.leaves(y0)),
-        "numbers": _hash_arrays([leaf for leaf in jax.tree.leaves(training) if eqx.is_array(leaf)]),
+        "numbers": _hash_arrays([leaf for leaf in jax.tree.leaves(loop) if eqx.is_array(leaf)]),
         "program": _hash_program(traced),
         "jax": jax.__version__,
     }

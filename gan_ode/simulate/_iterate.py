@@ -15,7 +15,7 @@ from . import _inputs, _resumable
 from ._checkpoint import Checkpoint
 from ._orbit import Orbit, OUTCOMES
 from ._outcome import outcome_of_steps
-from ._update_loop import Saved, Standing, time, Training
+from ._update_loop import LoopState, Saved, time, UpdateLoop
 
 
 def iterate(
@@ -39,7 +39,7 @@ def iterate(
     field is not finite there (`OUTCOMES.nonfinite_field`), or the equations of an implicit step have no solution that
     was found (`OUTCOMES.root_find_failed`).
 
-    With `progress` or `checkpoint` the run goes in compiled pieces of about half a second, outside transformations
+    With `progress` or `checkpoint` the run goes in compiled segments of about half a second, outside transformations
     only. Between two of them Ctrl-C ends it: the orbit then has the outcome `OUTCOMES.interrupted`, and infinity where
     it did not come. (A second Ctrl-C raises at once. Who has set a handler for the signal keeps it.)
 
@@ -57,7 +57,7 @@ def iterate(
             scan at every save, for example `lambda t, y, args: gan.losses(y, args)`. Its `args` are those of the step
             that led there, at the start those of the first step. So memory does not grow with the parameters.
         progress: Whether to show a bar by tqdm, on a terminal; or a function `(steps done, num_steps)`, called between
-            the pieces.
+            the segments.
         checkpoint: Where and how often to put the run on disk. If there is a checkpoint of it, the run goes on from
             there, to the same bits as if it had never stopped; `num_steps` counts from the start, and may be more than
             before. One of another run is refused.
@@ -71,17 +71,17 @@ def iterate(
         OSError: If a checkpoint cannot be written; the one before it stays.
     """
     y0 = _inputs.state(y0)
-    training, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
-    check_memory(training, y0, num_steps // save_every + 1)
+    loop, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
+    check_memory(loop, y0, num_steps // save_every + 1)
     if not progress and checkpoint is None:
-        return scan(training, y0, num_steps, save_every)
-    saved, standing, done = _resumable.run(training, y0, num_steps, save_every, progress, checkpoint)
-    return _close(update, saved, standing, jnp.asarray(done), save_every)
+        return scan(loop, y0, num_steps, save_every)
+    saved, state, done = _resumable.run_in_segments(loop, y0, num_steps, save_every, progress, checkpoint)
+    return _close(update, saved, state, jnp.asarray(done), save_every)
 
 
 def prepared(
     update: Any, field: Field, num_steps: Any, args: Args, batches: Any, save_every: Any, record: Any
-) -> tuple[Training, int, int]:
+) -> tuple[UpdateLoop, int, int]:
     """What is to be done, how many steps, and after how many to save; or a `ValueError`."""
     if not isinstance(update, AbstractUpdate):
         raise ValueError(f"`update` must be a rule from `gan_ode.updates`, but is {_instead(update)}")
@@ -97,7 +97,7 @@ def prepared(
     _check_batches(batches, num_steps)
     if record is not None and not callable(record):
         raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
-    return Training(update, field, args, batches, record), num_steps, save_every
+    return UpdateLoop(update, field, args, batches, record), num_steps, save_every
 
 
 def _instead(update: Any) -> str:
@@ -111,15 +111,15 @@ def _instead(update: Any) -> str:
     return f"{update!r}: for example `Simultaneous(0.1)`."
 
 
-def check_memory(training: Training, y0: State, copies: int) -> None:
+def check_memory(loop: UpdateLoop, y0: State, copies: int) -> None:
     """Refuses more saves than fit in memory."""
-    _inputs.fits_in_memory("num_steps", copies * _bytes_saved(training, y0), "save fewer states by `save_every`.")
+    _inputs.fits_in_memory("num_steps", copies * _bytes_saved(loop, y0), "save fewer states by `save_every`.")
 
 
-def _bytes_saved(training: Training, y0: State) -> int:
-    if training.record is None:
+def _bytes_saved(loop: UpdateLoop, y0: State) -> int:
+    if loop.record is None:
         return _tree.num_bytes(y0)
-    _, saved = eqx.filter_eval_shape(training.start, y0)
+    _, saved = eqx.filter_eval_shape(loop.start, y0)
     return _tree.num_bytes(saved.values)
 
 
@@ -136,56 +136,56 @@ def _check_batches(batches: Any, num_steps: int) -> None:
 
 
 @jit
-def scan(training: Training, y0: State, num_steps: int, save_every: int) -> Orbit:
+def scan(loop: UpdateLoop, y0: State, num_steps: int, save_every: int) -> Orbit:
     """The orbit, by one compiled scan."""
 
-    def one(standing: Standing, n: Array) -> tuple[Standing, None]:
-        return training.step(n, standing), None
+    def one(state: LoopState, n: Array) -> tuple[LoopState, None]:
+        return loop.step(n, state), None
 
-    def until_save(standing: Standing, numbers: Array) -> tuple[Standing, Saved]:
-        standing, _ = jax.lax.scan(one, standing, numbers)
-        return training.save(numbers[-1] + 1, standing)
+    def until_save(state: LoopState, numbers: Array) -> tuple[LoopState, Saved]:
+        state, _ = jax.lax.scan(one, state, numbers)
+        return loop.save(numbers[-1] + 1, state)
 
-    def each(standing: Standing, n: Array) -> tuple[Standing, Saved]:
-        return training.save(n + 1, training.step(n, standing))
+    def each(state: LoopState, n: Array) -> tuple[LoopState, Saved]:
+        return loop.save(n + 1, loop.step(n, state))
 
-    standing, first = training.start(y0)
+    state, first = loop.start(y0)
     numbers = jnp.arange(num_steps)
     if save_every == 1:
-        standing, rest = jax.lax.scan(each, standing, numbers)
+        state, rest = jax.lax.scan(each, state, numbers)
     else:
-        standing, rest = jax.lax.scan(until_save, standing, numbers.reshape(-1, save_every))
+        state, rest = jax.lax.scan(until_save, state, numbers.reshape(-1, save_every))
     saved = jax.tree.map(lambda start, rest: jnp.concatenate([start[None], rest]), first, rest)
-    return _orbit(training.update, saved, standing, jnp.asarray(num_steps), save_every)
+    return _orbit(loop.update, saved, state, jnp.asarray(num_steps), save_every)
 
 
 @eqx.filter_jit
-def _close(update: AbstractUpdate, saved: Saved, standing: Standing, done: Array, save_every: int) -> Orbit:
-    """The orbit of a run in pieces, which may have been stopped between two saves."""
-    orbit = _orbit(update, saved, standing, done, save_every)
-    stopped = standing.finite & ~saved.finite[-1]
+def _close(update: AbstractUpdate, saved: Saved, state: LoopState, done: Array, save_every: int) -> Orbit:
+    """The orbit of a run in segments, which may have been stopped between two saves."""
+    orbit = _orbit(update, saved, state, done, save_every)
+    stopped = state.finite & ~saved.finite[-1]
     ended = (
         diffrax.RESULTS.where(stopped, diffrax.RESULTS.event_occurred, orbit.result),
         OUTCOMES.where(stopped, OUTCOMES.interrupted, orbit.outcome),
-        jnp.where(stopped, time(update.step_size, done, standing.y), orbit.final_time),
+        jnp.where(stopped, time(update.step_size, done, state.y), orbit.final_time),
     )
     return eqx.tree_at(lambda o: (o.result, o.outcome, o.final_time), orbit, ended)
 
 
-def _orbit(update: AbstractUpdate, saved: Saved, standing: Standing, num_steps: Array, save_every: int) -> Orbit:
+def _orbit(update: AbstractUpdate, saved: Saved, state: LoopState, num_steps: Array, save_every: int) -> Orbit:
     """The orbit, with infinity from the first state on that is not finite."""
-    ts = time(update.step_size, save_every * jnp.arange(saved.finite.shape[0]), standing.y)
+    ts = time(update.step_size, save_every * jnp.arange(saved.finite.shape[0]), state.y)
     finite = saved.finite
     last = jnp.sum(finite) - 1
-    sound = jax.tree.map(lambda leaf: leaf[last], saved.values) if standing.sound is None else standing.sound
+    sound = jax.tree.map(lambda leaf: leaf[last], saved.values) if state.sound is None else state.sound
     return Orbit(
         ts=jnp.where(finite, ts, jnp.inf),
         ys=_where_reached(finite, saved.values),
         stats={"num_steps": num_steps},
         result=diffrax.RESULTS.successful,
-        outcome=outcome_of_steps(update, standing.finite, standing.sizes),
+        outcome=outcome_of_steps(update, state.finite, state.sizes),
         final_time=ts[last],
-        final_state=_tree.where(standing.finite, standing.y, sound),
+        final_state=_tree.where(state.finite, state.y, sound),
     )
 
 

@@ -1,4 +1,4 @@
-"""A run in compiled pieces of about half a second: in between come progress, checkpoints and Ctrl-C."""
+"""A run in compiled segments of about half a second: in between come progress, checkpoints and Ctrl-C."""
 
 import contextlib
 import signal
@@ -18,85 +18,81 @@ from .._lowering import jit
 from .._progress import meter, Progress
 from .._types import State
 from ._checkpoint import Checkpoint, configuration, Files
-from ._update_loop import Saved, Standing, Training
+from ._update_loop import LoopState, Saved, UpdateLoop
 
-# Of a piece: Ctrl-C waits so long, and what is done between two pieces, some 100 microseconds, does not count.
+# Of a segment: Ctrl-C waits so long, and what is done between two segments, some 100 microseconds, does not count.
 _SECONDS = 0.5
-# A piece hands over what it saved in one buffer, which the steps write into.
+# A segment hands over what it saved in one buffer, which the steps write into.
 _BUFFER_BYTES = 2**22
 
 
-def run(
-    training: Training, y0: State, num_steps: int, save_every: int, progress: Progress, checkpoint: Checkpoint | None
-) -> tuple[Saved, Standing, int]:
+def run_in_segments(
+    loop: UpdateLoop, y0: State, num_steps: int, save_every: int, progress: Progress, checkpoint: Checkpoint | None
+) -> tuple[Saved, LoopState, int]:
     """What was saved, where the run stands, and after how many steps: fewer than `num_steps` after Ctrl-C or a blow-up.
 
-    One compiled program makes all pieces, whatever their lengths: so where they are cut does not show in the bits.
+    One compiled program makes all segments, whatever their lengths: so where they are cut does not show in the bits.
     """
-    _refuse_tracers((training, y0))
-    files = None if checkpoint is None else Files(checkpoint, configuration(training, y0, save_every))
-    standing, first = _start(training, y0)
+    _refuse_tracers((loop, y0))
+    files = None if checkpoint is None else Files(checkpoint, configuration(loop, y0, save_every))
+    state, first = _start(loop, y0)
     saved = jax.tree.map(lambda leaf: np.zeros((num_steps // save_every + 1, *leaf.shape), leaf.dtype), first)
-    _shelve(saved, jax.tree.map(lambda leaf: leaf[None], first), 0, 1)
-    n, standing = (0, standing) if files is None else files.load(standing, saved, num_steps, save_every)
+    write_rows(saved, jax.tree.map(lambda leaf: leaf[None], first), 0, 1)
+    n, state = (0, state) if files is None else files.load(state, saved, num_steps, save_every)
     room = max(_BUFFER_BYTES // _tree.num_bytes(first), 1)
     buffer = jax.tree.map(lambda leaf: np.zeros((room, *leaf.shape), leaf.dtype), first)
-    pace = _Pace()
+    length = SegmentLength()
     with _interrupts() as asked, meter(progress, n, num_steps, "step") as show:
-        while n < num_steps and standing.finite and not asked():
-            stop = min(n + pace.steps, num_steps, (n // save_every + room) * save_every)
+        while n < num_steps and state.finite and not asked():
+            stop = min(n + length.steps, num_steps, (n // save_every + room) * save_every)
             if files is not None:
                 stop = min(stop, files.next(n))
-            with pace.measured(stop - n):
-                standing, rows = jax.block_until_ready(
-                    _advance(training, standing, _int(n), _int(stop), buffer, save_every)
-                )
-            _refuse_tracers(standing)
-            _shelve(saved, rows, n // save_every + 1, stop // save_every + 1)
+            with length.measured(stop - n):
+                state, rows = jax.block_until_ready(_advance(loop, state, _int(n), _int(stop), buffer, save_every))
+            _refuse_tracers(state)
+            write_rows(saved, rows, n // save_every + 1, stop // save_every + 1)
             n = stop
             show(n)
             if files is not None and n == files.next(n - 1):
-                files.save(n, standing, saved, save_every)
+                files.save(n, state, saved, save_every)
         if files is not None and n > files.step:
-            files.save(n, standing, saved, save_every)
-    return jax.tree.map(jnp.asarray, saved), standing, n
+            files.save(n, state, saved, save_every)
+    return jax.tree.map(jnp.asarray, saved), state, n
 
 
 @jit
-def _start(training: Training, y0: State) -> tuple[Standing, Saved]:
-    return training.start(y0)
+def _start(loop: UpdateLoop, y0: State) -> tuple[LoopState, Saved]:
+    return loop.start(y0)
 
 
 @jit
 def _advance(
-    training: Training, standing: Standing, start: Array, stop: Array, buffer: Saved, save_every: int
-) -> tuple[Standing, Saved]:
+    loop: UpdateLoop, state: LoopState, start: Array, stop: Array, buffer: Saved, save_every: int
+) -> tuple[LoopState, Saved]:
     """From `start` to `stop` steps; the rows of the buffer are the saves in between."""
     first = start // save_every
 
-    def segment(k: Array, state: tuple[Standing, Saved]) -> tuple[Standing, Saved]:
-        """To the next save, or to where the piece ends before it."""
-        standing, buffer = state
+    def to_next_save(k: Array, carry: tuple[LoopState, Saved]) -> tuple[LoopState, Saved]:
+        """To the next save, or to where the segment ends before it."""
+        state, buffer = carry
         end = jnp.minimum(stop, (k + 1) * save_every)
-        standing = jax.lax.fori_loop(
-            jnp.maximum(start, k * save_every), end, lambda n, now: training.step(n, now), standing
-        )
-        standing, row = jax.lax.cond(
+        state = jax.lax.fori_loop(jnp.maximum(start, k * save_every), end, lambda n, now: loop.step(n, now), state)
+        state, row = jax.lax.cond(
             end == (k + 1) * save_every,
-            lambda now: training.save(end, now),
+            lambda now: loop.save(end, now),
             lambda now: (now, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:], leaf.dtype), buffer)),
-            standing,
+            state,
         )
-        return standing, jax.tree.map(lambda rows, leaf: rows.at[k - first].set(leaf), buffer, row)
+        return state, jax.tree.map(lambda rows, leaf: rows.at[k - first].set(leaf), buffer, row)
 
-    return jax.lax.fori_loop(first, -(-stop // save_every), segment, (standing, buffer))
+    return jax.lax.fori_loop(first, -(-stop // save_every), to_next_save, (state, buffer))
 
 
-def _shelve(saved: Saved, rows: Saved, start: int, stop: int) -> None:
+def write_rows(saved: Saved, rows: Saved, start: int, stop: int) -> None:
     """Puts the first rows into their places."""
 
-    def put(shelf: np.ndarray, leaf: Array) -> None:
-        shelf[start:stop] = np.asarray(leaf)[: stop - start]
+    def put(whole: np.ndarray, leaf: Array) -> None:
+        whole[start:stop] = np.asarray(leaf)[: stop - start]
 
     jax.tree.map(put, saved, rows)
 
@@ -113,8 +109,8 @@ def _refuse_tracers(tree: Any) -> None:
         )
 
 
-class _Pace:
-    """How many steps come in a piece: as many as fit into the time, by the last piece."""
+class SegmentLength:
+    """How many steps come in a segment: as many as fit into the time, by the last segment."""
 
     def __init__(self) -> None:
         self.steps = 1

@@ -1,4 +1,4 @@
-"""What one step of a discrete rule does and what is saved of it, for a scan and for a run in pieces alike."""
+"""What one step of a discrete rule does and what is saved of it, for a scan and for a run in segments alike."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ from ..updates import AbstractUpdate
 from . import _inputs
 
 
-class Standing(eqx.Module):
+class LoopState(eqx.Module):
     """Where a run stands between two steps.
 
     Attributes:
@@ -45,7 +45,7 @@ class Saved(eqx.Module):
     values: Any
 
 
-class Training(eqx.Module):
+class UpdateLoop(eqx.Module):
     """A field followed by a rule: how to start, to step and to save."""
 
     update: AbstractUpdate
@@ -54,30 +54,30 @@ class Training(eqx.Module):
     batches: Any
     record: Callable | None
 
-    def start(self, y0: State) -> tuple[Standing, Saved]:
+    def start(self, y0: State) -> tuple[LoopState, Saved]:
         """Where the run stands before its first step, and what is saved of that."""
         first = jnp.asarray(0)
         _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self._batch(first))
         memory = self.update.init(self.field, y0, self._batch(first))
         sound = None if self.record is None else y0
-        return self.save(first, Standing(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound))
+        return self.save(first, LoopState(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound))
 
-    def step(self, n: Array, standing: Standing) -> Standing:
+    def step(self, n: Array, state: LoopState) -> LoopState:
         """The step of number `n`, from 0."""
-        t, batch = self.time(n, standing.y), self._batch(n)
-        y, memory = self.update.step(self.field, t, standing.y, batch, standing.memory)
-        sizes, finite = standing.sizes.then(y)
-        return Standing(y, memory, standing.finite & finite, sizes, standing.sound)
+        t, batch = self.time(n, state.y), self._batch(n)
+        y, memory = self.update.step(self.field, t, state.y, batch, state.memory)
+        sizes, finite = state.sizes.then(y)
+        return LoopState(y, memory, state.finite & finite, sizes, state.sound)
 
-    def save(self, n: Array, standing: Standing) -> tuple[Standing, Saved]:
+    def save(self, n: Array, state: LoopState) -> tuple[LoopState, Saved]:
         """What is kept of the state after `n` steps."""
-        y, finite = standing.y, standing.finite
+        y, finite = state.y, state.finite
         if self.record is None:
-            return standing, Saved(finite, y)
+            return state, Saved(finite, y)
         values = self.record(self.time(n, y), y, self._batch(jnp.maximum(n - 1, 0)))
-        sound = _tree.where(finite, y, standing.sound)
-        standing = eqx.tree_at(lambda s: s.sound, standing, sound)
-        return standing, Saved(finite, jax.tree.map(jnp.asarray, values))
+        sound = _tree.where(finite, y, state.sound)
+        state = eqx.tree_at(lambda s: s.sound, state, sound)
+        return state, Saved(finite, jax.tree.map(jnp.asarray, values))
 
     def time(self, n: Array, y: State) -> Array:
         return time(self.update.step_size, n, y)

@@ -7,7 +7,7 @@ import pytest
 
 from gan_ode._lowering import _fast_exp
 from gan_ode._lowering._fast_exp import exp, logistic
-from gan_ode._lowering._kernels import _is_plain
+from gan_ode._lowering._kernels import _is_fit_for_kernel
 from gan_ode.simulate import ensemble
 
 X = np.concatenate([np.linspace(-3.0, 3.0, 200_001), np.linspace(-707.0, 709.0, 4001), [709.78, -1e-300, 0.0]])
@@ -64,7 +64,7 @@ def test_ensembles_have_them(replaced):
 
 def test_kernels_can_be_made_of_them():
     x = jnp.ones(3)
-    assert all(_is_plain(jax.make_jaxpr(function)(x).jaxpr) for function in (exp, logistic))
+    assert all(_is_fit_for_kernel(jax.make_jaxpr(function)(x).jaxpr) for function in (exp, logistic))
 
 
 def test_single_precision_and_other_programs_have_not(replaced):

@@ -47,11 +47,11 @@ def halved(x):
 
 
 @pytest.mark.parametrize("num", [1, 7, 64, 65, 200])
-def test_lots_of_any_number_of_members_are_kernels(num, hints):
+def test_blocks_of_any_number_of_members_are_kernels(num, hints):
     x = jnp.arange(1.0, num + 1)
     found = kernel_jit(lambda x: map_in_kernels(halved, x))(x)
     np.testing.assert_array_equal(found["n"], np.floor(np.log2(x)) + 1)
-    assert found["name"] == "n" and _kernels._AS_ONE in hints
+    assert found["name"] == "n" and _kernels._ONE_KERNEL in hints
 
 
 @pytest.mark.parametrize("num", [5, 2500])
@@ -59,22 +59,22 @@ def test_what_calls_out_of_a_kernel_makes_none(num, hints):
     x = jnp.arange(1.0, num + 1)
     found = kernel_jit(lambda x: map_in_kernels(lambda x: {"n": jnp.cumsum(jnp.sort(halved(x)["n"])) * 0 + x}, x))(x)
     np.testing.assert_array_equal(found["n"], x)
-    assert _kernels._AS_ONE not in hints
+    assert _kernels._ONE_KERNEL not in hints
 
 
 def test_where_the_compiler_fails_there_are_no_kernels(hints, monkeypatch):
-    monkeypatch.setattr(_kernels, "_PLAIN", _kernels._PLAIN | {"sort"})
+    monkeypatch.setattr(_kernels, "_FIT_FOR_KERNELS", _kernels._FIT_FOR_KERNELS | {"sort"})
     x = jnp.array([3.0, 1.0, 2.0])
     np.testing.assert_array_equal(
         kernel_jit(lambda x: map_in_kernels(lambda x: jnp.sort(x[:, None], axis=1), x))(x)[:, 0], x
     )
-    assert _kernels._AS_ONE in hints
+    assert _kernels._ONE_KERNEL in hints
 
 
 def test_other_backends_and_other_programs_get_no_hints(hints, monkeypatch):
     y0s = jnp.array([1.0, 2.0])
     within = jax.jit(lambda y0s: ensemble(lambda t, y, args: -y, y0s, TS, rtol=1e-8).ys)(y0s)
-    assert _kernels._AS_ONE not in hints and _kernels._APART in hints
+    assert _kernels._ONE_KERNEL not in hints and _kernels._OPAQUE in hints
     hints.clear()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     orbit = ensemble(lambda t, y, args: -y, y0s, TS, rtol=1e-8)
@@ -84,14 +84,16 @@ def test_other_backends_and_other_programs_get_no_hints(hints, monkeypatch):
 
 @pytest.mark.parametrize(("backend", "num_chunks", "threads"), [("cpu", 3, 2), ("gpu", 1, 1)])
 def test_an_accelerator_gets_all_members_at_once_and_no_threads(backend, num_chunks, threads, monkeypatch):
-    pools, sizes, run = [], [], _chunks.over
+    pools, sizes, run = [], [], _chunks.map_chunks
     pool = concurrent.futures.ThreadPoolExecutor
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(_lowering, "num_cpus", lambda: 2)
     monkeypatch.setattr(_chunks.concurrent.futures, "ThreadPoolExecutor", lambda num: pools.append(num) or pool(num))
     monkeypatch.setattr(_chunks, "_FEW", 0)
     monkeypatch.setattr(
-        _chunks, "over", lambda solve, members, size, **rest: sizes.append(size) or run(solve, members, size, **rest)
+        _chunks,
+        "map_chunks",
+        lambda solve, members, size, **rest: sizes.append(size) or run(solve, members, size, **rest),
     )
     y0s = jnp.linspace(1.0, 2.0, 20_100)
     orbit = ensemble(lambda t, y, args: -y, y0s, TS[::3], rtol=1e-3)
@@ -279,5 +281,5 @@ def test_an_array_in_double_precision_is_taken_in_single_where_that_is_asked_for
 def test_neighbors_are_found_in_any_precision(dtype, num):
     for seed in range(5):
         starts = jnp.asarray(np.random.default_rng(seed).normal(size=(50, num)), dtype)
-        assert sorted(_chunks.by_neighborhood(starts)) == list(range(50))
-    np.testing.assert_array_equal(_chunks.by_neighborhood(jnp.ones((50, num), dtype)), np.arange(50))
+        assert sorted(_chunks.morton_order(starts)) == list(range(50))
+    np.testing.assert_array_equal(_chunks.morton_order(jnp.ones((50, num), dtype)), np.arange(50))

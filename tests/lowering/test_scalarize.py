@@ -222,7 +222,7 @@ def test_fields_by_differentiation_have_kernels():
 
     by_elements = jax.make_jaxpr(lambda *y: _scalarize.evaluated(lambda: gradient(*y), _jaxprs.as_it_is, MOST))
     found = by_elements(0.3, 0.4, 0.5).jaxpr
-    assert _kernels._is_plain(found)
+    assert _kernels._is_fit_for_kernel(found)
     assert {each.outvars[0].aval.shape for each in operations(found)} == {()}
 
 
@@ -311,8 +311,8 @@ def test_ensembles_of_arrays_and_of_their_elements_are_the_same(monkeypatch):
         own = functools.partial(lambda t, y, args: jnp.sin(SQUARES @ y) - y)
         return ensemble(own, np.linspace(-1, 1, 40).reshape(10, 4), jnp.array([0.0, 3.0]), rtol=1e-9).final_state
 
-    kernels, is_plain = [], _kernels._is_plain
-    monkeypatch.setattr(_kernels, "_is_plain", lambda jaxpr: kernels.append(jaxpr) or is_plain(jaxpr))
+    kernels, fits = [], _kernels._is_fit_for_kernel
+    monkeypatch.setattr(_kernels, "_is_fit_for_kernel", lambda jaxpr: kernels.append(jaxpr) or fits(jaxpr))
 
     def num_products():
         return sum(each.primitive.name == "dot_general" for each in operations(kernels[0]))

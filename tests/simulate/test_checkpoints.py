@@ -1,4 +1,4 @@
-"""Runs in pieces: progress, Ctrl-C, and checkpoints from which a run goes on to the same bits."""
+"""Runs in segments: progress, Ctrl-C, and checkpoints from which a run goes on to the same bits."""
 
 import functools
 import hashlib
@@ -71,16 +71,16 @@ def kill():
 # Pieces.
 
 
-def test_a_run_in_pieces_is_the_scan():
-    pieces, scan = uninterrupted(), train()
+def test_a_run_in_segments_is_the_scan():
+    segments, scan = uninterrupted(), train()
     jax.tree.map(
         # Another compilation of the same step: measured 0, but nothing promises it.
         functools.partial(np.testing.assert_allclose, rtol=0, atol=1e-10),
-        (pieces.ts, pieces.ys, pieces.final_state, pieces.final_time),
+        (segments.ts, segments.ys, segments.final_state, segments.final_time),
         (scan.ts, scan.ys, scan.final_state, scan.final_time),
     )
-    assert pieces.outcome == OUTCOMES.ok and pieces.result == RESULTS.successful
-    assert pieces.stats["num_steps"] == NUM_STEPS
+    assert segments.outcome == OUTCOMES.ok and segments.result == RESULTS.successful
+    assert segments.stats["num_steps"] == NUM_STEPS
 
 
 @pytest.mark.parametrize("save_every", [1, 5])
@@ -96,7 +96,7 @@ def test_a_buffer_of_few_saves_is_emptied_in_time(save_every, monkeypatch):
     assert np.diff(ends).max() == 3 * save_every
 
 
-def test_where_the_pieces_are_cut_does_not_show_in_the_bits(monkeypatch):
+def test_where_the_segments_are_cut_does_not_show_in_the_bits(monkeypatch):
     monkeypatch.setattr(_resumable, "_SECONDS", 0.0)
     seen = []
     single = train(progress=lambda n, num_steps: seen.append((n, num_steps)))
@@ -104,7 +104,7 @@ def test_where_the_pieces_are_cut_does_not_show_in_the_bits(monkeypatch):
     same_bits(single, uninterrupted())
 
 
-def test_pieces_grow_to_half_a_second():
+def test_segments_grow_to_half_a_second():
     ends, times = [0], [time.perf_counter()]
 
     def progress(n, num_steps):
@@ -113,22 +113,22 @@ def test_pieces_grow_to_half_a_second():
 
     iterate(Simultaneous(1e-6), lambda t, y, args: -y, jnp.ones(()), 2_000_000, save_every=1000, progress=progress)
     assert ends[-1] == 2_000_000
-    # One step at first, ten times as many at most each time: so 2,000,000 steps take at least 7 pieces, and few more.
+    # One step at first, ten times as many at most each time: so 2,000,000 steps take at least 7 segments, and few more.
     assert np.diff(ends)[0] == 1 and np.all(np.diff(ends)[1:] <= 10 * np.diff(ends)[:-1])
     assert len(ends) < 40
-    # On a loaded machine a piece may take some times as long.
+    # On a loaded machine a segment may take some times as long.
     assert np.diff(times)[2:].max() < 10 * _resumable._SECONDS
 
 
-def test_a_blow_up_ends_the_pieces_early_with_the_same_orbit():
+def test_a_blow_up_ends_the_segments_early_with_the_same_orbit():
     def square(t, y, args):
         return y**2
 
     scan = iterate(Simultaneous(1.0), square, jnp.asarray(2.0), 10_000, save_every=5)
-    pieces = iterate(Simultaneous(1.0), square, jnp.asarray(2.0), 10_000, save_every=5, progress=ignore)
+    segments = iterate(Simultaneous(1.0), square, jnp.asarray(2.0), 10_000, save_every=5, progress=ignore)
     assert scan.outcome == OUTCOMES.blow_up
-    same_bits(pieces, scan)
-    assert pieces.stats["num_steps"] < 10_000
+    same_bits(segments, scan)
+    assert segments.stats["num_steps"] < 10_000
 
 
 def test_progress_may_be_a_bar(capsys):
@@ -144,7 +144,7 @@ def test_without_tqdm_progress_must_be_a_function(monkeypatch):
 
 
 @pytest.mark.parametrize("transformation", [jax.jit, jax.vmap, lambda f: jax.vmap(lambda y: f(0.0 * y, seed=y))])
-def test_pieces_are_refused_under_transformations(transformation, monkeypatch):
+def test_segments_are_refused_under_transformations(transformation, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
     def run(y, seed=0.0):
@@ -214,7 +214,7 @@ def test_a_finished_run_is_read_and_can_be_made_longer(tmp_path):
 
 
 @pytest.mark.parametrize("save_every", [1, 5])
-def test_a_field_that_is_not_finite_ends_the_pieces_and_is_resumed_as_such(save_every, tmp_path):
+def test_a_field_that_is_not_finite_ends_the_segments_and_is_resumed_as_such(save_every, tmp_path):
     def run(**options):
         # Falls below 0 at the sixth step.
         return iterate(

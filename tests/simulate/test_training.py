@@ -1,4 +1,4 @@
-"""Training as an update: recorded quantities, minibatches under any rule, runs in pieces."""
+"""Training as an update: recorded quantities, minibatches under any rule, runs in segments."""
 
 import diffrax
 import jax

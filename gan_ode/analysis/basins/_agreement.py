@@ -41,7 +41,7 @@ def _late(standing: Standing) -> Bool[np.ndarray, " starts"]:
 def _border(standing: Standing) -> Bool[np.ndarray, " starts"]:
     """Decided ones with a neighbor that has another fate."""
     kinds = np.where(standing.grown, -2, np.where(standing.cycle >= 0, -3 - standing.cycle, standing.index))
-    order = _chunks.by_neighborhood(standing.way.chunks.starts)
+    order = _chunks.morton_order(standing.way.chunks.starts)
     along, differs = kinds[order], np.zeros(len(kinds), bool)
     for apart in range(1, min(_NEIGHBORS, len(kinds) - 1) + 1):
         other = along[apart:] != along[:-apart]

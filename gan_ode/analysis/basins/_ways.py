@@ -67,7 +67,7 @@ class Chunks:
 
     def _over(self, follow: Callable[..., Any], members: Any, size: int, shared: tuple[Any, ...]) -> Any:
         first = jax.tree.leaves(members)[0]
-        found = _chunks.over(lambda chunk, rest: follow(chunk, *rest), members, size, starts=first, shared=shared)
+        found = _chunks.map_chunks(lambda chunk, rest: follow(chunk, *rest), members, size, starts=first, shared=shared)
         return _chunks.on_host(found)
 
 

@@ -1,4 +1,4 @@
-"""A batch in chunks: the processors share them, a chunk whose members are done stops, and Ctrl-C comes in between."""
+"""A batch in chunks: the cores share them, a chunk whose members are done stops, and Ctrl-C comes in between."""
 
 import concurrent.futures
 import contextlib
@@ -23,9 +23,9 @@ from ..._jax import process_allgather
 _BITS = 16
 # Of JAX's arrays, in bytes.
 _ALIGNMENT = 64
-# So few chunks for each processor are made of equal size instead of filling up the last one.
+# So few chunks for each core are made of equal size instead of filling up the last one.
 _FEW = 8
-# Fewer members than this to a processor are not worth a thread.
+# Fewer members than this to a core are not worth a thread.
 _LEAST = 512
 # Of how many programs it is remembered that they are compiled.
 _REMEMBERED = 1024
@@ -33,7 +33,7 @@ _REMEMBERED = 1024
 _SMALL = 2**16
 
 
-def over(
+def map_chunks(
     solve: Callable[[Any, Any], Any],
     members: Any,
     size: int,
@@ -59,7 +59,7 @@ def over(
     threads, rounds, size = layout(num, size, mesh)
     if rounds == 1 and mesh is None:
         return solve(members, shared)
-    places = np.resize(by_neighborhood(starts), (rounds, devices * size))
+    places = np.resize(morton_order(starts), (rounds, devices * size))
     chunks = jax.tree.map(lambda leaf: _on_host(leaf)[places], members)
     whole = _Whole(num, places)
     solved = _by_threads(solve, chunks, shared, threads) if mesh is None else _by_devices(solve, chunks, shared, mesh)
@@ -70,7 +70,7 @@ def over(
 
 
 def layout(num: int, size: int, mesh: jax.sharding.Mesh | None = None) -> tuple[int, int, int]:
-    """How `over` divides its members: the number of threads, that of chunks, and members to a chunk on each device."""
+    """How `map_chunks` divides its members: into how many threads and chunks, and members to a chunk on each device."""
     devices, by_threads = 1 if mesh is None else mesh.size, mesh is None and _lowering.on_cpu()
     threads = min(_lowering.num_cpus(), -(-num // _LEAST)) if by_threads else 1
     rounds = -(-num // (devices * size))
@@ -192,26 +192,26 @@ def _gathered(tree: Any) -> Any:
 
 
 class _Whole:
-    """What the chunks are put together in."""
+    """The arrays of all members, which the chunks are written into in any order."""
 
     def __init__(self, num: int, places: np.ndarray):
-        self._num, self._places, self._shelves = num, places, None
+        self._num, self._places, self._arrays = num, places, None
 
     def put(self, i: int, part: Any) -> None:
         leaves, structure = jax.tree.flatten(part)
-        if self._shelves is None:
-            self._structure, self._shelves = structure, [self._shelf(leaf) for leaf in leaves]
-        for shelf, leaf in zip(self._shelves, leaves, strict=True):
-            if isinstance(shelf, np.ndarray):
+        if self._arrays is None:
+            self._structure, self._arrays = structure, [self._array_for(leaf) for leaf in leaves]
+        for array, leaf in zip(self._arrays, leaves, strict=True):
+            if isinstance(array, np.ndarray):
                 for rows, block in _blocks(leaf):
-                    _as_items(shelf)[self._places[i][rows]] = _as_items(np.ascontiguousarray(block))
+                    _as_items(array)[self._places[i][rows]] = _as_items(np.ascontiguousarray(block))
 
     def tree(self) -> Any:
-        arrays, rest = eqx.partition(self._shelves or [], lambda shelf: isinstance(shelf, np.ndarray))
+        arrays, rest = eqx.partition(self._arrays or [], lambda array: isinstance(array, np.ndarray))
         # Nothing else writes there any more, so that it need not be copied.
         return jax.tree.unflatten(self._structure, eqx.combine(jax.device_put(arrays, may_alias=True), rest))
 
-    def _shelf(self, leaf: Any) -> Any:
+    def _array_for(self, leaf: Any) -> Any:
         """Room for all members; what is no array, such as the most steps that were allowed, is the same for all."""
         return _room((self._num, *leaf.shape[1:]), leaf.dtype) if isinstance(leaf, Array | np.ndarray) else leaf
 
@@ -238,7 +238,7 @@ def rows(tree: Any, chosen: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[chosen], tree)
 
 
-def by_neighborhood(starts: Any) -> np.ndarray:
+def morton_order(starts: Any) -> np.ndarray:
     """A permutation that puts near starts near each other, along Morton's curve."""
     points = [np.asarray(leaf).reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(starts)]
     columns = [column for block in points for column in block.T][:_BITS]

@@ -14,13 +14,12 @@ from ..._types import Args, RealScalarLike, State
 from .. import _inputs
 from .._flow import Method, method, solve
 from .._orbit import Orbit
-from ..runge_kutta import _dense_output
-from ..runge_kutta._loop import can_march, march
-from ..runge_kutta._step import unrolled
+from ..runge_kutta import _dense_output, _loop as own_loop
+from ..runge_kutta._step import with_traced_stages
 from . import _members
 
 # Members to a chunk: so many that handing it to a thread does not count, so few that Ctrl-C comes through soon. Large
-# states, which are not taken apart, should stay in a processor's cache.
+# states, which are not taken apart, should stay in a core's cache.
 _CHUNK_SIZE = {"ends": 10_000, "saves": 5_000}
 _CHUNK_SIZE_OF_LARGE = {"ends": 2_000, "saves": 1_000}
 # An accelerator wants many members at a time: a step of few costs it as much as one of many.
@@ -53,7 +52,7 @@ def ensemble(
     Each member is what `flow(..., throw=False)` gives for it, with steps of its own: `orbit.outcome` says how each one
     ended, and a member that fails spoils no other. Explicit Runge-Kutta solvers run in a form that is several times
     faster for small states; the tableau is the same. The members are solved chunk by chunk, as many chunks at a time as
-    there are processors. Within a chunk some members at a time take as long as their slowest one, and so are members
+    there are cores. Within a chunk some members at a time take as long as their slowest one, and so are members
     that start near each other.
 
     Under `jax.jit` and other transformations the batch is one chunk, a part of that program, and slower.
@@ -97,13 +96,13 @@ def ensemble(
         adjoint=diffrax.ForwardMode() if adjoint is None else adjoint, progress_meter=False,
     )  # fmt: skip
     _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
-    own_field, field = _members.batched("batched_field", field, batched_field, num)
-    own_args, args = _members.batched("batched_args", args, batched_args, num)
+    own_field, field = _members.split_batched("batched_field", field, batched_field, num)
+    own_args, args = _members.split_batched("batched_args", args, batched_args, num)
     solve_all, sizes = (_solve_small, _CHUNK_SIZE) if is_small_state(y0s, num) else (_solve_large, _CHUNK_SIZE_OF_LARGE)
     sizes = sizes if on_cpu() else _CHUNK_SIZE_OF_ACCELERATOR
     usual = _members.chunk_size(y0s, sizes["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
-    return _members.over(solve_all, (y0s, own_field, own_args), size, mesh, (field, ts, args, how))
+    return _members.run_in_chunks(solve_all, (y0s, own_field, own_args), size, mesh, (field, ts, args, how))
 
 
 def _solve_all(members: tuple[State, Any, Any], shared: tuple[Any, Array, Args, Method], mesh: Mesh | None) -> Orbit:
@@ -112,18 +111,20 @@ def _solve_all(members: tuple[State, Any, Any], shared: tuple[Any, Array, Args, 
 
     def by_own_loop(member: tuple[State, Any, Any]) -> Orbit:
         y0, own_field, own_args = member
-        return march(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how, dense, _members.AXIS)
+        return own_loop.solve(
+            eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how, dense, _members.AXIS
+        )
 
     def by_diffrax(member: tuple[State, Any, Any]) -> Orbit:
         y0, own_field, own_args = member
         return solve(eqx.combine(own_field, field), y0, ts, eqx.combine(own_args, args), how)[0]
 
     def in_kernels(members: tuple[State, Any, Any]) -> Orbit:
-        return map_in_kernels(lambda lot: _members.vectorized(by_own_loop, lot), members)
+        return map_in_kernels(lambda block: _members.vectorized(by_own_loop, block), members)
 
     if loop == "Diffrax's":
         return _members.vectorized(by_diffrax, members)
-    return in_kernels(members) if mesh is None else _members.apart(in_kernels, members, mesh)
+    return in_kernels(members) if mesh is None else _members.per_device(in_kernels, members, mesh)
 
 
 def _loop(how: Method, *, ends_only: bool) -> tuple[Literal["ours", "Diffrax's"], Method, np.ndarray | None]:
@@ -139,8 +140,8 @@ def _loop(how: Method, *, ends_only: bool) -> tuple[Literal["ours", "Diffrax's"]
     """
     if is_plain():
         return "Diffrax's", how, None
-    how = dataclasses.replace(how, solver=unrolled(how.solver))
-    if not can_march(how):
+    how = dataclasses.replace(how, solver=with_traced_stages(how.solver))
+    if not own_loop.can_solve(how):
         return "Diffrax's", how, None
     if ends_only:
         return "ours", how, None

@@ -14,7 +14,7 @@ from ...updates import AbstractUpdate
 from .. import _inputs
 from .._iterate import check_memory, prepared, scan
 from .._orbit import Orbit
-from .._update_loop import Training
+from .._update_loop import UpdateLoop
 from . import _members
 
 _CHUNK_SIZE = 2000
@@ -42,7 +42,7 @@ def iterate_ensemble(
     """Follows many starts at once by a discrete rule: `iterate` over a leading axis.
 
     Each member is what `iterate` gives for it: `orbit.outcome` says how each one ended, and a member that blows up
-    spoils no other. The members are run chunk by chunk, as many chunks at a time as there are processors, or spread
+    spoils no other. The members are run chunk by chunk, as many chunks at a time as there are cores, or spread
     over the devices.
 
     Args:
@@ -72,17 +72,17 @@ def iterate_ensemble(
     """
     y0s = _inputs.state(y0s, "y0s")
     num = _members.number(y0s)
-    own_update, update = _members.batched("batched_update", update, batched_update, num)
-    own_field, field = _members.batched("batched_field", field, batched_field, num)
-    own_args, args = _members.batched("batched_args", args, batched_args, num)
-    own_batches, batches = _members.batched("batched_batches", batches, batched_batches, num)
+    own_update, update = _members.split_batched("batched_update", update, batched_update, num)
+    own_field, field = _members.split_batched("batched_field", field, batched_field, num)
+    own_args, args = _members.split_batched("batched_args", args, batched_args, num)
+    own_batches, batches = _members.split_batched("batched_batches", batches, batched_batches, num)
     own, rest = (own_update, own_field, own_args, own_batches), (update, field, args, batches)
     update, field, args, batches = eqx.combine(_tree.first(own), rest)
     one, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
     check_memory(one, _tree.first(y0s), num * (num_steps // save_every + 1))
     size = _members.chunk_size(y0s, _CHUNK_SIZE) if chunk_size is None else _checks.count("chunk_size", chunk_size)
     solve_all = _solve_small if is_small_state(y0s, num) else _solve_large
-    return _members.over(solve_all, (y0s, own), size, mesh, (rest, record, num_steps, save_every))
+    return _members.run_in_chunks(solve_all, (y0s, own), size, mesh, (rest, record, num_steps, save_every))
 
 
 class _ByElements(AbstractUpdate):
@@ -115,16 +115,16 @@ def _solve_all(members: tuple[State, Any], shared: tuple[Any, Callable | None, i
         def solve_one(member: tuple[State, Any]) -> Orbit:
             y0, own = member
             update, field, args, batches = eqx.combine(own, rest)
-            return scan(Training(wrap(update), field, args, batches, record), y0, num_steps, save_every)
+            return scan(UpdateLoop(wrap(update), field, args, batches, record), y0, num_steps, save_every)
 
         return _members.vectorized(solve_one, members)
 
-    solve_lot = functools.partial(solve, wrap=_ByElements)
+    solve_block = functools.partial(solve, wrap=_ByElements)
     if mesh is None and in_kernel_program():
-        return map_in_kernels(solve_lot, members)
+        return map_in_kernels(solve_block, members)
     # Other programs may hold linear solves, which cannot be divided so.
-    if mesh is not None and fits_kernel(solve_lot, members):
-        return _members.apart(functools.partial(map_in_kernels, solve_lot), members, mesh)
+    if mesh is not None and fits_kernel(solve_block, members):
+        return _members.per_device(functools.partial(map_in_kernels, solve_block), members, mesh)
     return solve(members, wrap=lambda update: update)
 
 

@@ -1,4 +1,4 @@
-"""Many members solved at once: what differs between them, and how they share the processors and devices."""
+"""Many members solved at once: what differs between them, and how they share the cores and devices."""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +39,7 @@ def chunk_size(y0s: State, most: int) -> int:
     return max(min(most, most * _SMALL * number(y0s) // _tree.num_bytes(y0s)), _LEAST)
 
 
-def batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
+def split_batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
     """What differs from member to member, and what all share.
 
     Raises:
@@ -55,7 +55,9 @@ def batched(name: str, tree: Any, spec: Any, num: int) -> tuple[Any, Any]:
     return own, shared
 
 
-def over(solve: Callable[[Any, Any, Mesh | None], Any], members: Any, size: int, mesh: Mesh | None, shared: Any) -> Any:
+def run_in_chunks(
+    solve: Callable[[Any, Any, Mesh | None], Any], members: Any, size: int, mesh: Mesh | None, shared: Any
+) -> Any:
     """`solve(members, shared, mesh)`, chunk by chunk; on a mesh the members come divided among its devices.
 
     Args:
@@ -83,7 +85,7 @@ def over(solve: Callable[[Any, Any, Mesh | None], Any], members: Any, size: int,
         return solve(members if mesh is None else _divided(members, mesh), shared, mesh)
     if mesh is None and jax.local_device_count() > 1:
         mesh = Mesh(jax.local_devices(), (AXIS,))
-    return _chunks.over(
+    return _chunks.map_chunks(
         lambda chunk, shared: solve(chunk, shared, mesh), members, size, starts=members[0], mesh=mesh, shared=shared
     )
 
@@ -100,7 +102,7 @@ def vectorized(one: Callable[[Any], Any], members: Any) -> Any:
     return eqx.filter_vmap(one, axis_name=AXIS)(members)
 
 
-def apart(solve: Callable[[Any], Any], members: Any, mesh: Mesh) -> Any:
+def per_device(solve: Callable[[Any], Any], members: Any, mesh: Mesh) -> Any:
     """`solve(members)`. Each device of the mesh has its part of them, and waits for no other.
 
     Lineax 0.1 does not work in there: it takes the same array inside and outside of a linear solve for two kinds.

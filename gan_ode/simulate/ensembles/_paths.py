@@ -78,7 +78,7 @@ def paths(
     if _checks.is_traced((keys, shared)):
         return _solve_all(keys, *shared)
     in_order = jnp.arange(num_paths, dtype=ts.dtype)
-    return _chunks.over(lambda some, rest: _solve_all(some, *rest), keys, size, starts=in_order, shared=shared)
+    return _chunks.map_chunks(lambda some, rest: _solve_all(some, *rest), keys, size, starts=in_order, shared=shared)
 
 
 @jit

@@ -1,4 +1,4 @@
-"""Diffrax's PID control of step sizes, in the arithmetic that processors are fast at."""
+"""Diffrax's PID control of step sizes, in the arithmetic that CPUs are fast at."""
 
 import math
 from fractions import Fraction

@@ -22,17 +22,17 @@ from .._flow import Method
 from .._orbit import Orbit
 from .._outcome import outcome
 from ._control import Control
-from ._step import combine, Stages, Unrolled
+from ._step import combine, Stages, TracedStages
 
 # A window of save times that each step looks at, and how far it moves when all members are past its first ones: with
 # more each step would cost more, with fewer more members would wait for others.
 _GROUP, _WINDOW = 4, 8
 
 
-def can_march(how: Method) -> bool:
+def can_solve(how: Method) -> bool:
     """Whether this loop does what `diffeqsolve` would: explicit steps, PI control, nothing but save times."""
     return (
-        isinstance(how.solver, Unrolled)
+        isinstance(how.solver, TracedStages)
         and isinstance(how.controller, Guarded)
         and _is_plain(how.controller.controller)
         and isinstance(how.adjoint, diffrax.ForwardMode)
@@ -51,8 +51,8 @@ def _is_plain(controller: Any) -> bool:
     )
 
 
-def march(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np.ndarray | None, axis: str) -> Orbit:
-    """What `flow(..., throw=False)` gives, of the methods that `can_march`.
+def solve(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np.ndarray | None, axis: str) -> Orbit:
+    """What `flow(..., throw=False)` gives, of the methods that `can_solve`.
 
     The steps are Diffrax's, with the same tableau, control and dense output, in another arrangement: the state as
     scalars, so that a batch is a structure of arrays; powers as exponentials of logarithms; and some save times at a
@@ -69,14 +69,14 @@ def march(field: Field, y0: State, ts: Array, args: Args, how: Method, dense: np
     """
     _inputs.same_structure(field, ts[0], y0, args)
     between = ts.shape[0] - 2
-    steps = _Steps(field, args, y0, how, ts[-1], axis, dense)
-    now, inner = steps.start(ts[0], _WINDOW if between else 0), None
+    loop = _Loop(field, args, y0, how, ts[-1], axis, dense)
+    now, inner = loop.start(ts[0], _WINDOW if between else 0), None
     if between:
-        now, saved = jax.lax.scan(lambda now, times: steps.through(now, times), now, _windows(ts))
+        now, saved = jax.lax.scan(lambda now, times: loop.advance_past(now, times), now, _windows(ts))
         saved = jax.tree.map(lambda *leaves: jax.lax.collapse(jnp.stack(leaves, 1), 0, 2), *saved)
         inner = jax.tree.map(lambda leaf: leaf[:between], jax.vmap(lambda y: join_state(y, y0))(saved))
-    now, _ = steps.through(dataclasses.replace(now, saved=(), last=None), ts[-1:])
-    return steps.close(now, ts, inner)
+    now, _ = loop.advance_past(dataclasses.replace(now, saved=(), last=None), ts[-1:])
+    return loop.close(now, ts, inner)
 
 
 def _windows(ts: Array) -> Array:
@@ -96,7 +96,7 @@ def _rms_norm(tree: State) -> Scalar:
     return _tree.norm(tree) / math.sqrt(sum(leaf.size for leaf in jax.tree.leaves(tree)))
 
 
-class _Standing(eqx.Module):
+class _LoopState(eqx.Module):
     """Where a member stands between two steps.
 
     Attributes:
@@ -152,7 +152,7 @@ class _Polynomial(eqx.Module):
         return tuple(at(t, before) for t, before in zip(times, saved, strict=True))
 
 
-class _Steps(eqx.Module):
+class _Loop(eqx.Module):
     """The steps of one member: the problem, and how it is solved.
 
     Attributes:
@@ -183,7 +183,7 @@ class _Steps(eqx.Module):
     def control(self) -> Control:
         return Control(self.how.controller.controller, self.how.solver.error_order(self.terms))
 
-    def start(self, t0: Scalar, num_saved: int) -> _Standing:
+    def start(self, t0: Scalar, num_saved: int) -> _LoopState:
         y, terms, solver = split_state(self.y0), self.terms, self.how.solver
         # The same norm without a product of vectors, which would need another kernel.
         controller = eqx.tree_at(lambda c: c.norm, self.how.controller, _rms_norm)
@@ -196,16 +196,16 @@ class _Steps(eqx.Module):
         zero, none, no = jnp.zeros_like(t0), jnp.zeros((), jnp.int32), jnp.asarray(False)
         last = None if self.dense is None else _Polynomial(t0, t0, [_tree.zeros_like(y)] * len(self.dense))
         errors, saved = self.control.memory(t0), (nothing,) * num_saved
-        return _Standing(t0, t_next, y, velocity, errors, none, none, zero, no, saved, last)
+        return _LoopState(t0, t_next, y, velocity, errors, none, none, zero, no, saved, last)
 
-    def through(self, now: _Standing, times: Array) -> tuple[_Standing, tuple[State, ...]]:
+    def advance_past(self, now: _LoopState, times: Array) -> tuple[_LoopState, tuple[State, ...]]:
         """Past the first times of a window, with the states there. Members that are, go on to the last ones."""
         goal = times[_GROUP - 1] if now.saved else times[-1]
         if now.last is not None:
             # Those that have just come into the window may lie in a step that was made.
             now = eqx.tree_at(lambda now: now.saved, now, now.last.fill(times, now.saved))
 
-        def unfinished(now: _Standing) -> Array:
+        def unfinished(now: _LoopState) -> Array:
             return (now.t < goal) & self.can_step(now)
 
         now = jax.lax.while_loop(
@@ -217,10 +217,10 @@ class _Steps(eqx.Module):
         nothing = tuple(jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.inf), y) for y in done)
         return eqx.tree_at(lambda now: now.saved, now, kept + nothing), done
 
-    def can_step(self, now: _Standing) -> Array:
+    def can_step(self, now: _LoopState) -> Array:
         return (now.t_next > now.t) & (now.num_steps < self.how.max_steps)
 
-    def step(self, now: _Standing, times: Array) -> _Standing:
+    def step(self, now: _LoopState, times: Array) -> _LoopState:
         """One step, accepted or not. Source: Diffrax's `diffeqsolve` and `PIDController`."""
         solver, size = self.how.solver, now.t_next - now.t
         stages = solver.stages(self.terms, now.t, now.t_next, now.y, self.args, now.velocity)
@@ -233,7 +233,7 @@ class _Steps(eqx.Module):
         stuck = t_next - t <= jnp.where(keep, 0, 4 * jnp.finfo(t.dtype).eps * jnp.abs(t))
         velocity = solver.memory(stages)
         last = self._polynomial(now, stages)
-        return _Standing(
+        return _LoopState(
             t=t,
             t_next=jnp.where(going, jnp.where(stuck, t, self._clipped(t, t_next, keep)), now.t_next),
             y=_tree.where(keep, stages.y1, now.y),
@@ -247,7 +247,7 @@ class _Steps(eqx.Module):
             last=None if last is None else _tree.where(keep, last, now.last),
         )
 
-    def _polynomial(self, now: _Standing, stages: Stages) -> _Polynomial | None:
+    def _polynomial(self, now: _LoopState, stages: Stages) -> _Polynomial | None:
         if now.last is None or self.dense is None:
             return None
         parts = [stages.y0, stages.y1, *self.how.solver.increments(self.terms, stages)]
@@ -275,7 +275,7 @@ class _Steps(eqx.Module):
         near = self.end - 100 * jnp.finfo(t.dtype).eps * jnp.abs(self.end)
         return jnp.where(t_next > near, jnp.where(keep, self.end, t + 0.5 * (self.end - t)), t_next)
 
-    def close(self, now: _Standing, ts: Array, inner: State | None) -> Orbit:
+    def close(self, now: _LoopState, ts: Array, inner: State | None) -> Orbit:
         """The orbit; `inner` are the states at all times but the first and the last."""
         y, reached = join_state(now.y, self.y0), now.t >= self.end
         stuck = ~reached & (now.t_next <= now.t)

@@ -16,11 +16,11 @@ from ..._lowering import in_kernel_program, is_long_for_kernel, opaque
 from ..._types import Args, RealScalarLike, State
 
 
-def unrolled(solver: Any) -> Any:
-    """The solver with its stages unrolled, if it is an explicit Runge-Kutta method; else the solver as it is."""
+def with_traced_stages(solver: Any) -> Any:
+    """The solver with its stages written out at tracing; as it is, if it is no explicit Runge-Kutta method."""
     if not isinstance(solver, diffrax.AbstractERK):
         return solver
-    return Unrolled(solver, in_kernel_program())
+    return TracedStages(solver, in_kernel_program())
 
 
 class Stages(eqx.Module):
@@ -39,7 +39,7 @@ class Stages(eqx.Module):
     control: Any
 
 
-class Unrolled(diffrax.AbstractWrappedSolver[Any]):
+class TracedStages(diffrax.AbstractWrappedSolver[Any]):
     """An explicit Runge-Kutta solver of Diffrax, with the same tableau and dense output.
 
     Diffrax loops over a buffer of stages, which handles every kind of tableau. Here each stage is written out when it

@@ -17,7 +17,7 @@ from gan_ode._lowering import _kernels
 from gan_ode.games import Players
 from gan_ode.simulate import ensemble, OUTCOMES
 from gan_ode.simulate.runge_kutta import _step
-from gan_ode.simulate.runge_kutta._step import unrolled
+from gan_ode.simulate.runge_kutta._step import with_traced_stages
 from gan_ode.solvers import RK4
 
 # The same arithmetic in another order, and step sizes that follow it, at a tolerance of 1e-7; measured 2e-12.
@@ -178,10 +178,10 @@ def test_a_long_field_is_compiled_once_for_all_stages(monkeypatch):
         return inner + sum(equation.primitive.name == "sin" for equation in jaxpr.eqns)
 
     def kernel_jit(limit):
-        found, is_plain = [], _kernels._is_plain
+        found, fits = [], _kernels._is_fit_for_kernel
         with monkeypatch.context() as patch:
             patch.setattr(_kernels, "_LONG", limit)
-            patch.setattr(_kernels, "_is_plain", lambda jaxpr: found.append(sines(jaxpr)) or is_plain(jaxpr))
+            patch.setattr(_kernels, "_is_fit_for_kernel", lambda jaxpr: found.append(sines(jaxpr)) or fits(jaxpr))
             # A function of its own compiles anew.
             field = functools.partial(lambda t, y, args: -jnp.sin(y))
             ensemble(field, jnp.ones(3), TS[:2], solver=diffrax.Dopri8(), dt0=0.1)
@@ -219,7 +219,7 @@ def test_rules_for_derivatives_hold_after_a_run_without_derivatives(how):
 def test_a_field_with_a_jump_is_followed_past_it():
     # y' = sign(t - 1/2): a first stage kept from before the jump would be wrong.
     controller = diffrax.ClipStepSizeController(diffrax.PIDController(rtol=1e-6, atol=1e-6), jump_ts=jnp.array([0.5]))
-    solver = unrolled(diffrax.Tsit5())
+    solver = with_traced_stages(diffrax.Tsit5())
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: jnp.where(t < 0.5, -1.0, 1.0)), solver, 0.0, 1.0, 0.1, jnp.asarray(0.0),
         stepsize_controller=controller,

@@ -201,8 +201,8 @@ def test_steps_by_elements_and_of_arrays_are_the_same(monkeypatch):
         return evaluated(function, instead, most)
 
     monkeypatch.setattr(_scalarize, "evaluated", recorded)
-    products, is_plain = [], _kernels._is_plain
-    monkeypatch.setattr(_kernels, "_is_plain", lambda jaxpr: products.append(str(jaxpr)) or is_plain(jaxpr))
+    products, fits = [], _kernels._is_fit_for_kernel
+    monkeypatch.setattr(_kernels, "_is_fit_for_kernel", lambda jaxpr: products.append(str(jaxpr)) or fits(jaxpr))
 
     def ends(most):
         monkeypatch.setattr(_iterate_ensemble, "_MOST", most)

@@ -13,8 +13,8 @@ from gan_ode.games import Players
 from gan_ode.simulate import ensemble, OUTCOMES
 from gan_ode.simulate._flow import method
 from gan_ode.simulate.runge_kutta._dense_output import weights
-from gan_ode.simulate.runge_kutta._loop import can_march
-from gan_ode.simulate.runge_kutta._step import unrolled
+from gan_ode.simulate.runge_kutta._loop import can_solve
+from gan_ode.simulate.runge_kutta._step import with_traced_stages
 
 # The same arithmetic in another order, and step sizes that follow it: measured 7e-13.
 ROUNDING = 1e-10
@@ -35,7 +35,7 @@ def member(tree, i):
 
 def compare(many, field, y0s, ts, **options):
     """Every member with its own `flow`: states at all times, steps taken and rejected, and the end."""
-    assert can_march(how(**options))
+    assert can_solve(how(**options))
     for i in range(jax.tree.leaves(y0s)[0].shape[0]):
         alone = flow(field, member(y0s, i), ts, throw=False, **options)
         for name in ("num_steps", "num_accepted_steps", "num_rejected_steps"):
@@ -53,7 +53,7 @@ def how(solver=None, **options):
     nothing = dict.fromkeys(["rtol", "atol", "step_size", "stepsize_controller", "dt0", "events", "max_steps"])
     usual = {"exact_times": False, "dense": False, "adjoint": diffrax.ForwardMode(), "progress_meter": False}
     made = method(TS, solver, **nothing | usual | options)
-    return eqx.tree_at(lambda m: m.solver, made, unrolled(made.solver))
+    return eqx.tree_at(lambda m: m.solver, made, with_traced_stages(made.solver))
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=NAMES)
@@ -152,14 +152,14 @@ def test_single_precision_stays_single():
 
 
 def test_what_the_loop_does_not_do_goes_to_diffrax():
-    assert can_march(how()) and can_march(how(dt0=0.1, max_steps=5))
+    assert can_solve(how()) and can_solve(how(dt0=0.1, max_steps=5))
     others = [
         {"step_size": 0.1}, {"events": lambda t, y, args, **kwargs: y}, {"exact_times": True},
         {"adjoint": diffrax.RecursiveCheckpointAdjoint()}, {"solver": diffrax.Kvaerno3()}, {"dense": True},
         {"stepsize_controller": diffrax.PIDController(rtol=1e-6, atol=1e-6, dtmax=0.1)},
         {"stepsize_controller": diffrax.PIDController(rtol=1e-6, atol=1e-6, norm=optx.max_norm)},
     ]  # fmt: skip
-    assert not any(can_march(how(**options)) for options in others)
+    assert not any(can_solve(how(**options)) for options in others)
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=NAMES)
