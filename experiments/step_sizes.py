@@ -157,8 +157,8 @@ def measure(config: Config, loss: str, rule: str) -> Case:
         loss=loss,
         rule=rule,
         predicted=analysis.stability_map(update, make, etas, sizes, lq.EQUILIBRIUM),
-        simulated=analysis.simulated_stability_map(
-            update, make, etas, sizes, lq.EQUILIBRIUM, num_steps=config.num_steps
+        simulated=analysis.stability_map(
+            update, make, etas, sizes, lq.EQUILIBRIUM, by="steps", num_steps=config.num_steps
         ),
         weights=weights,
         critical=np.asarray(analysis.critical_curve(update, make, jnp.asarray(weights), lq.EQUILIBRIUM)),

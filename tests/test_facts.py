@@ -44,7 +44,7 @@ def eigenvalues(matrix):
 @functools.cache
 def critical_steps(rule):
     """Critical step sizes of a rule for a batch of matrices."""
-    return jax.jit(jax.vmap(lambda matrix: analysis.critical_step_size(rule, two_by_two, ORIGIN, matrix)))
+    return jax.jit(jax.vmap(lambda matrix: analysis.critical_step_size(rule, two_by_two, ORIGIN, args=matrix)))
 
 
 def damped_rotation(d, k, e=0.0):

@@ -107,8 +107,8 @@ def measure(rounds: int) -> _timing.Measured:
     tasks["loop, simultaneous by hand"] = lambda: loop(by_hand, EVERY)
     scales["loop, simultaneous by hand"] = EVERY
     tasks["map, simulated"] = lambda: jax.block_until_ready(
-        analysis.simulated_stability_map(
-            updates.Simultaneous, make, ETAS, SIZES, lq.EQUILIBRIUM, num_steps=NUM_STEPS
+        analysis.stability_map(
+            updates.Simultaneous, make, ETAS, SIZES, lq.EQUILIBRIUM, by="steps", num_steps=NUM_STEPS
         ).radius
     )
     tasks["loop, simulated"] = lambda: loop(by_steps, EVERY_SIMULATED)

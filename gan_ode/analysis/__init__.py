@@ -55,7 +55,6 @@ from .maps import (
     OrbitDiagram as OrbitDiagram,
     Rotation as Rotation,
     rotation_number as rotation_number,
-    simulated_stability_map as simulated_stability_map,
     spectral_radius as spectral_radius,
     stability_map as stability_map,
     StabilityMap as StabilityMap,

@@ -1,13 +1,12 @@
 """An update as a map of the state alone, that depends on its step size smoothly down to zero."""
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._jax import Literal
+from .._rules import is_used, stores_step_size
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 
@@ -24,7 +23,7 @@ def make(update: Callable[[RealScalarLike], AbstractUpdate], step_size: RealScal
     rule = update(step_size)
     if not isinstance(rule, AbstractUpdate):
         raise ValueError(f"`update` must return a rule from `gan_ode.updates`, but returned {rule!r}: {remedy}")
-    if not any(leaf is rule.step_size for leaf in jax.tree.leaves(rule)):
+    if not stores_step_size(rule):
         raise ValueError(
             f"`update` must store its `step_size` as an array or a number, but that of {type(rule).__name__} is "
             "static or computed: the series is in powers of it. Declare it as a plain field."
@@ -56,16 +55,9 @@ def check(rule: AbstractUpdate, field: Field, t: Scalar, y: State, args: Args) -
             "no field on the states has an orbit that such a rule follows. Take a rule without memory, for example "
             "`updates.Simultaneous`, `updates.Alternating` or `updates.Extragradient`."
         )
-    if not _is_used(lambda h: step(rule, field, t, y, args, h), t):
+    if not is_used(lambda h: step(rule, field, t, y, args, h), jnp.zeros_like(t)):
         raise ValueError(
             f"`update` must step by its `step_size`, but the step of {name} does not depend on it: for plain gradient "
             "descent take `updates.Simultaneous` or `updates.Alternating`, with the players' learning rates as "
             "`rates` of the field."
         )
-
-
-def _is_used(function: Callable[[Any], State], like: Scalar) -> bool:
-    """Whether a function computes anything from its argument."""
-    jaxpr = jax.make_jaxpr(function)(jnp.zeros_like(like)).jaxpr
-    read = {v for equation in jaxpr.eqns for v in equation.invars if not isinstance(v, Literal)}
-    return jaxpr.invars[0] in read or jaxpr.invars[0] in jaxpr.outvars

@@ -36,7 +36,7 @@ def draw_equilibria(
 
 
 def _kind(field: Field, state: State, args: Args, t: RealScalarLike) -> str:
-    if not analysis.inspect(field, state, args, t=t).smooth:
+    if not analysis.inspect(field, state, args=args, t=t).smooth:
         return "not smooth"
     return analysis.equilibrium_type(analysis.spectrum(field, state, args=args, t=t, check=False))
 

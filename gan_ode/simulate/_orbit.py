@@ -50,7 +50,7 @@ class Orbit(eqx.Module):
         ys: States, with a leading time axis on every leaf.
         stats: Counts: of steps taken, accepted, rejected; of updates.
         result: Diffrax's result, to be compared with `gan_ode.RESULTS`.
-        outcome: How it ended, to be compared with `simulate.OUTCOMES`.
+        outcome: How it ended, to be compared with `gan_ode.OUTCOMES`; `gan_ode.name_of` gives its name.
         final_time: The last time that was reached, saved or not; if a fixed step could not be solved, or the field was
             not finite in it, the last one that was saved.
         final_state: The state there.

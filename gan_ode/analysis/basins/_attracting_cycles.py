@@ -138,13 +138,13 @@ def of_flow(field: Field, y: State, args: Args, solver: Any) -> Attempt:
     start, restore = ravel_pytree(y)
     if not 2 <= start.size <= _MOST_NUMBERS:
         return Attempt("open")
-    orbit, how = find_periodic_orbit(field, y, args, throw=False), None
+    orbit, how = find_periodic_orbit(field, y, args=args, throw=False), None
     if not orbit.found and is_implicit(solver):
         # A solver of low order, for what is too stiff for one of high order.
         rtol, how = _RTOL_IMPLICIT[max(start.dtype.itemsize, 4)], solver
-        orbit = find_periodic_orbit(field, y, args, solver=solver, rtol=rtol, throw=False)
+        orbit = find_periodic_orbit(field, y, args=args, solver=solver, rtol=rtol, throw=False)
     if orbit.outcome == SEARCHES.jumps:
-        orbit = find_periodic_orbit(field, y, args, derivative="differences", throw=False)
+        orbit = find_periodic_orbit(field, y, args=args, derivative="differences", throw=False)
     if not orbit.found:
         spirals = (orbit.outcome == SEARCHES.collapsed) | (orbit.outcome == SEARCHES.spirals)
         return Attempt("changing" if spirals else "open")

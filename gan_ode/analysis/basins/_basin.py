@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int
 
 from ... import _checks, _tree
 from ..._lowering import jit
+from ..._names import as_words
 from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ..._words import as_words
 from ...games import Players
 from ...simulate.ensembles import _chunks
 from ...updates import AbstractUpdate

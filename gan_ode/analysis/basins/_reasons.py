@@ -6,7 +6,7 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..._words import worded
+from ..._names import worded
 from ..fates._trapping_region import TrappingRegion
 from ._follow_starts import Look
 

@@ -107,7 +107,7 @@ class Search:
         return Sinks(_chunks.on_host(found.ys), self._traps(found.ys, _smooth(found)), max(1, len(found)))
 
     def _equilibria(self, starts: State) -> Equilibria:
-        return find_equilibria(self.field, jax.tree.map(jnp.asarray, starts), self.args, check=False)
+        return find_equilibria(self.field, jax.tree.map(jnp.asarray, starts), args=self.args, check=False)
 
     def _refined(self, given: Sequence[State]) -> Equilibria:
         found = self._equilibria(jax.tree.map(lambda *leaves: jnp.stack(leaves), *given))

@@ -40,8 +40,8 @@ _MOMENTS, _TIME = (1.7e-4, 0.0013, 0.0107, 0.0618, 0.271828, 0.57721), 600.0
 def find_periodic_orbit(
     field: Field,
     y0: State,
-    args: Args = None,
     *,
+    args: Args = None,
     solver: diffrax.AbstractSolver | None = None,
     rtol: RealScalarLike | None = None,
     atol: RealScalarLike | None = None,
@@ -114,7 +114,12 @@ def find_periodic_orbit(
 
 
 def period_against_amplitude(
-    field: Field, start: Callable[[Scalar], State], amplitudes: Float[Array, " num"], args: Args = None, **options: Any
+    field: Field,
+    start: Callable[[Scalar], State],
+    amplitudes: Float[Array, " num"],
+    *,
+    args: Args = None,
+    **options: Any,
 ) -> PeriodCurve:
     """Periods of the cycles through a curve of starts, and their slopes, in one compiled program.
 
@@ -134,7 +139,7 @@ def period_against_amplitude(
 @jit
 def _curve(field: Field, start: Callable, amplitudes: Array, args: Args, options: dict[str, Any]) -> PeriodCurve:
     def at(amplitude: Scalar) -> tuple[Scalar, PeriodicOrbit]:
-        cycle = find_periodic_orbit(field, start(amplitude), args, throw=False, **options)
+        cycle = find_periodic_orbit(field, start(amplitude), args=args, throw=False, **options)
         return cycle.period, cycle
 
     def both(amplitude: Scalar) -> tuple[Scalar, Scalar, PeriodicOrbit]:

@@ -69,7 +69,7 @@ def follow(family: Family, values: Float[Array, " values"], y: State | Callable,
         # All from one field, which is made once.
         field = family(value)
         there = there if callable(y) else with_derivative(field, there, args)
-        return linearized(field, there, args), inspect(field, there, args), there
+        return linearized(field, there, args), inspect(field, there, args=args), there
 
     (velocities, matrices), seen, ys = jax.vmap(look)(values, ys)
     if not check:

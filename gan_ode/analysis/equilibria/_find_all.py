@@ -90,8 +90,8 @@ class Equilibria(eqx.Module):
 def find_equilibria(
     field: Field,
     starts: State,
-    args: Args = None,
     *,
+    args: Args = None,
     solver: Any = None,
     rtol: RealScalarLike | None = None,
     atol: RealScalarLike | None = None,

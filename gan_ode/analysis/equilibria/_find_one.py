@@ -20,8 +20,8 @@ _TOLERANCE = {4: 1e-6, 8: 1e-12}
 def find_equilibrium(
     field: Field,
     y0: State,
-    args: Args = None,
     *,
+    args: Args = None,
     solver: Any = None,
     rtol: RealScalarLike | None = None,
     atol: RealScalarLike | None = None,
@@ -110,11 +110,11 @@ def _settled(field: Field, end: tuple[State, Scalar, optx.RESULTS], args: Args, 
     """The end of a search, after steps of Newton's method where it needs them, and what was seen there."""
     y, residual, result = end
     if not _checks.is_traced(end):
-        seen = inspect(field, y, args)
+        seen = inspect(field, y, args=args)
         if at_root(seen, itemsize):
             return end, seen
     y, residual = _polished(field, y, args)
-    return (y, residual, result), inspect(field, y, args)
+    return (y, residual, result), inspect(field, y, args=args)
 
 
 @jit

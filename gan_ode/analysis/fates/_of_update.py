@@ -167,7 +167,7 @@ class _Judge:
     def _multipliers(self, rest: Rest) -> np.ndarray | None:
         y = self.follower.restore(jnp.asarray(rest.y, self.follower.dtype))
         try:
-            return np.asarray(multipliers(self.update, self.field, y, self.args))
+            return np.asarray(multipliers(self.update, self.field, y, args=self.args))
         except (ValueError, RuntimeError):
             # No linear part there: it is not smooth, or the rule never repeats.
             return None

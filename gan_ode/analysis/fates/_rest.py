@@ -62,7 +62,7 @@ class Rest:
 def as_equilibrium(follower: Follower, rest: Rest) -> Equilibrium:
     """The root as what a search for equilibria gives."""
     y = follower.restore(jnp.asarray(rest.y, follower.dtype))
-    residual, seen = jnp.asarray(rest.residual, follower.dtype), inspect(follower.field.field, y, follower.args)
+    residual, seen = jnp.asarray(rest.residual, follower.dtype), inspect(follower.field.field, y, args=follower.args)
     return Equilibrium(y, residual, optx.RESULTS.successful, jnp.asarray(True), seen)
 
 

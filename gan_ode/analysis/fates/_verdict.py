@@ -4,7 +4,7 @@ from typing import Literal, TypeAlias
 import equinox as eqx
 import numpy as np
 
-from ..._words import worded
+from ..._names import worded
 from ..equilibria._find_one import Equilibrium
 
 Kind: TypeAlias = Literal["converges", "cycles", "diverges", "wanders", "undecided"]

@@ -114,7 +114,7 @@ def require(
     Raises:
         ValueError: If something does not hold, and the values are known.
     """
-    return demand(inspect(field, y, args, t=t), needs, name) if check else jnp.asarray(True)
+    return demand(inspect(field, y, args=args, t=t), needs, name) if check else jnp.asarray(True)
 
 
 def demand(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") -> Bool[Array, ""]:
@@ -168,7 +168,7 @@ def complaint(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") ->
     return ""
 
 
-def inspect(field: Field, y: State, args: Args = None, *, t: RealScalarLike = 0.0) -> Inspection:
+def inspect(field: Field, y: State, *, args: Args = None, t: RealScalarLike = 0.0) -> Inspection:
     """Looks at a field around a state.
 
     About forty velocities and three products with the Jacobian, whatever the number of parameters. No derivative goes

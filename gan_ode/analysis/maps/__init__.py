@@ -8,7 +8,6 @@ from ._rhythm import step_period as step_period
 from ._rotation_number import Rotation as Rotation, rotation_number as rotation_number
 from ._stability_map import (
     critical_curve as critical_curve,
-    simulated_stability_map as simulated_stability_map,
     stability_map as stability_map,
     StabilityMap as StabilityMap,
 )

@@ -10,8 +10,9 @@ from jaxtyping import Array, Bool, Complex
 
 from ... import _checks
 from ..._lowering import jit
+from ..._rules import maker, Rule
 from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ...updates import AbstractUpdate
+from ..linearization._state_of import state_of
 from ._critical_step_size import critical_step_size
 from ._fixed_point import Standing, step_at_fixed_point
 from ._multipliers import matrix_of_steps, trusted
@@ -95,11 +96,11 @@ class Bifurcation(eqx.Module):
 
 
 def bifurcation(
-    update: Callable[[RealScalarLike], AbstractUpdate],
+    rule: Rule,
     field: Field,
     y: State,
-    args: Args = None,
     *,
+    args: Args = None,
     check: bool = True,
 ) -> Bifurcation:
     r"""What an update does just beyond its critical step size at a fixed point: a small orbit, or none.
@@ -119,7 +120,8 @@ def bifurcation(
     factors $\lvert w\rvert^2$ taken out alike.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field, three times differentiable.
         y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
@@ -132,22 +134,24 @@ def bifurcation(
         ValueError: If no step size is critical, if there are too many numbers for dense second derivatives, and as for
             `critical_step_size`.
     """
-    step_size = critical_step_size(update, field, y, args, check=check)
+    y = state_of(y)
+    rule = maker(rule, field, y, args)
+    step_size = critical_step_size(rule, field, y, args=args, check=check)
     if not _checks.is_traced(step_size) and not 0 < float(step_size) < np.inf:
         stable = "none, however small" if float(step_size) == 0 else "every step size"
         raise ValueError(
-            f"`update` must lose stability at a step size above 0, but is stable for {stable}: nothing changes."
+            f"`rule` must lose stability at a step size above 0, but is stable for {stable}: nothing changes."
         )
     # All that is to be looked at was looked at, and under a transformation the step size is NaN where it was not right.
-    return trusted(_expand, update, field, y, args, False, step_size)
+    return trusted(_expand, rule, field, y, args, False, step_size)
 
 
 @jit
 def _expand(
-    update: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool, step_size: Scalar
+    rule: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool, step_size: Scalar
 ) -> tuple[Bifurcation, Standing | None]:
-    known = rhythm(update(step_size), field, y, args, strict=check) if known is None else known
-    flat, step = step_at_fixed_point(update(step_size), field, y, args, known)
+    known = rhythm(rule(step_size), field, y, args, strict=check) if known is None else known
+    flat, step = step_at_fixed_point(rule(step_size), field, y, args, known)
     if flat.size > _MOST_NUMBERS:
         raise ValueError(
             f"`y` must have at most {_MOST_NUMBERS} numbers with the update's memory, but has {flat.size}: second "
@@ -155,7 +159,7 @@ def _expand(
         )
 
     def multiplier_at(h: Scalar) -> Complex[Array, ""]:
-        return _leading(jnp.linalg.eigvals(matrix_of_steps(update(h), field, y, args, known)))
+        return _leading(jnp.linalg.eigvals(matrix_of_steps(rule(h), field, y, args, known)))
 
     multiplier, slope = jax.jvp(multiplier_at, (step_size,), (jnp.ones_like(step_size),))
     relative = slope / multiplier

@@ -8,8 +8,9 @@ from jaxtyping import Array, Bool
 
 from ... import _checks, _tree
 from ..._lowering import jit
-from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ...updates import AbstractUpdate
+from ..._rules import maker, Rule
+from ..._types import Args, Field, Scalar, State
+from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._fixed_point import narrowest, Standing
 from ._multipliers import fastest, radius_of_step, trusted
@@ -25,11 +26,11 @@ TYPICAL = 0.1
 
 
 def critical_step_size(
-    update: Callable[[RealScalarLike], AbstractUpdate],
+    rule: Rule,
     field: Field,
     y: State,
-    args: Args = None,
     *,
+    args: Args = None,
     check: bool = True,
 ) -> Scalar:
     r"""The step size at which an update loses stability at a fixed point.
@@ -43,8 +44,8 @@ def critical_step_size(
     window of instability narrower than 6 % in $h$ can be missed.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update, for example
-            `lambda h: updates.Optax(optax.sgd(h), optax.sgd(h))`.
+        rule: A class of update that takes the step size, a function from step size to update, for example
+            `lambda h: updates.Optax(optax.sgd(h), optax.sgd(h))`, or an update, whose step size is replaced.
         field: The field.
         y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
@@ -55,17 +56,20 @@ def critical_step_size(
         point.
 
     Raises:
-        ValueError: If `y` is no fixed point, or not a smooth one, as for `multipliers`; if the update never repeats; or
-            if it cannot be differentiated at the fixed point, for which under a transformation there is a RuntimeError.
+        ValueError: If `y` is no fixed point, or not a smooth one, as for `multipliers`; if the update never repeats, or
+            is one whose steps have another size than its `step_size`, as `updates.Optax`; or if
+            it cannot be differentiated at the fixed point, for which under a transformation there is a RuntimeError.
     """
-    critical, differentiable = trusted(critical_and_whether, update, field, y, args, check)
+    y = state_of(y)
+    rule = maker(rule, field, y, args)
+    critical, differentiable = trusted(critical_and_whether, rule, field, y, args, check)
     return checked(critical, differentiable)
 
 
 def checked(critical: Array, differentiable: Bool[Array, "*batch"]) -> Array:
     """Critical step sizes, or an error if the update has no derivative."""
     message = (
-        "`update` must be differentiable at the fixed point, but its multipliers are not finite there: for Adam and "
+        "`rule` must be differentiable at the fixed point, but its multipliers are not finite there: for Adam and "
         "its like give `eps_root=1e-30`, since the square root has no slope at a gradient of zero."
     )
     if _checks.is_traced(critical):
@@ -77,7 +81,7 @@ def checked(critical: Array, differentiable: Bool[Array, "*batch"]) -> Array:
 
 @jit
 def critical_and_whether(
-    update: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool
+    rule: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool
 ) -> tuple[tuple[Scalar, Bool[Array, ""]], Standing | None]:
     """The critical step size, whether the update is differentiable, and what was seen of it."""
     arrays, rest = eqx.partition((field, y), eqx.is_inexact_array)
@@ -85,13 +89,13 @@ def critical_and_whether(
     dtype = _tree.dtype(y)
     scale = fastest(still_field, still_y, args)
     unit = 1 / jnp.where(scale > 0, scale, 1)
-    typical = update(TYPICAL * unit)
+    typical = rule(TYPICAL * unit)
     known = rhythm(typical, still_field, still_y, args, strict=check) if known is None else known
     standing = _fixed_point.look(typical, still_field, still_y, args, known) if check else None
     neutral = NEUTRAL[narrowest(typical, still_field, still_y, args, known)]
 
     def excess(h: Array, field: Field, y: State) -> Array:
-        return radius_of_step(update(h), field, y, args, known) - 1
+        return radius_of_step(rule(h), field, y, args, known) - 1
 
     ladder = jnp.logspace(-12, 6, _SCAN, dtype=dtype) * unit
     heights = jax.lax.map(lambda h: excess(h, still_field, still_y), ladder)

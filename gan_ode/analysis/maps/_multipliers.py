@@ -24,7 +24,7 @@ _Output = TypeVar("_Output")
 
 
 def multipliers(
-    update: AbstractUpdate, field: Field, y: State, args: Args = None, *, check: bool = True
+    update: AbstractUpdate, field: Field, y: State, *, args: Args = None, check: bool = True
 ) -> Complex[Array, " m"]:
     """Eigenvalues of the Jacobian of the steps of an update at a fixed point: `spectrum(field, y, update=update)`.
 
@@ -66,7 +66,7 @@ def step_jacobian(
     return trusted(_step_jacobian, update, field, y, args, check)
 
 
-def spectral_radius(update: AbstractUpdate, field: Field, y: State, args: Args = None, *, check: bool = True) -> Scalar:
+def spectral_radius(update: AbstractUpdate, field: Field, y: State, *, args: Args = None, check: bool = True) -> Scalar:
     r"""By how much a small disturbance of a fixed point grows in one step: the largest modulus of a multiplier.
 
     For a rule with a period of $p$ steps the $p$-th root of it, the mean growth, so that rates per step compare.
@@ -132,7 +132,7 @@ def known_rhythm(update: Any, field: Field, y: State, args: Args, check: bool) -
     found = [rhythm(update(jnp.asarray(size)), field, y, args, strict=check) for size in (0.0123, 0.789)]
     if found[0].period != found[1].period:
         raise ValueError(
-            "`update` must have the same period at every step size, but has "
+            "`rule` must have the same period at every step size, but has "
             f"{found[0].period} and {found[1].period} at two of them: ask for the multipliers of one at a time."
         )
     return found[0]

@@ -10,10 +10,10 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 from ... import _checks, _tree
 from ..._growth import Sizes
 from ..._lowering import jit
+from ..._rules import maker, Rule
 from ..._trust import says
-from ..._types import Args, Field, RealScalarLike, State
+from ..._types import Args, Field, State
 from ...simulate import OUTCOMES
-from ...updates import AbstractUpdate
 from ..linearization._state_of import state_of
 
 _LONGEST_PERIOD = 32
@@ -53,12 +53,12 @@ class OrbitDiagram(eqx.Module):
 
 
 def orbit_diagram(
-    update: Callable[[RealScalarLike], AbstractUpdate],
+    rule: Rule,
     field: Field,
     y0: State,
     step_sizes: Any,
-    args: Args = None,
     *,
+    args: Args = None,
     num_transient: int,
     num_kept: int = 256,
     quantity: Callable[[State], PyTree[Array]] | None = None,
@@ -70,7 +70,8 @@ def orbit_diagram(
     1: look at `settled`.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field.
         y0: Start of every orbit.
         step_sizes: Step sizes, one axis, each above 0.
@@ -89,12 +90,12 @@ def orbit_diagram(
     step_sizes = _checks.axis("step_sizes", step_sizes, above=0.0)
     num_transient = _checks.count("num_transient", num_transient, least=0)
     num_kept = _checks.count("num_kept", num_kept, least=2 * _LONGEST_PERIOD)
-    return _follow(update, field, y0, step_sizes, args, num_transient, num_kept, quantity)
+    return _follow(maker(rule, field, y0, args), field, y0, step_sizes, args, num_transient, num_kept, quantity)
 
 
 @jit
 def _follow(
-    update: Callable,
+    rule: Callable,
     field: Field,
     y0: State,
     step_sizes: Array,
@@ -105,11 +106,11 @@ def _follow(
 ) -> OrbitDiagram:
     def member(step_size: Array) -> OrbitDiagram:
         h = step_size.astype(_tree.dtype(y0))
-        rule = update(h)
+        update = rule(h)
 
         def one(carry: _Carry, n: Array) -> tuple[_Carry, None]:
             y, memory, finite, num_finite, sizes = carry
-            y, memory = rule.step(field, h * n.astype(h.dtype), y, args, memory)
+            y, memory = update.step(field, h * n.astype(h.dtype), y, args, memory)
             sizes, now = sizes.then(y)
             finite = finite & now
             return (y, memory, finite, num_finite + finite, sizes), None
@@ -118,11 +119,11 @@ def _follow(
             carry, _ = one(carry, n)
             return carry, carry[0] if quantity is None else quantity(carry[0])
 
-        carry = (y0, rule.init(field, y0, args), _tree.all_finite(y0), jnp.asarray(0), Sizes.of(y0))
+        carry = (y0, update.init(field, y0, args), _tree.all_finite(y0), jnp.asarray(0), Sizes.of(y0))
         carry, _ = jax.lax.scan(one, carry, jnp.arange(num_transient))
         carry, values = jax.lax.scan(keep, carry, num_transient + jnp.arange(num_kept))
         _, _, ok, num_finite, sizes = carry
-        may_fail = says(rule, "may_fail", "step", otherwise=False)
+        may_fail = says(update, "may_fail", "step", otherwise=False)
         lost = OUTCOMES.root_find_failed if may_fail else OUTCOMES.nonfinite_field
         lost = OUTCOMES.where(sizes.grew, OUTCOMES.blow_up, lost)
         period, settled = _settled(values, num_transient + num_kept)

@@ -97,7 +97,7 @@ def rhythm(update: AbstractUpdate, field: Field, y: State, args: Args = None, *,
     return _found(Clock(update, field, y, args, memory), strict)
 
 
-def step_period(update: AbstractUpdate, field: Field, y: State, args: Args = None) -> int:
+def step_period(update: AbstractUpdate, field: Field, y: State, *, args: Args = None) -> int:
     """After how many steps an update does the same again, when it has run for long.
 
     1 for most rules: counters that only make a warm-up, a schedule that ends or a bias correction are at rest late.

@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import equinox as eqx
 import jax
@@ -9,7 +9,8 @@ from jaxtyping import Array, Bool, Float
 
 from ... import _checks
 from ..._lowering import jit
-from ..._types import Args, Field, RealScalarLike, Scalar, State
+from ..._rules import maker, Rule
+from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization import _preconditions
 from ..linearization._preconditions import Inspection
@@ -20,6 +21,8 @@ from ._critical_step_size import checked, critical_and_whether, NEUTRAL
 from ._fixed_point import narrowest, Standing, step_at_fixed_point
 from ._multipliers import known_rhythm, marked, per_step, radius_of_step
 from ._rhythm import Rhythm, rhythm
+
+By: TypeAlias = Literal["spectrum", "steps"]
 
 # A simulated disturbance is rescaled where it has left this many times its size on either side.
 _ROOM = 100.0
@@ -58,101 +61,84 @@ class StabilityMap(eqx.Module):
 
 
 def stability_map(
-    update: Callable[[RealScalarLike], AbstractUpdate],
-    make: Callable[[Any], Field],
+    rule: Rule,
+    family: Callable[[Any], Field],
     parameters: Any,
     step_sizes: Any,
     y: State | Callable[[Any], State],
-    args: Args = None,
     *,
+    args: Args = None,
+    by: By = "spectrum",
+    num_steps: int = 1000,
     check: bool = True,
 ) -> StabilityMap:
-    r"""Spectral radius of an update at a fixed point, over a grid of a parameter and the step size.
+    r"""Growth of a disturbance in a step of an update at a fixed point, over a grid of a parameter and the step size.
 
-    One compiled program for the whole grid. Keep `update` and `make` for further calls: a new `lambda` compiles anew.
+    By the spectrum it is the spectral radius of the step. By steps it is measured, and no derivative is taken: every
+    point of the grid starts beside its fixed point and makes `num_steps` steps. The disturbance is brought back to its
+    first size, the cube root of the dtype's rounding, whenever it has grown or shrunk a hundredfold. The growth in a
+    step is taken from the largest disturbance in the second quarter of the steps to that in the last. Of a rule with a
+    period whole periods are made, with its counters late.
+
+    One compiled program for the whole grid. Keep `rule` and `family` for further calls: a new `lambda` compiles anew.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
-        make: The field, as a function of the parameter, for example of the regularizer's weight.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
+        family: From the parameter, a scalar array, to a field, for example of the regularizer's weight.
         parameters: The parameter's values, one axis.
         step_sizes: Step sizes, one axis, each above 0.
-        y: The fixed point; or a function from the parameter to it, where it moves.
+        y: The fixed point, a state or an equilibrium; or a function from the parameter to it, where it moves.
         args: Handed to the field.
+        by: "spectrum" or "steps".
+        num_steps: Steps of every orbit, a multiple of 4, by steps alone. What grows or shrinks by less than
+            `4 / num_steps` in a step counts as neutral.
         check: Whether to look first, at each value of the parameter, if linear statements make sense there.
 
     Returns:
         The map: `radius`, and the verdicts `stable`, `neutral` and `unstable`. The radius is NaN where the field is not
-        finite.
+        finite, or a step gave a state that is not.
 
     Raises:
         ValueError: If the parameters or step sizes are not one axis of finite numbers, or a step size is not above 0;
-            and, as for `multipliers`, if `y` is no smooth fixed point at a value of the parameter, for which under a
-            transformation the radius is NaN, or the update never repeats.
+            if `num_steps` is not a multiple of 4; and, as for `multipliers`, if `y` is no smooth fixed point at a value
+            of the parameter, for which under a transformation the radius is NaN, or the update never repeats.
     """
-    parameters, step_sizes = _grid(parameters, step_sizes)
-    radius, resolution = _trusted(_predict, update, make, parameters, step_sizes, y, args, check)
+    _checks.one_of("by", by, ("spectrum", "steps"))
+    parameters = _checks.axis("parameters", parameters)
+    step_sizes = _checks.axis("step_sizes", step_sizes, above=0.0)
+    if by == "spectrum":
+        radius, resolution = _trusted(_predict, rule, family, parameters, step_sizes, y, args, check)
+    else:
+        num_steps = _quarters(num_steps)
+        radius, resolution = _trusted(_simulate, rule, family, parameters, step_sizes, y, args, check, num_steps)
     return StabilityMap(parameters, step_sizes, radius, resolution)
 
 
-def simulated_stability_map(
-    update: Callable[[RealScalarLike], AbstractUpdate],
-    make: Callable[[Any], Field],
-    parameters: Any,
-    step_sizes: Any,
-    y: State | Callable[[Any], State],
-    args: Args = None,
-    *,
-    num_steps: int = 1000,
-    check: bool = True,
-) -> StabilityMap:
-    r"""The same map as `stability_map`'s by making the steps: no derivative is taken.
-
-    Every point of the grid starts beside its fixed point and makes `num_steps` steps, all in one compiled scan. The
-    disturbance is brought back to its first size, the cube root of the dtype's rounding, whenever it has grown or
-    shrunk a hundredfold. The growth in a step is taken from the largest disturbance in the second quarter of the steps
-    to that in the last. Of a rule with a period whole periods are made, with its counters late.
-
-    Args:
-        update: A class of update that takes the step size, or a function from step size to update.
-        make: The field, as a function of the parameter.
-        parameters: The parameter's values, one axis.
-        step_sizes: Step sizes, one axis, each above 0.
-        y: The fixed point; or a function from the parameter to it.
-        args: Handed to the field.
-        num_steps: Steps of every orbit, a multiple of 4. What grows or shrinks by less than `4 / num_steps` in a step
-            counts as neutral.
-        check: As for `stability_map`.
-
-    Returns:
-        The map. The radius is NaN where a step gave a state that is not finite.
-
-    Raises:
-        ValueError: As `stability_map` does, and if `num_steps` is not a multiple of 4.
-    """
-    parameters, step_sizes = _grid(parameters, step_sizes)
+def _quarters(num_steps: int) -> int:
     num_steps = _checks.count("num_steps", num_steps)
     if num_steps % 4:
         raise ValueError(f"`num_steps` must be a multiple of 4, but is {num_steps}: growth is taken between quarters.")
-    radius, resolution = _trusted(_simulate, update, make, parameters, step_sizes, y, args, check, num_steps)
-    return StabilityMap(parameters, step_sizes, radius, resolution)
+    return num_steps
 
 
 def critical_curve(
-    update: Callable[[RealScalarLike], AbstractUpdate],
-    make: Callable[[Any], Field],
+    rule: Rule,
+    family: Callable[[Any], Field],
     parameters: Any,
     y: State | Callable[[Any], State],
-    args: Args = None,
     *,
+    args: Args = None,
     check: bool = True,
 ) -> Float[Array, " parameters"]:
     """The critical step size as a function of a parameter: the border in a `stability_map`.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
-        make: The field, as a function of the parameter.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
+        family: From the parameter, a scalar array, to a field.
         parameters: The parameter's values, one axis.
-        y: The fixed point; or a function from the parameter to it.
+        y: The fixed point, a state or an equilibrium; or a function from the parameter to it.
         args: Handed to the field.
         check: Whether to look first, at each value of the parameter, if linear statements make sense there.
 
@@ -166,12 +152,12 @@ def critical_curve(
             for which under a transformation there is a RuntimeError.
     """
     parameters = _checks.axis("parameters", parameters)
-    critical, differentiable = _trusted(_critical_curve, update, make, parameters, None, y, args, check)
+    critical, differentiable = _trusted(_critical_curve, rule, family, parameters, None, y, args, check)
     return checked(critical, differentiable)
 
 
 def _trusted(
-    compute: Callable, update: Callable, make: Callable, parameters: Array, step_sizes: Any, y: Any, args: Args,
+    compute: Callable, rule: Any, family: Callable, parameters: Array, step_sizes: Any, y: Any, args: Args,
     check: bool, *rest: Any,
 ) -> Any:  # fmt: skip
     """What is computed for each parameter, or a `ValueError` that names the one for which it would say nothing.
@@ -179,16 +165,18 @@ def _trusted(
     Under a transformation NaN; and NaN in any case where the field is not finite, since nothing is claimed there.
     """
     y = state_of(y)
-    seen = _inspect(make, parameters, y, args) if check else None
+    if not callable(rule):
+        rule = maker(rule, family(parameters[0]), _fixed_point_at(y, parameters[0]), args)
+    seen = _inspect(family, parameters, y, args) if check else None
     if seen is not None and not _checks.is_traced(seen):
         _demand(seen, _complaint, parameters, y, seen)
     try:
-        found, standing = compute(update, make, parameters, step_sizes, y, args, None, check, *rest)
+        found, standing = compute(rule, family, parameters, step_sizes, y, args, None, check, *rest)
     except NotKnownError:
         if _checks.is_transformed():
             raise
-        known = known_rhythm(update, make(parameters[0]), _fixed_point_at(y, parameters[0]), args, check)
-        found, standing = compute(update, make, parameters, step_sizes, y, args, known, check, *rest)
+        known = known_rhythm(rule, family(parameters[0]), _fixed_point_at(y, parameters[0]), args, check)
+        found, standing = compute(rule, family, parameters, step_sizes, y, args, known, check, *rest)
     if seen is None or standing is None:
         return found
     if not _checks.is_traced((seen, standing)):
@@ -210,59 +198,62 @@ def _demand(seen: Any, complain: Callable[[Any], str], parameters: Array, y: Any
 
 
 @jit
-def _inspect(make: Callable, parameters: Array, y: Any, args: Args) -> Inspection:
-    return jax.vmap(lambda value: _preconditions.inspect(make(value), _fixed_point_at(y, value), args))(parameters)
+def _inspect(family: Callable, parameters: Array, y: Any, args: Args) -> Inspection:
+    def at(value: Array) -> Inspection:
+        return _preconditions.inspect(family(value), _fixed_point_at(y, value), args=args)
+
+    return jax.vmap(at)(parameters)
 
 
 @jit
 def _critical_curve(
-    update: Callable, make: Callable, parameters: Array, _: None, y: Any, args: Args, known: Rhythm | None, check: bool
+    rule: Callable, family: Callable, parameters: Array, _: None, y: Any, args: Args, known: Rhythm | None, check: bool
 ) -> tuple[tuple[Array, Array], Standing | None]:
     def at(value: Array) -> tuple[tuple[Array, Array], Standing | None]:
-        return critical_and_whether(update, make(value), _fixed_point_at(y, value), args, known, check)
+        return critical_and_whether(rule, family(value), _fixed_point_at(y, value), args, known, check)
 
     return jax.vmap(at)(parameters)
 
 
 @jit
 def _predict(
-    update: Callable, make: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, known: Rhythm | None,
+    rule: Callable, family: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, known: Rhythm | None,
     check: bool,
 ) -> tuple[tuple[Array, Scalar], Standing | None]:  # fmt: skip
-    known = _rhythm(update, make, parameters, step_sizes, y, args, check) if known is None else known
+    known = _rhythm(rule, family, parameters, step_sizes, y, args, check) if known is None else known
 
     def row(value: Array) -> tuple[Array, Standing | None]:
-        field, here = make(value), _fixed_point_at(y, value)
-        standing = _fixed_point.look(update(step_sizes[0]), field, here, args, known) if check else None
-        return jax.vmap(lambda h: radius_of_step(update(h), field, here, args, known))(step_sizes), standing
+        field, here = family(value), _fixed_point_at(y, value)
+        standing = _fixed_point.look(rule(step_sizes[0]), field, here, args, known) if check else None
+        return jax.vmap(lambda h: radius_of_step(rule(h), field, here, args, known))(step_sizes), standing
 
     # A row at a time keeps memory small, and what the rows compute in the cache.
     radius, standing = jax.lax.map(row, parameters)
-    first = update(step_sizes[0]), make(parameters[0]), _fixed_point_at(y, parameters[0])
+    first = rule(step_sizes[0]), family(parameters[0]), _fixed_point_at(y, parameters[0])
     return (radius, jnp.asarray(NEUTRAL[narrowest(*first, args, known)], radius.dtype)), standing
 
 
 @jit
 def _simulate(
-    update: Callable, make: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, known: Rhythm | None,
+    rule: Callable, family: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, known: Rhythm | None,
     check: bool, num_steps: int,
 ) -> tuple[tuple[Array, Scalar], Standing | None]:  # fmt: skip
-    known = _rhythm(update, make, parameters, step_sizes, y, args, check) if known is None else known
+    known = _rhythm(rule, family, parameters, step_sizes, y, args, check) if known is None else known
 
     def row(value: Array) -> tuple[Array, Standing | None]:
-        field, here = make(value), _fixed_point_at(y, value)
-        standing = _fixed_point.look(update(step_sizes[0]), field, here, args, known) if check else None
-        return jax.vmap(lambda h: _growth(update(h), field, here, args, known, num_steps))(step_sizes), standing
+        field, here = family(value), _fixed_point_at(y, value)
+        standing = _fixed_point.look(rule(step_sizes[0]), field, here, args, known) if check else None
+        return jax.vmap(lambda h: _growth(rule(h), field, here, args, known, num_steps))(step_sizes), standing
 
     radius, standing = jax.lax.map(row, parameters)
     return (radius, jnp.asarray(4 / num_steps, radius.dtype)), standing
 
 
 def _rhythm(
-    update: Callable, make: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, check: bool
+    rule: Callable, family: Callable, parameters: Array, step_sizes: Array, y: Any, args: Args, check: bool
 ) -> Rhythm:
     first = parameters[0]
-    return rhythm(update(step_sizes[0]), make(first), _fixed_point_at(y, first), args, strict=check)
+    return rhythm(rule(step_sizes[0]), family(first), _fixed_point_at(y, first), args, strict=check)
 
 
 def _growth(update: AbstractUpdate, field: Field, y: State, args: Args, known: Rhythm, num_steps: int) -> Scalar:
@@ -298,7 +289,3 @@ def _growth(update: AbstractUpdate, field: Field, y: State, args: Args, known: R
 
 def _fixed_point_at(y: Any, value: Array) -> State:
     return state_of(y(value)) if callable(y) else y
-
-
-def _grid(parameters: Any, step_sizes: Any) -> tuple[Array, Array]:
-    return _checks.axis("parameters", parameters), _checks.axis("step_sizes", step_sizes, above=0.0)

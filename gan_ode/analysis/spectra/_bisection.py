@@ -91,7 +91,7 @@ def bisect(
     holds = jnp.asarray(True)
     if check:
         # The last value that was looked at is this one but for rounding.
-        seen = inspect(family(value), there, args)
+        seen = inspect(family(value), there, args=args)
         zero = is_zero(followed, (at_low, at_high), eigenvalues_of(matrix), scale)
         holds = seen.holds() & at_root(seen, max(jnp.dtype(_tree.dtype(there)).itemsize, 4)) & zero
     return Bisected(value, found_there, there, holds)

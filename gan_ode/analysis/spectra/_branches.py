@@ -46,8 +46,8 @@ def eigenvalue_branches(
     family: Family,
     values: Real[Array | np.ndarray, " values"],
     y: State | Callable,
-    args: Args = None,
     *,
+    args: Args = None,
     check: bool = True,
 ) -> EigenvalueBranches:
     r"""Follows the eigenvalues of the Jacobian at an equilibrium along a parameter, each as a branch.

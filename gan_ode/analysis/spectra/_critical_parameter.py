@@ -53,8 +53,8 @@ def critical_parameters(
     family: Family,
     values: Real[Array | np.ndarray, " values"],
     y: State | Callable,
-    args: Args = None,
     *,
+    args: Args = None,
     branches: EigenvalueBranches | None = None,
     check: bool = True,
 ) -> tuple[CriticalParameter, ...]:
@@ -93,7 +93,7 @@ def critical_parameters(
             "results depends on the values: use `critical_parameter` with a bracket."
         )
     values = rising_values(values)
-    along = eigenvalue_branches(family, values, y, args, check=check) if branches is None else branches
+    along = eigenvalue_branches(family, values, y, args=args, check=check) if branches is None else branches
     events = (*_crossings(along), *_collisions(along))
     found = filter(None, (_refined(family, along, y, args, event, check) for event in events))
     return (*sorted(found, key=lambda each: each.value), *_end(family, along, y, args))
@@ -104,8 +104,8 @@ def critical_parameter(
     low: RealScalarLike,
     high: RealScalarLike,
     y: State | Callable,
-    args: Args = None,
     *,
+    args: Args = None,
     kind: Literal["crossing", "collision"] = "crossing",
     near: Complex[Array, ""] | complex | float | None = None,
     check: bool = True,

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Real
 
 from ..._lowering import jit
-from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ...updates import AbstractUpdate
+from ..._rules import maker, Rule
+from ..._types import Args, Field, Scalar, State
 from ..equilibria._continuation import equilibrium_at, Family, follow, linearized, refuse_if_nothing
 from ..linearization._jacobian import by_real_part
 from ..linearization._preconditions import demand, inspect, Inspection, nan_unless
@@ -54,8 +54,8 @@ def optimal_parameter(
     family: Family,
     values: Real[Array | np.ndarray, " values"],
     y: State | Callable,
-    args: Args = None,
     *,
+    args: Args = None,
     check: bool = True,
 ) -> Optimum:
     r"""The value of a parameter at which the flow returns to an equilibrium fastest.
@@ -102,16 +102,16 @@ def _optimal_parameter(
     value = jax.lax.stop_gradient(optimum.value)
     nearest = jnp.argmin(jnp.where(along.found, jnp.abs(values - value), jnp.inf))
     here = y if callable(y) else jax.tree.map(lambda leaf: leaf[nearest], along.ys)
-    there = inspect(family(value), equilibrium_at(family, value, here, args), args)
+    there = inspect(family(value), equilibrium_at(family, value, here, args), args=args)
     return optimum, along.found, along.seen, there
 
 
 def optimal_step_size(
-    update: Callable[[RealScalarLike], AbstractUpdate],
+    rule: Rule,
     field: Field,
     y: State,
-    args: Args = None,
     *,
+    args: Args = None,
     step_sizes: Real[Array | np.ndarray, " sizes"] | None = None,
     check: bool = True,
 ) -> Optimum:
@@ -122,9 +122,10 @@ def optimal_step_size(
     $|\mathrm{Im}\,\lambda| / |\lambda|$. Found, and differentiable, as `optimal_parameter`.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field.
-        y: The fixed point.
+        y: The fixed point: a state or an equilibrium.
         args: Handed to the field.
         step_sizes: The range, as a grid of rising values; by default five decades about the largest eigenvalue.
         check: Whether to look first if linear statements make sense there.
@@ -136,24 +137,25 @@ def optimal_step_size(
         ValueError: If there are fewer than two step sizes, and as for `multipliers`.
     """
     sizes = None if step_sizes is None else rising_values(step_sizes)
-    return trusted(_optimal_step, update, field, y, args, check, sizes)
+    y = state_of(y)
+    return trusted(_optimal_step, maker(rule, field, y, args), field, y, args, check, sizes)
 
 
 @jit
 def _optimal_step(
-    update: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool, sizes: Array | None
+    rule: Callable, field: Field, y: State, args: Args, known: Rhythm | None, check: bool, sizes: Array | None
 ) -> tuple[Optimum, Standing | None]:
     if sizes is None:
         scale = jax.lax.stop_gradient(fastest(field, y, args))
         sizes = jnp.logspace(*_STEPS, dtype=scale.dtype) / jnp.where(scale > 0, scale, 1)
-    typical = update(jax.lax.stop_gradient(sizes[len(sizes) // 2]))
+    typical = rule(jax.lax.stop_gradient(sizes[len(sizes) // 2]))
     known = rhythm(typical, field, y, args, strict=check) if known is None else known
     standing = look(typical, field, y, args, known) if check else None
 
     def heights(values: Complex[Array, "*m"]) -> Float[Array, "*m"]:
         return jnp.log(jnp.abs(values)) / known.period
 
-    return _least(lambda h, _: matrix_of_steps(update(h), field, y, args, known), heights, sizes), standing
+    return _least(lambda h, _: matrix_of_steps(rule(h), field, y, args, known), heights, sizes), standing
 
 
 def _real_parts(values: Complex[Array, "*n"]) -> Float[Array, "*n"]:

@@ -113,7 +113,7 @@ def spectrum(
     if update is None:
         return field_spectrum(field, y, args, t=t, check=check)
     refuse_time(t)
-    return multipliers(update, field, y, args, check=check)
+    return multipliers(update, field, y, args=args, check=check)
 
 
 def refuse_time(t: Any) -> None:

@@ -91,7 +91,7 @@ class Assumptions(eqx.Module):
         return _report(self)
 
 
-def assumptions(game: Any, y: Players | Equilibrium, args: Args = None, *, check: bool = True) -> Assumptions:
+def assumptions(game: Any, y: Players | Equilibrium, *, args: Args = None, check: bool = True) -> Assumptions:
     r"""Measures the assumptions of the theory at an equilibrium, and what follows from them.
 
     The Jacobian of the theory is
@@ -133,7 +133,7 @@ def assumptions(game: Any, y: Players | Equilibrium, args: Args = None, *, check
             f"`game` must score samples, but {type(inner).__name__} has no `discriminate`: the theory speaks of a "
             "discriminator and a generator, as of an `AbstractSampledGame`. For any field use `find_equilibria`."
         )
-    seen = inspect(GameField(game), players, args) if check else None
+    seen = inspect(GameField(game), players, args=args) if check else None
     smooth = demand(seen, LINEAR) if seen is not None else jnp.asarray(True)
     measured = _measure(game, inner, penalties, players, args)
     linear = ("jacobian", "eigenvalues", "assembled", "undamped")

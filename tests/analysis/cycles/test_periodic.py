@@ -173,7 +173,7 @@ def spirals():
     starts = jnp.array([start for _, start in SPIRALS.values()])
 
     def numbers_of(numbers, start):
-        cycle = find_periodic_orbit(spiral, start, numbers, throw=False)
+        cycle = find_periodic_orbit(spiral, start, args=numbers, throw=False)
         return (cycle.period, jnp.linalg.norm(cycle.y[:2])), cycle
 
     derivatives, cycles = jax.jit(jax.vmap(jax.jacrev(numbers_of, has_aux=True)))(numbers, starts)

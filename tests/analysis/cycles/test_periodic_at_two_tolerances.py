@@ -104,7 +104,7 @@ def field(t, y, args):
 
 def find(system, start, number=0.0, *, dtype=float, **options):
     args = jnp.asarray(list(SYSTEMS).index(system)), jnp.asarray(number, dtype)
-    return find_periodic_orbit(field, jnp.asarray(start, dtype), args, throw=False, **options)
+    return find_periodic_orbit(field, jnp.asarray(start, dtype), args=args, throw=False, **options)
 
 
 # Orbits that come far below any absolute tolerance. Expected: their logarithms, from crossing to crossing, by SciPy.
@@ -203,7 +203,7 @@ def test_an_orbit_below_the_absolute_tolerance_that_is_given_is_refused(name, at
 def test_the_refusal_names_the_absolute_tolerance():
     args = jnp.asarray(0), jnp.asarray(0.0)
     with pytest.raises(RuntimeError, match=r"Two tolerances, .* Lower `atol`, or leave it out"):
-        find_periodic_orbit(field, jnp.array([7.0, 1.0]), args, atol=1e-9)
+        find_periodic_orbit(field, jnp.array([7.0, 1.0]), args=args, atol=1e-9)
 
 
 def test_an_absolute_tolerance_that_is_small_enough_is_taken_as_it_is():
@@ -272,7 +272,7 @@ def test_a_weakly_attracting_cycle_is_told_from_a_family():
 
 def test_a_loose_solver_of_low_order_states_what_it_is_good_for():
     args = jnp.asarray(0), jnp.asarray(0.0)
-    cycle = find_periodic_orbit(field, jnp.array([0.5, 1.0]), args, solver=diffrax.Bosh3(), rtol=1e-5, throw=False)
+    cycle = find_periodic_orbit(field, jnp.array([0.5, 1.0]), args=args, solver=diffrax.Bosh3(), rtol=1e-5, throw=False)
     assert cycle.found and cycle.kind == "neutral"
     assert abs(cycle.period - 9.8210374784) < cycle.period_error < 1e-5
 
@@ -285,7 +285,7 @@ def test_a_derivative_that_cannot_be_told_is_nan_and_no_number():
     @jax.vmap
     def period_and_slope(strength):
         def period(strength):
-            return find_periodic_orbit(field, jnp.array([2.0, 0.0]), (which, strength), throw=False).period
+            return find_periodic_orbit(field, jnp.array([2.0, 0.0]), args=(which, strength), throw=False).period
 
         return jax.value_and_grad(period)(strength)
 
@@ -321,7 +321,7 @@ def test_a_field_with_explicit_time_is_refused_as_such(name):
 
 def test_the_refusal_of_explicit_time_has_the_remedy():
     with pytest.raises(RuntimeError, match=r"has explicit time: .* Add the phase to the state, as an oscillator"):
-        find_periodic_orbit(forced, jnp.array([0.3, 0.1]), jnp.asarray(1.3))
+        find_periodic_orbit(forced, jnp.array([0.3, 0.1]), args=jnp.asarray(1.3))
 
 
 def test_with_its_phase_in_the_state_a_forced_oscillator_has_the_period_and_amplitude_of_the_forcing():
@@ -345,7 +345,7 @@ def test_with_its_phase_in_the_state_a_forced_oscillator_has_the_period_and_ampl
 def test_members_that_are_followed_together_come_out_as_by_themselves():
     starts = jnp.array([[7.0, 1.0], [0.5, 1.0], [2.0, 1.0]])
     args = jnp.zeros(3, int), jnp.zeros(3)
-    together = jax.vmap(lambda y, a: find_periodic_orbit(field, y, a, throw=False))(starts, args)
+    together = jax.vmap(lambda y, a: find_periodic_orbit(field, y, args=a, throw=False))(starts, args)
     alone = [find("linear-quadratic", start) for start in starts]
     assert np.all(together.found)
     # Steps are the same up to rounding.

@@ -202,7 +202,7 @@ def test_thirty_parameters_of_a_linear_critic_leave_all_of_the_generators_shape_
     starts = jax.tree.map(
         lambda leaf: leaf + 0.3 * jax.random.normal(jax.random.key(leaf.size), (4, *leaf.shape)), game.players
     )
-    found = analysis.find_equilibria(fields.GameField(game), starts, game.quadrature(3))
+    found = analysis.find_equilibria(fields.GameField(game), starts, args=game.quadrature(3))
     assert len(found) == 4
     for equilibrium in found:
         np.testing.assert_allclose(equilibrium.y.generator.bias, mean, rtol=0, atol=ROOT)

@@ -220,7 +220,7 @@ def predicted(name):
 
 @functools.cache
 def simulated(name):
-    return analysis.simulated_stability_map(CLASSES[name], WASSERSTEIN, ETAS, SIZES, EQUILIBRIUM, num_steps=400)
+    return analysis.stability_map(CLASSES[name], WASSERSTEIN, ETAS, SIZES, EQUILIBRIUM, by="steps", num_steps=400)
 
 
 @pytest.mark.parametrize("name", MAPPED)
@@ -266,15 +266,15 @@ def test_simulated_steps_grow_as_the_spectrum_says(name):
 
 def test_where_there_is_no_growth_to_take_there_is_no_verdict():
     broken = lambda eta: lambda t, y, args: jnp.sqrt(-eta - jnp.abs(y))  # noqa: E731
-    for road in (analysis.stability_map, analysis.simulated_stability_map):
-        found = road(updates.Simultaneous, broken, [1.0], [0.1], jnp.asarray(0.0))
+    for by in ("spectrum", "steps"):
+        found = analysis.stability_map(updates.Simultaneous, broken, [1.0], [0.1], jnp.asarray(0.0), by=by)
         assert jnp.isnan(found.radius) and not (found.stable | found.neutral | found.unstable)
 
 
 def test_what_dies_out_in_one_step_is_stable():
     # At h = 1 one step of y' = -y ends at zero.
-    found = analysis.simulated_stability_map(
-        updates.Simultaneous, lambda rate: lambda t, y, args: -rate * y, [1.0], [1.0], jnp.asarray(0.0)
+    found = analysis.stability_map(
+        updates.Simultaneous, lambda rate: lambda t, y, args: -rate * y, [1.0], [1.0], jnp.asarray(0.0), by="steps"
     )
     assert found.radius == 0 and found.stable
 
@@ -293,10 +293,12 @@ def test_the_fixed_point_may_move_with_the_parameter():
     np.testing.assert_allclose(found.radius, expected, rtol=0, atol=EIGENVALUES)
 
 
-@pytest.mark.parametrize("road", [analysis.stability_map, analysis.simulated_stability_map])
-def test_a_map_in_float32_is_of_that_dtype(road):
+@pytest.mark.parametrize("by", ["spectrum", "steps"])
+def test_a_map_in_float32_is_of_that_dtype(by):
     narrow = scalars(0.0, 1.0, jnp.float32)
-    found = road(updates.Simultaneous, WASSERSTEIN, jnp.float32([0.5]), jnp.float32([0.5, 2.0]), narrow)
+    found = analysis.stability_map(
+        updates.Simultaneous, WASSERSTEIN, jnp.float32([0.5]), jnp.float32([0.5, 2.0]), narrow, by=by
+    )
     assert found.radius.dtype == jnp.float32
     assert found.stable[0, 0] and found.unstable[0, 1]
 
@@ -316,7 +318,7 @@ def test_a_grid_that_is_none_is_refused(parameters, sizes, message):
 
 def test_steps_that_have_no_quarters_are_refused():
     with pytest.raises(ValueError, match="`num_steps` must be a multiple of 4, but is 6"):
-        analysis.simulated_stability_map(updates.Simultaneous, WASSERSTEIN, [0.5], [0.1], EQUILIBRIUM, num_steps=6)
+        analysis.stability_map(updates.Simultaneous, WASSERSTEIN, [0.5], [0.1], EQUILIBRIUM, by="steps", num_steps=6)
 
 
 @pytest.mark.parametrize(
@@ -347,3 +349,36 @@ def test_the_slope_of_a_critical_curve_is_that_of_finite_differences(name):
     assert float(slopes[1]) == pytest.approx(float(difference), abs=1e-5)
     if name == "simultaneous":
         assert float(slopes[1]) == pytest.approx(2.0, abs=1e-6)
+
+
+# Rules
+
+RULED = {
+    "critical_step_size": lambda rule: analysis.critical_step_size(rule, MINIMAX(ETA), EQUILIBRIUM),
+    "critical_curve": lambda rule: analysis.critical_curve(rule, MINIMAX, [0.0, ETA], EQUILIBRIUM),
+    "stability_map": lambda rule: analysis.stability_map(rule, MINIMAX, [0.0, ETA], [0.1, 2.5], EQUILIBRIUM).radius,
+    "optimal_step_size": lambda rule: analysis.optimal_step_size(rule, MINIMAX(ETA), EQUILIBRIUM).value,
+    "bifurcation": lambda rule: analysis.bifurcation(rule, MINIMAX(ETA), EQUILIBRIUM).coefficient,
+    "orbit_diagram": lambda rule: (
+        analysis.orbit_diagram(rule, MINIMAX(ETA), scalars(0.1, 1.0), [0.1, 0.5], num_transient=0, num_kept=64).values
+    ),
+}
+
+
+@pytest.mark.parametrize("question", RULED)
+def test_an_update_is_a_rule_whose_step_size_is_replaced(question):
+    ask = RULED[question]
+    of_class, of_update = ask(updates.Alternating), ask(updates.Alternating(jnp.asarray(123.0)))
+    jax.tree.map(np.testing.assert_array_equal, of_class, of_update)
+
+
+def test_an_update_keeps_all_but_its_step_size():
+    found = analysis.critical_step_size(updates.Alternating(0.1, generator_steps=3), MINIMAX(ETA), EQUILIBRIUM)
+    wanted = analysis.critical_step_size(lambda h: updates.Alternating(h, generator_steps=3), MINIMAX(ETA), EQUILIBRIUM)
+    assert float(found) == float(wanted) != float(RULED["critical_step_size"](updates.Alternating))
+
+
+@pytest.mark.parametrize("question", RULED)
+def test_an_update_whose_steps_have_another_size_is_no_rule(question):
+    with pytest.raises(ValueError, match="`rule` must step by its `step_size`, but the step of Optax does not"):
+        RULED[question](updates.Optax(optax.sgd(0.1), optax.sgd(0.1)))

@@ -61,7 +61,7 @@ def circle(h):
 def circles():
     sizes = jnp.array([0.4, 0.72, 0.8, 40.0])
     return analysis.orbit_diagram(
-        updates.Simultaneous, cubic, scalars(0.1, 0.0), sizes, (RATE, BEND), num_transient=1500, num_kept=400
+        updates.Simultaneous, cubic, scalars(0.1, 0.0), sizes, args=(RATE, BEND), num_transient=1500, num_kept=400
     )
 
 
@@ -116,7 +116,7 @@ def test_an_orbit_that_still_spirals_has_not_settled():
         cubic,
         scalars(0.1, 0.0),
         [CRITICAL, 0.999 * CRITICAL],
-        (RATE, BEND),
+        args=(RATE, BEND),
         num_transient=1500,
         num_kept=400,
     )
@@ -228,7 +228,7 @@ def test_states_that_are_not_in_the_plane_have_no_rotation_number():
 
 
 def test_the_coefficient_of_a_closed_curve_is_that_of_the_closed_form():
-    found = analysis.bifurcation(updates.Simultaneous, cubic, ORIGIN, (RATE, BEND))
+    found = analysis.bifurcation(updates.Simultaneous, cubic, ORIGIN, args=(RATE, BEND))
     assert found.kind == "closed curve" and found.supercritical and not found.subcritical
     assert float(found.step_size) == pytest.approx(CRITICAL, abs=1e-12)
     # w with |z|^2 = 2 |w|^2 is multiplied by mu + 2 h c |w|^2.
@@ -239,7 +239,7 @@ def test_the_coefficient_of_a_closed_curve_is_that_of_the_closed_form():
 
 
 def test_near_the_critical_step_the_curve_has_the_size_and_the_turn_that_the_coefficient_says():
-    found = analysis.bifurcation(updates.Simultaneous, cubic, ORIGIN, (RATE, BEND))
+    found = analysis.bifurcation(updates.Simultaneous, cubic, ORIGIN, args=(RATE, BEND))
     h = CRITICAL + 1e-6
     radius, turns = circle(h)
     # To first order in h - h*, which is 1e-6.
@@ -250,7 +250,7 @@ def test_near_the_critical_step_the_curve_has_the_size_and_the_turn_that_the_coe
 
 
 def test_a_curve_that_repels_exists_before_the_critical_step():
-    found = analysis.bifurcation(updates.Simultaneous, cubic, ORIGIN, (RATE, -BEND))
+    found = analysis.bifurcation(updates.Simultaneous, cubic, ORIGIN, args=(RATE, -BEND))
     assert found.subcritical and not found.supercritical
     assert jnp.isnan(found.amplitude(CRITICAL + 1e-6).generator)
     assert float(found.amplitude(CRITICAL - 1e-6).generator) > 0
@@ -286,7 +286,7 @@ def test_quadratic_terms_count():
         def step(self, field, t, y, args, memory):
             return updates.Simultaneous(self.step_size).step(rule(self.step_size), t, y, args, None)
 
-    found = analysis.bifurcation(Changed, cubic, ORIGIN, (RATE, BEND))
+    found = analysis.bifurcation(Changed, cubic, ORIGIN, args=(RATE, BEND))
     expected = 2 * CRITICAL * BEND / (1 + CRITICAL * RATE)
     np.testing.assert_allclose(complex(found.coefficient), expected, rtol=0, atol=1e-10)
 
@@ -326,5 +326,5 @@ def test_simultaneous_steps_of_the_regularized_wasserstein_gan_are_undecided_at_
 
 
 def test_where_no_step_is_critical_there_is_no_bifurcation():
-    with pytest.raises(ValueError, match="`update` must lose stability at a step size above 0, but is stable for none"):
+    with pytest.raises(ValueError, match="`rule` must lose stability at a step size above 0, but is stable for none"):
         analysis.bifurcation(updates.Simultaneous, WASSERSTEIN(0.0), EQUILIBRIUM)

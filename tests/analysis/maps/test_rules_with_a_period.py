@@ -248,7 +248,7 @@ def test_maps_and_curves_over_a_parameter_are_those_of_the_period_and_steps_agre
     wanted = np.abs(1 + sizes * pairs) ** 0.5
     found = analysis.stability_map(MULTI, make, dampings, sizes, ORIGIN)
     np.testing.assert_allclose(found.radius, wanted, rtol=0, atol=EIGENVALUES)
-    simulated = analysis.simulated_stability_map(MULTI, make, dampings, sizes, ORIGIN, num_steps=400)
+    simulated = analysis.stability_map(MULTI, make, dampings, sizes, ORIGIN, by="steps", num_steps=400)
     # The amplitude of a turning disturbance is seen at its steps alone. Measured 0.006.
     np.testing.assert_allclose(np.log(simulated.radius), np.log(wanted), rtol=0, atol=0.02)
     curve = analysis.critical_curve(MULTI, make, dampings, ORIGIN)
@@ -412,9 +412,9 @@ QUESTIONS = {
     "stability_map": lambda f, y: (
         analysis.stability_map(updates.Extragradient, lambda p: f, jnp.ones(1), jnp.array([0.1]), y).radius
     ),
-    "simulated_stability_map": lambda f, y: (
-        analysis.simulated_stability_map(
-            updates.Extragradient, lambda p: f, jnp.ones(1), jnp.array([0.1]), y, num_steps=4
+    "stability_map by steps": lambda f, y: (
+        analysis.stability_map(
+            updates.Extragradient, lambda p: f, jnp.ones(1), jnp.array([0.1]), y, by="steps", num_steps=4
         ).radius
     ),
     "critical_curve": lambda f, y: analysis.critical_curve(updates.Extragradient, lambda p: f, jnp.ones(1), y),

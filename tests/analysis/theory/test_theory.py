@@ -93,7 +93,7 @@ def network():
     normal = distributions.Normal(2)
     game = games.GAN(discriminator, generator, MINIMAX, data=normal, latent=normal)
     eta = 0.4
-    return game, theory.assumptions(penalized(game, eta), game.players, game.quadrature(8))
+    return game, theory.assumptions(penalized(game, eta), game.players, args=game.quadrature(8))
 
 
 def test_the_assembled_jacobian_of_networks_is_that_of_the_field():
@@ -257,7 +257,7 @@ def normal_by_uniform():
         data=distributions.Normal(),
         latent=distributions.Uniform(),
     )
-    return theory.assumptions(game, game.players, game.quadrature(40))
+    return theory.assumptions(game, game.players, args=game.quadrature(40))
 
 
 def test_a_normal_learnt_by_a_uniform_generator_is_an_equilibrium_of_moments_and_not_realized():
