@@ -82,7 +82,7 @@ import matplotlib.figure
 import numpy as np
 import xarray as xr
 
-from experiments._machinery._counted import Counted, Tally
+from experiments._machinery._evaluation_counts import Counted, Tally
 from experiments._machinery._runner import Claim
 from gan_ode import analysis, distributions, fields, flow, games, losses, plot, regularizers, simulate, solvers
 from gan_ode.games import Players

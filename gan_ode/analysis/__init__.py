@@ -1,13 +1,7 @@
 """Numbers from fields and orbits: equilibria, spectra, cycles, basins, critical values, drifts, verdicts."""
 
 from . import theory as theory
-from .basins import (
-    Basin as Basin,
-    basin as basin,
-    Cycles as Cycles,
-    REASONS as REASONS,
-    state_grid as state_grid,
-)
+from .basins import Basin as Basin, basin as basin, Cycles as Cycles, REASONS as REASONS, state_grid as state_grid
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._trust import says
+from .._inherited_claims import says
 from .._types import Args
 
 _Item = TypeVar("_Item")

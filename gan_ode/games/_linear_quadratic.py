@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from .. import _checks, _tree
-from .._trust import says
+from .._inherited_claims import says
 from .._types import Args, RealScalarLike, Scalar
 from ..distributions import Quadrature
 from ..losses import AbstractLoss

@@ -5,7 +5,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from .._trust import says
+from .._inherited_claims import says
 from .._types import Args, Scalar
 from ..distributions import equal_weights, Quadrature
 from ..losses import AbstractLoss

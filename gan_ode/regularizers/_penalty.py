@@ -4,7 +4,7 @@ from typing import Any
 import equinox as eqx
 
 from .. import _tree
-from .._trust import says
+from .._inherited_claims import says
 from .._types import Args
 from ..games import AbstractGame, gradients, Players
 

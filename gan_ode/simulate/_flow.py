@@ -14,7 +14,7 @@ from .._lowering import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..solvers import _requirements
 from . import _inputs
-from ._controller import Fixed, Guarded, Steady, Trial
+from ._diffrax_controllers import Fixed, Guarded, Steady, Trial
 from ._orbit import Orbit, OUTCOMES, SolveFailed
 from ._outcome import outcome
 

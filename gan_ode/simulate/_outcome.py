@@ -8,10 +8,10 @@ from jaxtyping import Array, Bool
 
 from .. import _tree
 from .._growth import bound, Sizes
-from .._trust import says
+from .._inherited_claims import says
 from .._types import State
 from ..updates import AbstractUpdate
-from ._controller import Steady, Trial
+from ._diffrax_controllers import Steady, Trial
 from ._orbit import OUTCOMES
 
 

@@ -5,8 +5,8 @@ from jaxtyping import Bool, Float, Int
 
 from ...simulate.ensembles import _chunks
 from ._sinks import flat
-from ._standing import Standing
-from ._ways import FlowWay, LEVELS
+from ._status_of_starts import Standing
+from ._ways_to_follow import FlowWay, LEVELS
 
 # Neighbors along the curve that starts are put in order by.
 _NEIGHBORS = 2

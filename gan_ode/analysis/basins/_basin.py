@@ -23,8 +23,8 @@ from ._explicit_time import depends_on_time
 from ._follow_starts import Steps
 from ._reasons import REASONS
 from ._sinks import Search
-from ._standing import Standing
-from ._ways import Chunks, FlowWay, UpdateWay
+from ._status_of_starts import Standing
+from ._ways_to_follow import Chunks, FlowWay, UpdateWay
 
 _CHUNK_SIZE = 256
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Complex, Float
 from ..._types import Scalar, State
 from ..linearization._preconditions import Inspection
 from ..linearization._state_of import AbstractAtState
-from ._kinds import EquilibriumKind
+from ._equilibrium_types import EquilibriumKind
 
 
 class Equilibrium(AbstractAtState):

@@ -13,8 +13,8 @@ from ..._types import Args, Field, RealScalarLike, State
 from ..linearization._jacobian import check_dense
 from ..linearization._preconditions import complaint, inspect_rows, Inspection
 from ._equilibrium import Equilibrium
+from ._equilibrium_types import Continuum, EquilibriumKind, kind_of, NOT_SMOOTH, null_space
 from ._find_one import chosen_solver
-from ._kinds import Continuum, EquilibriumKind, kind_of, NOT_SMOOTH, null_space
 from ._newton import at_root
 from ._root_search import found, search_all, Searches, walk
 

@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from ... import _checks, _tree
 from ..._growth import Sizes
+from ..._inherited_claims import says
 from ..._lowering import jit
-from ..._trust import says
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, OUTCOMES
 from ...updates import AbstractUpdate

@@ -9,9 +9,9 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ... import _checks, _tree
 from ..._growth import Sizes
+from ..._inherited_claims import says
 from ..._lowering import jit
 from ..._rules import maker, Rule
-from ..._trust import says
 from ..._types import Args, Field, State
 from ...simulate import OUTCOMES
 from ..linearization._state_of import state_of

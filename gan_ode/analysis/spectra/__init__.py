@@ -10,10 +10,7 @@ from ._critical_parameter import (
     critical_parameters as critical_parameters,
     CriticalParameter as CriticalParameter,
 )
-from ._leading import (
-    leading_eigenvalues as leading_eigenvalues,
-    LeadingEigenvalues as LeadingEigenvalues,
-)
+from ._leading import leading_eigenvalues as leading_eigenvalues, LeadingEigenvalues as LeadingEigenvalues
 from ._optimal import optimal_parameter as optimal_parameter, optimal_step_size as optimal_step_size, Optimum as Optimum
 from ._spectrum import jacobian as jacobian, spectrum as spectrum
 from ._stiffness import Stiffness as Stiffness, stiffness as stiffness, stiffness_along as stiffness_along

@@ -2,4 +2,4 @@
 
 from ._ensemble import ensemble as ensemble
 from ._iterate_ensemble import iterate_ensemble as iterate_ensemble
-from ._paths import paths as paths
+from ._stochastic_paths import paths as paths

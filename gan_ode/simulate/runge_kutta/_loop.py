@@ -17,7 +17,7 @@ from ... import _tree
 from ..._lowering import join_state, opaque, split_state
 from ..._types import Args, Field, Scalar, State
 from .. import _inputs
-from .._controller import Guarded, Trial
+from .._diffrax_controllers import Guarded, Trial
 from .._flow import Method
 from .._orbit import Orbit
 from .._outcome import outcome

@@ -13,7 +13,7 @@ from ..._types import Args, RealScalarLike, State
 from ...noise import SDE, stratonovich_drift
 from ...solvers import _requirements
 from .. import _inputs
-from .._controller import Fixed
+from .._diffrax_controllers import Fixed
 from .._flow import fixed_steps, Method, solve_terms
 from .._orbit import Orbit
 from . import _chunks

@@ -11,7 +11,7 @@ from ._attracting_cycles import none, sort_out
 from ._follow_starts import Lane
 from ._reasons import motion
 from ._sinks import flat, Search, Sinks
-from ._ways import FlowWay, UpdateWay
+from ._ways_to_follow import FlowWay, UpdateWay
 
 # Where extents still change by more (as a logarithm), no cycle is searched.
 _STEADY_ENOUGH = 0.3
