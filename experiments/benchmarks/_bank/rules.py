@@ -100,6 +100,22 @@ def _momentum(jacobian: np.ndarray, h: float, beta: float) -> np.ndarray:
     return np.block([[np.eye(2) + h * jacobian, h * beta * np.eye(2)], [jacobian, beta * np.eye(2)]])
 
 
+def _alternating_heavy_balls(jacobian: np.ndarray, h: float, betas: tuple[float, float]) -> np.ndarray:
+    """Of the state and the last steps, one player after the other."""
+    whole = np.eye(4)
+    for player, beta in enumerate(betas):
+        step = np.eye(4)
+        step[2 + player] = [*(h * jacobian[player]), *(beta * np.eye(2)[player])]
+        step[player] = np.eye(4)[player] + step[2 + player]
+        whole = step @ whole
+    return whole
+
+
+def _heavy_ball(jacobian: np.ndarray, h: float, beta: float) -> np.ndarray:
+    """Of the state and the last step d: d = beta d + h J y, y + d."""
+    return np.block([[np.eye(2) + h * jacobian, beta * np.eye(2)], [h * jacobian, beta * np.eye(2)]])
+
+
 def _alternating_momentum(jacobian: np.ndarray, h: float, beta: float) -> np.ndarray:
     """The discriminator's and then the generator's; the state is y and both velocities."""
     whole = np.eye(4)
@@ -228,7 +244,17 @@ CASES = (
         step_size=0.1),
         np.array([[1.0, 0.1], [-0.1, 1 - 0.1**2 * (1 + 2 * 2)]]), 0.1,
     ),
+    _linear("heavy_ball", _rotation, lambda: updates.HeavyBall(0.1, 0.5), _heavy_ball(_ROTATION, 0.1, 0.5), 0.1),
+    _linear(
+        "heavy_ball_of_negative_momentum_alternating", _rotation,
+        lambda: updates.HeavyBall(0.1, Players(-0.5, 0.0), alternating=True),
+        _alternating_heavy_balls(_ROTATION, 0.1, (-0.5, 0.0)), 0.1,
+    ),
     # What turns and is damped.
+    _linear(
+        "heavy_ball_damped", _damped_rotation, lambda: updates.HeavyBall(0.5, -0.3), _heavy_ball(_DAMPED, 0.5, -0.3),
+        0.5,
+    ),
     _linear("euler_damped", _damped_rotation, lambda: updates.Simultaneous(0.5), _polynomial(_DAMPED, 0.5, 1, 1), 0.5),
     _linear(
         "euler_damped_beyond", _damped_rotation, lambda: updates.Simultaneous(1.1), _polynomial(_DAMPED, 1.1, 1, 1),
