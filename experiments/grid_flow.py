@@ -112,7 +112,7 @@ def fixed_steps(config: Config, field: fields.GameField, y0: Players, batch) -> 
     """Errors and observed orders over the ladder."""
     sizes = config.duration / np.array(config.steps)
     found = [
-        analysis.convergence(rule, field, y0, config.duration, sizes, batch, rtol=REFERENCE)
+        analysis.convergence(rule, field, y0, config.duration, sizes, args=batch, rtol=REFERENCE)
         for rule in rules().values()
     ]
     stages = np.array([STAGES[name] for name in rules()])

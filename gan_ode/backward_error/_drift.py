@@ -1,24 +1,21 @@
-from collections.abc import Callable
-
 import equinox as eqx
 
 from .. import _checks, _tree, fields
+from .._rules import Rule
 from .._types import Args, Field, RealScalarLike
 from ..games import Players
-from ..updates import AbstractUpdate
 from . import _one_step
 from ._modified import FORWARD, Modified, Terms
 
 
-def drift(
-    update: Callable[[RealScalarLike], AbstractUpdate], field: Field, step_size: RealScalarLike, order: int = 2
-) -> Field:
+def drift(rule: Rule, field: Field, step_size: RealScalarLike, order: int = 2) -> Field:
     r"""What the step size adds to the field: the modified field without its first term, $h F_1 + h^2 F_2 + \dots$
 
     It is the sum of `self_drift` and `interaction_drift`.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field.
         step_size: $h > 0$.
         order: Order of the modified field, at least 2: the drift has one term less.
@@ -29,13 +26,11 @@ def drift(
     Raises:
         ValueError: As `modified_field`.
     """
-    rule = _one_step.make(update, _checks.positive("step_size", step_size, FORWARD))
-    return Modified(Terms(rule, field, _checks.count("order", order, least=2)), first=1)
+    update = _one_step.make(rule, _checks.positive("step_size", step_size, FORWARD))
+    return Modified(Terms(update, field, _checks.count("order", order, least=2)), first=1)
 
 
-def self_drift(
-    update: Callable[[RealScalarLike], AbstractUpdate], field: Field, step_size: RealScalarLike, order: int = 2
-) -> Field:
+def self_drift(rule: Rule, field: Field, step_size: RealScalarLike, order: int = 2) -> Field:
     r"""The part of the drift that each player has by itself: the drift with the other player frozen.
 
     To first order $-\tfrac h2\, \partial_D F_D\, F_D$ and $-\tfrac h2\, \partial_G F_G\, F_G$ for simultaneous steps
@@ -46,7 +41,8 @@ def self_drift(
     both players.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: A field of `Players`.
         step_size: $h > 0$.
         order: Order of the modified field, at least 2.
@@ -60,15 +56,13 @@ def self_drift(
     alone = Players(fields.discriminator_only(field), fields.generator_only(field))
     return _EachAlone(
         Players(
-            drift(update, alone.discriminator, step_size, order),
-            drift(update, alone.generator, step_size, order),
+            drift(rule, alone.discriminator, step_size, order),
+            drift(rule, alone.generator, step_size, order),
         )
     )
 
 
-def interaction_drift(
-    update: Callable[[RealScalarLike], AbstractUpdate], field: Field, step_size: RealScalarLike, order: int = 2
-) -> Field:
+def interaction_drift(rule: Rule, field: Field, step_size: RealScalarLike, order: int = 2) -> Field:
     r"""The part of the drift that comes from the other player's moving: `drift` without `self_drift`.
 
     To first order $-\tfrac h2\, \partial_G F_D\, F_G$ and $-\tfrac h2\, \partial_D F_G\, F_D$ for simultaneous steps;
@@ -79,7 +73,8 @@ def interaction_drift(
     Source: as `self_drift`.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: A field of `Players`.
         step_size: $h > 0$.
         order: Order of the modified field, at least 2.
@@ -90,7 +85,7 @@ def interaction_drift(
     Raises:
         ValueError: As `modified_field`.
     """
-    return _Difference(drift(update, field, step_size, order), self_drift(update, field, step_size, order))
+    return _Difference(drift(rule, field, step_size, order), self_drift(rule, field, step_size, order))
 
 
 class _EachAlone(eqx.Module):

@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ from jaxtyping import Array, Bool, Float
 
 from .. import _checks, _tree
 from .._lowering import jit
+from .._rules import Rule
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _one_step
@@ -25,11 +24,11 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 def modified_jacobian(
-    update: Callable[[RealScalarLike], AbstractUpdate],
+    rule: Rule,
     field: Field,
     y: State,
-    args: Args = None,
     *,
+    args: Args = None,
     step_size: RealScalarLike,
 ) -> Float[Array, "n n"]:
     r"""The exact linear part of the modified field at a fixed point: $\tfrac1h \log D\Phi_h$, all orders at once.
@@ -39,7 +38,8 @@ def modified_jacobian(
     really spirals. The Jacobian of `modified_field(..., order=k)` there differs from it by $O(h^k)$.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field.
         y: The fixed point.
         args: Handed to the field.
@@ -54,7 +54,7 @@ def modified_jacobian(
             RuntimeError. Also as `modified_field`.
     """
     h = _checks.positive("step_size", step_size, FORWARD)
-    found, is_logarithm, matrix = _modified_jacobian(_one_step.make(update, h), field, y, args)
+    found, is_logarithm, matrix = _modified_jacobian(_one_step.make(rule, h), field, y, args)
     message = (
         "`step_size` must be small enough that no multiplier of the update is zero or a negative number, where the "
         "step's Jacobian has no real logarithm"

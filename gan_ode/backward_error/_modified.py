@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, DTypeLike, Float
 
 from .. import _checks, _tree
+from .._rules import Rule
 from .._types import Args, Field, RealScalarLike, Scalar, State
 from ..updates import AbstractUpdate
 from . import _one_step
@@ -15,9 +16,7 @@ from ._taylor import polynomial, taylor
 FORWARD = "Time runs forward."
 
 
-def modified_field(
-    update: Callable[[RealScalarLike], AbstractUpdate], field: Field, step_size: RealScalarLike, order: int = 2
-) -> Field:
+def modified_field(rule: Rule, field: Field, step_size: RealScalarLike, order: int = 2) -> Field:
     r"""The field whose flow an update follows to higher order.
 
     $\tilde F = F_0 + h F_1 + \dots + h^{k-1} F_{k-1}$ with $k$ the `order`: the update's orbit follows its flow with an
@@ -38,7 +37,8 @@ def modified_field(
     Dherin and Barrett (2021), arXiv:2105.13922. The computation is our own.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field. Where it depends on time, so does the modified one, and the statement holds as it is.
         step_size: $h > 0$.
         order: $k \ge 1$. An evaluation costs about $k\, 2^k$ steps of the update.
@@ -47,14 +47,14 @@ def modified_field(
         A field. In float32 terms below $10^{-7}$ of the velocity are lost in rounding, as they are in the update.
 
     Raises:
-        ValueError: If `update` does not make a rule, or `order` is below 1; when the field is called, if the rule has
+        ValueError: If `rule` does not make an update, or `order` is below 1; when the field is called, if the rule has
             memory (momentum, Adam, optimistic) or does not move by its `step_size` (Optax).
     """
-    rule = _one_step.make(update, _checks.positive("step_size", step_size, FORWARD))
-    return Modified(Terms(rule, field, _checks.count("order", order)), first=0)
+    update = _one_step.make(rule, _checks.positive("step_size", step_size, FORWARD))
+    return Modified(Terms(update, field, _checks.count("order", order)), first=0)
 
 
-def modified_terms(update: Callable[[RealScalarLike], AbstractUpdate], field: Field, order: int = 2) -> "Terms":
+def modified_terms(rule: Rule, field: Field, order: int = 2) -> "Terms":
     r"""The coefficients of a modified field, each a field by itself.
 
     With $\Phi_h$ one step, the coefficient of $h^j$ in $\Phi_h^n(y)$ is a polynomial in $n$ of degree $j$. Its
@@ -63,7 +63,8 @@ def modified_terms(update: Callable[[RealScalarLike], AbstractUpdate], field: Fi
     differentiation in $h$ at $h = 0$, step by step.
 
     Args:
-        update: A class of update, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field.
         order: How many terms.
 
@@ -74,7 +75,7 @@ def modified_terms(update: Callable[[RealScalarLike], AbstractUpdate], field: Fi
         ValueError: As `modified_field`.
     """
     # Any step size will do: it is replaced by the variable of the series.
-    return Terms(_one_step.make(update, jnp.ones(())), field, _checks.count("order", order))
+    return Terms(_one_step.make(rule, jnp.ones(())), field, _checks.count("order", order))
 
 
 class Terms(eqx.Module):

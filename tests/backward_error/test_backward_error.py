@@ -327,13 +327,13 @@ def adam(h):
 @pytest.mark.parametrize("rule", [updates.Optimistic, momentum, adam])
 def test_a_rule_with_memory_is_refused(rule):
     modified = backward_error.modified_field(rule, game_field("dirac", "wasserstein"), 0.1)
-    with pytest.raises(ValueError, match=r"`update` must be a map of the state alone, but .* has memory"):
+    with pytest.raises(ValueError, match=r"`rule` must be a map of the state alone, but .* has memory"):
         modified(0.0, players(0.5, 1.2))
 
 
 def test_a_rule_that_does_not_move_by_its_step_size_is_refused():
     field, y = game_field("dirac", "wasserstein"), players(0.5, 1.2)
-    message = "`update` must step by its `step_size`, but the step of Optax does not .* take `updates.Simultaneous`"
+    message = "`rule` must step by its `step_size`, but the step of Optax does not .* take `updates.Simultaneous`"
     for make in (backward_error.modified_field, backward_error.drift, backward_error.interaction_drift):
         with pytest.raises(ValueError, match=message):
             make(sgd, field, 0.1)(0.0, y)
@@ -354,9 +354,9 @@ class Static(updates.AbstractUpdate):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: backward_error.modified_field(updates.Simultaneous(0.1), f, 0.1), "`update` must make a rule from"),
-        (lambda f: backward_error.modified_field(lambda h: h, f, 0.1), "`update` must return a rule from"),
-        (lambda f: backward_error.modified_field(lambda h: Static(0.1), f, 0.1), "`update` must store its `step_size`"),
+        (lambda f: backward_error.modified_field(lambda h: h, f, 0.1), "`rule` must return an update from"),
+        (lambda f: backward_error.modified_field(lambda h: Static(0.1), f, 0.1), "`rule` must store its `step_size`"),
+        (lambda f: backward_error.modified_field(Static(0.1), f, 0.1), "`rule` must store its `step_size`"),
         (
             lambda f: backward_error.modified_field(updates.Simultaneous, f, 0.0),
             "`step_size` must be above 0 .* is 0.0",
@@ -383,3 +383,10 @@ def test_a_slightly_negative_multiplier_has_no_logarithm(dtype):
             backward_error.modified_jacobian(
                 updates.Simultaneous, field, jnp.zeros(2, dtype), step_size=jnp.asarray(h, dtype)
             )
+
+
+def test_an_update_is_a_rule_whose_step_size_is_replaced():
+    field, y = lambda t, y, args: -y, jnp.array([1.0, 2.0])
+    modified = backward_error.modified_field(updates.Simultaneous(123.0), field, 0.1, order=2)
+    # Of y' = -y the first term is -y/2.
+    np.testing.assert_allclose(modified(0.0, y, None), -1.05 * y, rtol=1e-12)

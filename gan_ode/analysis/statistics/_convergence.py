@@ -8,9 +8,9 @@ from jaxtyping import Array, Float
 
 from ... import _checks, _tree
 from ..._lowering import jit
+from ..._rules import maker, Rule
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, iterate, Orbit
-from ...updates import AbstractUpdate
 
 _MATCH = "Follow the flow by `flow(field, y0, steps.ts)`, or with `dense=True`."
 
@@ -75,13 +75,13 @@ def _distance(there: State, here: State) -> Float[Array, " times"]:
 
 
 def convergence(
-    update: Callable[[RealScalarLike], AbstractUpdate],
+    rule: Rule,
     field: Field,
     y0: State,
     duration: RealScalarLike,
     step_sizes: Float[Array | np.ndarray, " sizes"],
-    args: Args = None,
     *,
+    args: Args = None,
     rtol: RealScalarLike = 1e-11,
     reference: Field | None = None,
     reference_at: Callable[[RealScalarLike], Field] | None = None,
@@ -91,7 +91,8 @@ def convergence(
     The whole ladder is one compiled program, and so is the flow.
 
     Args:
-        update: A class of update that takes the step size, or a function from step size to update.
+        rule: A class of update that takes the step size, a function from step size to update, or an update, whose step
+            size is replaced.
         field: The field.
         y0: Initial state, in float64: the errors of a flow in float32 hide the order.
         duration: How long to follow, a multiple of every step size.
@@ -100,7 +101,7 @@ def convergence(
         rtol: Tolerance of the flow, to be well below the smallest error.
         reference: Another field whose flow to compare with.
         reference_at: Another field for each step size, for example the modified one:
-            `lambda h: backward_error.modified_field(update, field, h, order=3)`.
+            `lambda h: backward_error.modified_field(rule, field, h, order=3)`.
 
     Returns:
         Errors, slopes and the order.
@@ -112,7 +113,9 @@ def convergence(
         raise ValueError("`reference` and `reference_at` must not both be given: one field, or one for each step size.")
     length = float(np.asarray(duration))
     ladder, counts = _ladder(np.asarray(step_sizes, float), length)
-    orbits = _orbits(update, field, y0, jnp.asarray(ladder, _tree.dtype(y0)), int(counts.max()), args)
+    orbits = _orbits(
+        maker(rule, field, y0, args), field, y0, jnp.asarray(ladder, _tree.dtype(y0)), int(counts.max()), args
+    )
     times = [h * np.arange(count + 1) for h, count in zip(ladder, counts, strict=True)]
     # Times of different rungs that are the same but for rounding are one.
     union, rows = np.unique(np.round(np.concatenate(times) / length, 12), return_inverse=True)
@@ -143,8 +146,8 @@ def _ladder(sizes: np.ndarray, duration: float) -> tuple[np.ndarray, np.ndarray]
 
 
 @jit
-def _orbits(update: Callable, field: Field, y0: State, ladder: Array, num_steps: int, args: Args) -> Orbit:
-    return jax.vmap(lambda h: iterate(update(h), field, y0, num_steps, args=args))(ladder)
+def _orbits(rule: Callable, field: Field, y0: State, ladder: Array, num_steps: int, args: Args) -> Orbit:
+    return jax.vmap(lambda h: iterate(rule(h), field, y0, num_steps, args=args))(ladder)
 
 
 @jit

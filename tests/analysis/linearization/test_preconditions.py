@@ -207,7 +207,7 @@ def test_a_neural_game_is_smooth_at_its_first_weights():
     gan = games.GAN(made, eqx.nn.MLP(4, 2, 32, 2, key=keys[1]), losses.Minimax(), **places)
     batch = jax.random.normal(keys[2], (64, 2)), jax.random.normal(keys[0], (64, 4))
     for y, args in ((gan.players, batch), jax.tree.map(lambda leaf: leaf.astype(jnp.float32), (gan.players, batch))):
-        seen = preconditions.inspect(fields.GameField(gan), y, args)
+        seen = preconditions.inspect(fields.GameField(gan), y, args=args)
         assert seen.smooth and seen.finite and seen.autonomous and not seen.still
         # A hidden unit of the discriminator whose weights and bias vanish is at its kink for every point.
         bias = y.discriminator.layers[0].bias
@@ -216,7 +216,7 @@ def test_a_neural_game_is_smooth_at_its_first_weights():
             y,
             (bias.at[0].set(0), y.discriminator.layers[0].weight.at[0].set(0)),
         )
-        assert not preconditions.inspect(fields.GameField(gan), dead, args).smooth
+        assert not preconditions.inspect(fields.GameField(gan), dead, args=args).smooth
 
 
 def test_in_many_dimensions_a_jump_that_is_only_near_is_none():
