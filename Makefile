@@ -50,7 +50,7 @@ run: $(VENV)/.has-experiments
 	@for name in $(MAIN_EXPERIMENTS); do echo "  $(RESULTS)/$$name"; done
 
 test: $(VENV)/.has-test
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --durations=20
 
 test-fast: $(VENV)/.has-test
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
