@@ -78,7 +78,7 @@ def _fills_null_space(follower: Follower, rest: Rest) -> bool:
                 return False
             # Beside much faster motion a slow one counts as none, unless it is looked at component by component.
             velocity, matrix = follower.linearized(beside.y)
-            if np.any(np.abs(velocity) > _ROUNDINGS * follower.rounding * (np.abs(matrix) @ np.abs(beside.y))):
+            if np.any(np.abs(velocity) > _ROUNDINGS * follower.rounding * (np.abs(matrix) @ (np.abs(beside.y) + scale))):
                 return False
     return True
 
