@@ -401,7 +401,8 @@ def test_the_last_moment_to_call_a_save_off_comes_before_anything_is_replaced(tm
 
 def test_two_runs_into_one_folder_wait_for_each_other(tmp_path):
     pytest.importorskip("fcntl")
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\nfrom experiments._machinery import _folder\n"
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path\n"
+    code += "from experiments._machinery import _folder\n"
     save = f"print('ready', flush=True); _folder.save(Path({str(tmp_path)!r}), 'a.b', {NEW!r}); print('saved')"
     with _folder._locked(tmp_path):
         process = subprocess.Popen([sys.executable, "-c", code + save], stdout=subprocess.PIPE, text=True)

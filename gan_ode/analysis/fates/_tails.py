@@ -78,7 +78,8 @@ def _fills_null_space(follower: Follower, rest: Rest) -> bool:
                 return False
             # Beside much faster motion a slow one counts as none, unless it is looked at component by component.
             velocity, matrix = follower.linearized(beside.y)
-            if np.any(np.abs(velocity) > _ROUNDINGS * follower.rounding * (np.abs(matrix) @ (np.abs(beside.y) + scale))):
+            size = np.abs(matrix) @ (np.abs(beside.y) + scale)
+            if np.any(np.abs(velocity) > _ROUNDINGS * follower.rounding * size):
                 return False
     return True
 
