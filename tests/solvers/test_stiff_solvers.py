@@ -326,5 +326,5 @@ def test_with_error_control_a_matrix_free_solver_keeps_its_linear_solver(dtype):
 
 
 def test_rodas3_refuses_a_root_finder_that_cannot_solve_its_systems():
-    with pytest.raises(ValueError, match=r"must be made by `simulate\.matrix_free`"):
+    with pytest.raises(ValueError, match=r"must be made by `solvers\.matrix_free`"):
         Rodas3(root_finder=diffrax.VeryChord(1e-3, 1e-3))
