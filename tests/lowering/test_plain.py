@@ -27,7 +27,8 @@ def test_every_game_is_followed_to_the_same_states(case: GameCase):
     field, y0s = case.field(case.parameter), jax.tree.map(lambda leaf: leaf[:2], case.states)
 
     def followed():
-        return ensemble(field, y0s, TS, args=case.args, solver=diffrax.Bosh3(), rtol=1e-4)
+        # Each compiles twice; what is saved on the way has tests of its own.
+        return ensemble(field, y0s, TS[::2], args=case.args, solver=diffrax.Heun(), rtol=1e-4)
 
     fast = followed()
     with gan_ode.plain():
