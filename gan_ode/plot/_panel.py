@@ -1,18 +1,23 @@
 """What panels share: their scale, their letter, a color bar, a legend."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 _USUAL_INCHES = 2.4
+_POINTS_OF_AN_INCH = 72
+# About how wide a character is, and what stands beside a label in a legend, in units of the size of its font.
+_CHARACTER, _HANDLE = 0.55, 4.8
 
 
 @runtime_checkable
@@ -84,7 +89,7 @@ def legend(target: Axes | Figure | SubFigure, *artists: Explained, **kwargs: Any
     """One legend for the artists of one or several panels, each label once.
 
     Args:
-        target: A panel, or the figure: there the legend stands in one row below all panels.
+        target: A panel, or the figure: there the legend stands below all panels, in one row if that fits.
         *artists: What the functions of this module returned.
         **kwargs: Handed to Matplotlib's `legend`.
     """
@@ -93,5 +98,13 @@ def legend(target: Axes | Figure | SubFigure, *artists: Explained, **kwargs: Any
         entries.setdefault(str(handle.get_label()), handle)
     # By what lies on what, so that lines come before marks though panels differ in what they have.
     handles = sorted(entries.values(), key=lambda handle: handle.get_zorder())
-    place = {} if isinstance(target, Axes) else {"loc": "outside lower center", "ncols": max(len(handles), 1)}
+    place = {} if isinstance(target, Axes) else {"loc": "outside lower center", "ncols": _columns(target, entries)}
     return target.legend(handles=handles, **{**place, **kwargs})
+
+
+def _columns(figure: Figure | SubFigure, labels: Collection[str]) -> int:
+    """As many columns as fit side by side, by an estimate of how wide text is; all in one row if they do."""
+    size = FontProperties(size=rcParams["legend.fontsize"]).get_size_in_points()
+    room = figure.bbox.width / figure.get_figure(root=True).dpi * _POINTS_OF_AN_INCH
+    widths = [size * (_CHARACTER * len(label) + _HANDLE) for label in labels]
+    return max(len(widths), 1) if sum(widths) <= room else max(int(room / max(widths)), 1)

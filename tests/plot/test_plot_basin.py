@@ -1,9 +1,11 @@
 """What the picture of basins holds; not its pixels."""
 
 import io
+import types
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -136,3 +138,14 @@ def test_what_cannot_be_drawn_is_refused(ax):
         plot.basin(by_hand(), ax=ax, labels=["one"])
     with pytest.raises(ValueError, match=r"`time_limits` must be two positive times"):
         plot.basin(by_hand(), ax=ax, time_limits=(2.0, 1.0))
+
+
+@pytest.mark.parametrize(("labels", "columns"), [(["a", "b", "c"], 3), ([f"{'long ' * 4}{i}" for i in range(7)], 2)])
+def test_a_legend_of_a_figure_wraps_where_one_row_does_not_fit(labels, columns):
+    figure, axes = plt.subplots(figsize=(6, 3), layout="constrained")
+    drawn = types.SimpleNamespace(handles=[axes.plot([0, 1], label=label)[0] for label in labels])
+    legend = plot.legend(figure, drawn)
+    figure.canvas.draw()
+    assert legend._ncols == columns
+    assert legend.get_window_extent().x0 >= 0 and legend.get_window_extent().x1 <= figure.bbox.width
+    plt.close(figure)
