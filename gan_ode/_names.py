@@ -4,7 +4,6 @@ from typing import Any, TypeVar
 
 import diffrax
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 # Equinox does not export the class of all items.
@@ -53,8 +52,13 @@ class Word(_ITEM):
     """An item, or an array of items, of such an enumeration."""
 
     def __eq__(self, other: Any) -> Any:
-        item = self._enumeration._name_to_item.get(other) if isinstance(other, str) else other
-        return jnp.zeros(np.shape(self._value), bool) if item is None else super().__eq__(item)
+        if isinstance(other, str):
+            items = self._enumeration._name_to_item
+            if other not in items:
+                name = self._enumeration.__name__
+                raise ValueError(f"A word of `{name}` must be one of {', '.join(map(repr, items))}, but is {other!r}.")
+            other = items[other]
+        return super().__eq__(other)
 
     def __ne__(self, other: Any) -> Any:
         return ~(self == other)

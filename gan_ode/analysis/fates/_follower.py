@@ -21,10 +21,11 @@ SAMPLES = 1024
 MAX_STEPS = 1 << 16
 # Orders of magnitude below the tolerance at which a component of usual size is resolved absolutely.
 _ATOL_OVER_RTOL = 1e-3
-# Stands for zero, which would divide zero by zero where a component vanishes.
+# Larger states have no matrix of all derivatives.
 _DENSE = 1000
 # Numbers of states that the field is compiled for: few, since each compiles anew.
 _SHAPES = (64, 32_768)
+# Stands for an absolute tolerance of zero, which would divide zero by zero where a component vanishes.
 _TINY = {4: 1e-30, 8: 1e-290}
 
 

@@ -293,9 +293,13 @@ def test_one_enumeration_names_the_fate_of_one_and_of_many():
     assert verdict.kind == "converges" == analysis.FATES.converges and verdict.kind == analysis.FATES.converges
     assert verdict.kind != analysis.FATES.cycles
     assert str(analysis.FATES.wanders) == "wanders" and analysis.FATES.wanders != "converges"
-    assert not bool(analysis.FATES.wanders == "no such fate")
+    # A typo is no fate that nothing has.
+    with pytest.raises(ValueError, match=r"of `FATES` must be one of 'converges', .*, but is 'convergs'"):
+        _ = analysis.FATES.wanders == "convergs"
     basin = analysis.basin(lambda t, y, args: y - y**3, jnp.array([-1.0, 0.5, 2.0]), 50.0)
     np.testing.assert_array_equal(basin.fate == "converges", [True, True, True])
     np.testing.assert_array_equal(basin.fate == analysis.FATES.converges, basin.fate != "diverges")
     assert str(basin.fate).count("converges") == 3 and basin.fraction("converges") == 1.0
+    with pytest.raises(ValueError, match="but is 'cycle'"):
+        basin.fraction("cycle")
     assert jax.jit(lambda b: b.fate == "cycles")(basin).sum() == 0
