@@ -34,6 +34,8 @@ _BUDGET = 2_000_000
 # An orbit of few steps repeats to this, relative to its size.
 _REPEATS = {4: 1e-5, 8: 1e-11}
 _LONGEST_PERIOD = 512
+# Where a fixed point attracts by its third-order terms alone, rounding keeps orbits of its cube root from it.
+_HELD = 10.0
 # Weighted averages over two halves agree to this on a closed curve or a torus.
 _REGULAR = {4: 1e-4, 8: 1e-7}
 _ENOUGH_TURNS = 8
@@ -254,6 +256,8 @@ class _Judge:
         if np.max(np.abs(half[1:] - half[:-1])) <= small * scale:
             # It rests.
             return None
+        if self._may_be_rounding(size, half):
+            return None
         for period in range(2, _LONGEST_PERIOD + 1):
             gap = float(np.max(np.abs(half[period:] - half[:-period])))
             if gap <= small * scale:
@@ -265,6 +269,13 @@ class _Judge:
                     amplitude_error=max(gap, 1e-9 * amplitude), closure=gap / scale,
                 )  # fmt: skip
         return None
+
+    def _may_be_rounding(self, size: float, points: np.ndarray) -> bool:
+        """Whether an orbit is as small as rounding keeps one around a fixed point that does not repel."""
+        if size > _HELD * np.cbrt(self.follower.rounding) * np.max(np.abs(points)) or self.rest is None:
+            return False
+        found = self._multipliers(self.rest)
+        return found is not None and bool(np.max(np.abs(found)) <= 1 + np.sqrt(self.follower.rounding))
 
     def _tail(self) -> np.ndarray:
         return self.runner.run(self.period).points

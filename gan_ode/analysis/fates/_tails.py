@@ -12,6 +12,8 @@ from ._verdict import Fate
 _SAME_LAW, _DOUBLINGS = 0.03, 4
 # What is left of the motion on a continuum, relative to all of it.
 _ARRIVED = {4: 1e-3, 8: 1e-6}
+# And what it still moves by in a segment as long as all before.
+_STOPPED = {4: 1e-5, 8: 1e-9}
 _LARGE = 1e4
 _ROUNDINGS = 100
 # The growth rate at the end of a blow-up in finite time, in units of one over the time up to there.
@@ -58,7 +60,11 @@ def rests_on_a_continuum(follower: Follower, rest: Rest | None, places: list[Pla
     whole = max(place.extent for place in places)
     arrived = places[-1].distance <= _ARRIVED[follower.itemsize] * whole
     nearer = places[-1].distance <= places[-2].distance
-    if rest.linear == "continuum" and rest.smooth and arrived and nearer and _fills_null_space(follower, rest):
+    if not (rest.linear == "continuum" and rest.smooth and arrived and nearer):
+        return None
+    # What creeps along a slow manifold looks the same, and does not stop.
+    moved = np.abs(places[-1].y - places[-2].y) / (np.abs(places[-1].y) + follower.scale)
+    if np.max(moved) <= _STOPPED[follower.itemsize] and _fills_null_space(follower, rest):
         return Fate("converges", "the motion dies out on a continuum of equilibria, which is stable across it")
     return None
 

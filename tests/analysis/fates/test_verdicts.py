@@ -218,3 +218,30 @@ def test_a_field_of_the_wrong_kind_is_named():
         analysis.classify(lambda t, y, args: -y, jnp.array([1.0]), atol=-1.0)
     with pytest.raises(ValueError, match=r"outside `jax.jit`"):
         jax.jit(lambda y: analysis.classify(lambda t, y, args: -y, y).rate)(jnp.array([1.0]))
+
+
+@pytest.mark.parametrize("cubic", [1.0, 3.0])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_an_orbit_that_rounding_keeps_from_its_fixed_point_is_no_cycle(cubic, dtype):
+    # y -> -y + c y^3 comes to 0 as a power of the number of steps, until its third-order term is lost in rounding 1.
+    verdict = analysis.classify(
+        lambda t, y, args: 2 - 2 * y + cubic * (y - 1) ** 3, jnp.asarray(1.3, dtype), update=updates.Simultaneous(1.0)
+    )
+    assert verdict.kind in ("converges", "undecided")
+
+
+def test_an_orbit_around_a_fixed_point_that_repels_is_a_cycle_in_single_precision_too():
+    verdict = analysis.classify(
+        lambda t, y, args: -2.2 * y + y**3, jnp.asarray(0.3, jnp.float32), update=updates.Simultaneous(1.0)
+    )
+    assert verdict.kind == "cycles" and verdict.period == 2
+    # y -> -1.2 y + y^3 has the orbit of two steps +- sqrt(0.2).
+    assert verdict.amplitude == pytest.approx(np.sqrt(0.2), rel=1e-5)
+
+
+@pytest.mark.parametrize("stiffness", [300.0, 1000.0])
+def test_creeping_along_a_slow_manifold_in_single_precision_is_no_continuum(stiffness):
+    verdict = analysis.classify(
+        plane(lambda x, y: (y, stiffness * (1 - x**2) * y - x)), jnp.array([0.1, 0.0], jnp.float32)
+    )
+    assert verdict.kind in ("cycles", "undecided")
