@@ -62,6 +62,13 @@ def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     return _checked(name, value, lambda v: (v >= 0) & (v < math.inf), message)
 
 
+def portion(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
+    """The value as an array, refused unless it is above zero and at most one; under a transformation, when it runs."""
+    value = as_float(value)
+    message = f"`{name}` must be above 0 and at most 1{_seen(value)}. {remedy}"
+    return _checked(name, value, lambda v: (v > 0) & (v <= 1), message)
+
+
 def number(name: str, value: RealScalarLike) -> jax.Array:
     """The value as an array, refused unless it is finite; under a transformation, when it runs."""
     value = as_float(value)

@@ -538,4 +538,44 @@ UPDATES = [
         multipliers=lambda hl: [1 / (1 - hl)],
     ),
     UpdateCase("frozen_opponent_heun", lambda h: updates.FrozenOpponent(diffrax.Heun(), h)),
+    UpdateCase(
+        "extragradient_from_the_past",
+        updates.ExtragradientFromThePast,
+        multipliers=lambda hl: list(np.roots([1, -(1 + 2 * hl), hl])),
+    ),
+    UpdateCase(
+        "nesterov",
+        lambda h: updates.Nesterov(h, 0.4),
+        speeds=(1.4, 1.4),
+        multipliers=lambda hl: list(np.roots([1, -1.4 * (1 + hl), 0.4 * (1 + hl)])),
+    ),
+    # From the second step on its steps change with the number of steps.
+    UpdateCase("anchored_extragradient", updates.AnchoredExtragradient),
+    UpdateCase(
+        "lookahead",
+        lambda h: updates.Lookahead(updates.Simultaneous(h), steps=4, alpha=0.3),
+        speeds=(1.2, 1.2),
+        multipliers=lambda hl: [0.7 + 0.3 * (1 + hl) ** 4],
+    ),
+    UpdateCase(
+        "averaged",
+        lambda h: updates.Averaged(updates.Extragradient(h), rate=0.25),
+        speeds=(0.25, 0.25),
+        multipliers=lambda hl: [1 + hl + hl**2, 0.75],
+    ),
+    UpdateCase("averaged_uniformly", lambda h: updates.Averaged(updates.Simultaneous(h)), speeds=(0.5, 0.5)),
+    # Needs players; its multipliers have a test of their own.
+    UpdateCase("competitive_gradient", updates.CompetitiveGradient),
+    UpdateCase("clipped", lambda h: updates.Clipped(updates.Alternating(h), bound=10.0)),
+    UpdateCase(
+        "cycle",
+        lambda h: updates.Cycle([updates.Simultaneous(h), updates.Extragradient(h)], factors=[1.0, -0.5]),
+        speeds=(0.5, 0.5),
+        multipliers=lambda hl: [(1 + hl) * (1 - hl / 2 + hl**2 / 4)],
+    ),
+    UpdateCase(
+        "cycle_of_one_player_each",
+        lambda h: updates.Cycle([updates.Simultaneous(h)] * 2, factors=[Players(2.0, 0.0), Players(0.0, 0.5)]),
+        speeds=(2.0, 0.5),
+    ),
 ]

@@ -2,8 +2,11 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
-from .._types import Args, Field, RealScalarLike, State
+from .. import _tree
+from .._types import Args, Field, RealScalarLike, Scalar, State
 
 POSITIVE_STEP = "Time runs forward; to climb instead of descend change the losses."
 
@@ -35,3 +38,17 @@ class AbstractUpdate(eqx.Module):
             args: Handed to the field; the same for every evaluation within the step.
             memory: What the rule remembers.
         """
+
+
+def stretched(update: AbstractUpdate, factor: RealScalarLike) -> AbstractUpdate:
+    """The update with its step size times a factor; as it is, if its step size is static or computed."""
+    if not any(leaf is update.step_size for leaf in jax.tree.leaves(update)):
+        return update
+    step_size = jnp.asarray(update.step_size)
+    return eqx.tree_at(lambda u: u.step_size, update, step_size * jnp.asarray(factor, step_size.dtype))
+
+
+def later(t: RealScalarLike, by: RealScalarLike, y: State) -> Scalar:
+    """The time `by` after `t`, in the state's dtype."""
+    dtype = _tree.dtype(y)
+    return jnp.asarray(t, dtype) + jnp.asarray(by, dtype)

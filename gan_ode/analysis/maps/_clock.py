@@ -52,6 +52,7 @@ class Clock:
         answers: Of each leaf of the memory, whether it answers to the state.
         followed: Numbers of the leaves of the clock that a step takes anything from, directly or by other leaves.
         start: Their values when the rule starts.
+        anchored: Whether a step takes something from a leaf that stays as it was made of the first state.
 
     Args:
         update: The update.
@@ -83,6 +84,7 @@ class Clock:
         self.answers: tuple[bool, ...] = ()
         self.followed: tuple[int, ...] = ()
         self.start: list[Array] = []
+        self.anchored = False
         if self._like:
             self._step = jax.make_jaxpr(step)(y, self._like)
             self._sort()
@@ -91,13 +93,18 @@ class Clock:
         everything = range(len(self._like))
         outer = [Sources(STATE)] * self._num_numbers
         before = [Sources(i) for i in everything]
-        after = walk(self._step, [*outer, *before], Dependence())[self._num_numbers :]
+        found = walk(self._step, [*outer, *before], Dependence())
+        after = found[self._num_numbers :]
         needs = [each.of for each in after]
         self._held = [after[i] is before[i] for i in everything]
         reaches = _reaching([STATE in need for need in needs], needs)
         self.answers = tuple(reaches[i] and self._is_inexact(i) for i in everything)
+        started = [each.of for each in walk(self._begin, outer, Dependence())]
+        self.anchored = any(
+            self._held[i] and STATE in started[i] and any(i in each.of for each in found if each is not before[i])
+            for i in everything
+        )
         if self._at is None:
-            started = [each.of for each in walk(self._begin, outer, Dependence())]
             loose = [bool(started[i] or UNKNOWN in needs[i] or reaches[i]) for i in everything]
             self._unknown = _reaching(loose, needs)
         else:

@@ -85,7 +85,7 @@ def rhythm(update: AbstractUpdate, field: Field, y: State, args: Args = None, *,
         strict: Whether to refuse a rule that never repeats. Otherwise it is taken as at late counters.
 
     Raises:
-        ValueError: If it does not repeat, or only after more than 256 steps.
+        ValueError: If it does not repeat, or only after more than 256 steps; or if it remembers where it started.
         NotKnownError: If counters depend on the state or on what is traced.
     """
     try:
@@ -115,12 +115,18 @@ def step_period(update: AbstractUpdate, field: Field, y: State, *, args: Args = 
 
     Raises:
         ValueError: If the rule does not repeat, as with a learning rate that falls for ever, or only after more than
-            256 steps.
+            256 steps; or if it remembers where it started, as `updates.AnchoredExtragradient`.
     """
     return rhythm(update, field, state_of(y), args).period
 
 
 def _found(clock: Clock, strict: bool) -> Rhythm:
+    if clock.anchored and strict:
+        raise ValueError(
+            "`update` must forget where it started, but its steps go by a number of its memory that stays as it was "
+            "made of the first state, an anchor: how fast it comes near depends on the start, and no multiplier tells "
+            "it. Follow its orbits by `iterate`, or take `check=False` for a late step with the anchor at `y`."
+        )
     if not clock.followed:
         return Rhythm(1, 0, clock.answers, (), [], [], [], jnp.asarray(True))
     if any(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in clock.start):
