@@ -23,6 +23,7 @@ from .linearization import (
     inspect as inspect,
     Inspection as Inspection,
     numerical_abscissa as numerical_abscissa,
+    rotation_share as rotation_share,
     symmetric_parts as symmetric_parts,
     SymmetricParts as SymmetricParts,
     transient_growth as transient_growth,
@@ -54,6 +55,7 @@ from .maps import (
     StabilityMap as StabilityMap,
     step_period as step_period,
 )
+from .optimality import Optimality as Optimality, optimality as optimality
 from .spectra import (
     critical_parameter as critical_parameter,
     critical_parameters as critical_parameters,
@@ -80,6 +82,9 @@ from .statistics import (
     covariance_after_steps as covariance_after_steps,
     covariance_at as covariance_at,
     covariance_growth as covariance_growth,
+    path_angle as path_angle,
+    path_measures as path_measures,
+    PathMeasures as PathMeasures,
     samples as samples,
     stationary_covariance as stationary_covariance,
     stationary_covariance_of_steps as stationary_covariance_of_steps,

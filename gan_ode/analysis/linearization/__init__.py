@@ -8,3 +8,4 @@ from ._nonnormal import (
     TransientGrowth as TransientGrowth,
 )
 from ._preconditions import inspect as inspect, Inspection as Inspection
+from ._rotation_share import rotation_share as rotation_share

@@ -14,3 +14,4 @@ from ._covariance import (
     stationary_covariance as stationary_covariance,
     stationary_covariance_of_steps as stationary_covariance_of_steps,
 )
+from ._path_measures import path_angle as path_angle, path_measures as path_measures, PathMeasures as PathMeasures
