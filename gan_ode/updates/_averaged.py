@@ -1,7 +1,7 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from .. import _checks, _tree
 from .._types import Args, Field, RealScalarLike, State
@@ -13,12 +13,12 @@ class Average(NamedTuple):
 
     Attributes:
         ahead: By how much the iterate is ahead of the average.
-        num_steps: Steps made so far; None at a constant rate.
+        num_steps: Steps made so far, a whole number; None at a constant rate.
         inner: What the inner rule remembers.
     """
 
     ahead: State
-    num_steps: Int[Array, ""] | None
+    num_steps: Any
     inner: Any
 
 
@@ -88,7 +88,7 @@ class Averaged(AbstractUpdate):
         inner = stretched(self.update, self.step_size.astype(own.dtype) / own)
         iterate, remembered = inner.step(field, t, self.iterate_of(y, memory), args, memory.inner)
         rate, num_steps = self.rate, memory.num_steps
-        if num_steps is not None:
+        if rate is None:
             num_steps = num_steps + 1
             rate = 1 / (num_steps + 1).astype(_tree.dtype(y))
         average = _tree.step(y, rate, _tree.subtract(iterate, y))

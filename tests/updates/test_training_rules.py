@@ -422,6 +422,27 @@ def test_gradients_gathered_over_some_steps_have_the_critical_step_of_their_rule
     assert float(analysis.critical_step_size(gathered, spiral, ORIGIN)) == pytest.approx(low, abs=CRITICAL)
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        updates.CompetitiveGradient,
+        lambda h: updates.Averaged(updates.Lookahead(updates.Nesterov(h, 0.3), 2, 0.5), 0.3),
+    ],
+    ids=["competitive", "averaged lookahead of nesterov"],
+)
+def test_derivatives_go_through_the_steps_backward(rule):
+    @jax.jit
+    def end(h, w):
+        return iterate(rule(h), FIELD, Players(w, START.generator), 3).final_state.generator
+
+    h, w, e = 0.2, 0.5, 1e-5
+    slopes = jax.grad(end, (0, 1))(h, w)
+    expected = (end(h + e, w) - end(h - e, w)) / (2 * e), (end(h, w + e) - end(h, w - e)) / (2 * e)
+    # Central differences of 1e-5, and transposed systems to half the digits; measured 2e-9.
+    np.testing.assert_allclose(slopes, expected, rtol=0, atol=1e-7)
+    assert min(map(abs, expected)) > 1e-2
+
+
 # Many starts at once.
 
 
