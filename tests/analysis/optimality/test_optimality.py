@@ -13,9 +13,9 @@ from gan_ode.analysis.optimality import _curvatures
 from gan_ode.games import Players
 from tests.catalogue import players
 
-# Second derivatives of polynomials, and eigenvalues of two by two matrices; measured 2e-16.
+# Second derivatives of polynomials, and eigenvalues of two by two matrices; measured 6e-16.
 ROUNDING = 1e-12
-# Krylov eigenvalues at a tolerance of 1e-8, and GMRES at 1.5e-8; measured 3e-9.
+# Krylov eigenvalues at a tolerance of 1e-8, and GMRES at 1.5e-8; measured 2e-9.
 KRYLOV = 1e-6
 
 ORIGIN = players(0.0, 0.0)
