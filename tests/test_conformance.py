@@ -12,9 +12,9 @@ import pytest
 import scipy.integrate
 from jax.flatten_util import ravel_pytree
 
-from gan_ode import fields, games, iterate
+from gan_ode import fields, games, iterate, losses
 from gan_ode.games import Players
-from tests.catalogue import damped_linear_quadratic, flat, GameCase, GAMES, players, UpdateCase, UPDATES
+from tests.catalogue import damped_linear_quadratic, flat, GameCase, GAMES, gan, players, UpdateCase, UPDATES
 
 # Against NumPy, with other nodes and another order of summation: measured 1e-14.
 ROUNDING = 1e-13
@@ -282,3 +282,23 @@ def test_an_update_keeps_float32(case):
 def test_an_update_stays_at_an_equilibrium(case):
     ys = _rows(_three_steps(case)(jnp.asarray(0.1), players(0.0, 1.0)))
     np.testing.assert_array_equal(ys, np.tile([0.0, 1.0], (4, 1)))
+
+
+@functools.cache
+def _small_gan() -> tuple[Any, Any, Any]:
+    """A field of two networks, two states of it and a minibatch, in single precision."""
+    game = gan(losses.NonSaturating())
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]).astype(jnp.float32), game.players)
+    batch = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), game.sample(jax.random.key(0), 4))
+    return fields.GameField(game), states, batch
+
+
+@pytest.mark.parametrize("case", UPDATES, ids=str)
+def test_an_update_steps_networks_under_vmap_and_keeps_their_structure(case):
+    # Traced, and not compiled.
+    field, states, batch = _small_gan()
+    steps = jax.vmap(lambda y: iterate(case.make(jnp.float32(0.1)), field, y, 2, args=batch).final_state)
+    found = jax.eval_shape(steps, states)
+    assert jax.tree.structure(found) == jax.tree.structure(states)
+    shapes, expected = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (found, states))
+    assert shapes == expected
