@@ -13,13 +13,28 @@ from . import _checks
 from ._types import Args, Field, State
 
 
+class AbstractAtState(eqx.Module):
+    """What is known of one state, and stands for it. To make a class so, inherit from this one, and store `y`.
+
+    Attributes:
+        y: The state.
+    """
+
+    y: eqx.AbstractVar[State]
+
+
+def state_of(y: Any) -> Any:
+    """The state itself, of an equilibrium or the like; anything else, such as a function to a state, as it is."""
+    return y.y if isinstance(y, AbstractAtState) else y
+
+
 def state(y0: Any, name: str = "y0") -> State:
-    """The initial state as arrays of one floating dtype.
+    """The initial state as arrays of one floating dtype; what an analysis found at a state stands for that state.
 
     Raises:
         ValueError: If a leaf is no real floating-point array, is not finite, or has another dtype than the others.
     """
-    leaves, structure = jax.tree_util.tree_flatten_with_path(y0)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(state_of(y0))
     if not leaves:
         raise ValueError(f"`{name}` must hold at least one array, but has no leaves.")
     arrays = [_parameter(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]

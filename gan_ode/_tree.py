@@ -44,14 +44,14 @@ def all_finite(tree: State) -> Bool[Array, ""]:
 
 def where(condition: Bool[Array, "*rows"], left: State, right: State | float) -> State:
     """Row by row, `left` where the condition holds; `right` is a like tree or one number."""
-
-    def select(a: Array, b: Array | float) -> Array:
-        rows = jnp.reshape(condition, condition.shape + (1,) * (a.ndim - condition.ndim))
-        return jnp.where(rows, a, jnp.asarray(b, a.dtype))
-
     if isinstance(right, float):
-        return jax.tree.map(lambda a: select(a, right), left)
-    return jax.tree.map(select, left, right)
+        return jax.tree.map(lambda a: _rows_where(condition, a, right), left)
+    return jax.tree.map(lambda a, b: _rows_where(condition, a, b), left, right)
+
+
+def _rows_where(condition: Bool[Array, "*rows"], left: Array, right: Array | float) -> Array:
+    rows = jnp.reshape(condition, condition.shape + (1,) * (left.ndim - condition.ndim))
+    return jnp.where(rows, left, jnp.asarray(right, left.dtype))
 
 
 def zeros_like(tree: State) -> State:

@@ -69,7 +69,7 @@ class GameField(eqx.Module):
             raise ValueError(
                 f"`y` must be `games.Players`, but is {found}: write `Players(discriminator=..., generator=...)`."
             )
-        downhill = expand_narrow_products(lambda: gradients(self.game, y, args))
+        downhill = expand_narrow_products(gradients, self.game, y, args)
         return Players(
             _tree.scale(-self.rates.discriminator, downhill.discriminator),
             _tree.scale(-self.rates.generator, downhill.generator),

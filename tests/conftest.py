@@ -1,6 +1,8 @@
 """What holds for every test: shapes and types are checked, numbers are 64 bits wide, no window opens."""
 
+import gc
 import os
+import pathlib
 import sys
 
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -40,11 +42,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
+# Linux allows a process 65,530 memory maps, and each compiled program takes several.
+_MANY_MAPS = 30_000
+
+# Traced programs are many small objects that live on: looking through all of them for cycles, as often as Python does
+# by default, takes a tenth of the time.
+gc.set_threshold(100_000, 50, 100)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _drop_programs():
-    """Drops a file's compiled programs: Linux allows a process 65,530 memory maps, and each program takes several."""
+    """Drops the compiled programs once there are many; until then the files share them."""
     yield
-    jax.clear_caches()
+    maps = pathlib.Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > _MANY_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

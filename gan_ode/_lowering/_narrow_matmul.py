@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,15 +23,21 @@ from ._plain import is_plain
 _NARROW = 3
 
 
-def expand_narrow_products(function: Callable[[], Any]) -> Any:
-    """`function()`, with products of narrow matrices made of products of vectors; equal up to rounding.
+def expand_narrow_products(function: Callable[..., Any], *operands: Any) -> Any:
+    """`function(*operands)`, with products of narrow matrices made of products of vectors; equal up to rounding.
 
     This is done within programs for CPUs alone, derivatives in `function` included. Outside of a program every
-    operation is compiled by itself, and nothing is gained.
+    operation is compiled by itself, and nothing is gained. JAX traces the function once for operands of a kind, and
+    takes that again wherever a program calls it: a solver does so at each of its stages.
     """
     if is_plain() or not (_checks.is_staged() and on_cpu()):
-        return function()
-    return _jaxprs.evaluated(function, _ByVectors())
+        return function(*operands)
+    return _expanded(function, operands)
+
+
+@functools.partial(eqx.filter_jit, inline=True)
+def _expanded(function: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
+    return _jaxprs.evaluated(lambda: function(*operands), _ByVectors())
 
 
 class _ByVectors:

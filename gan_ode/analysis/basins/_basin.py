@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ... import _checks, _tree
+from ... import _checks, _problem, _tree
 from ..._lowering import jit
 from ..._names import as_words
 from ..._types import Args, Field, RealScalarLike, Scalar, State
@@ -128,7 +128,7 @@ def basin(
     """
     if _checks.is_traced((field, starts, args, update)):
         raise ValueError("`field` and `starts` must be concrete for a basin: call `basin` outside `jax.jit`.")
-    _checks.finite("starts", starts)
+    starts = _problem.state(starts, "starts")
     duration = _checks.positive("duration", duration, "Time runs forward.").astype(_tree.dtype(starts))
     chunk_size = _checks.count("chunk_size", chunk_size)
     if check and depends_on_time(field, starts, duration, args):

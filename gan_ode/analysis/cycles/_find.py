@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from ... import _checks, _tree
+from ... import _checks, _problem, _tree
 from ..._lowering import jit, jit_quickly
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import Orbit
@@ -94,6 +94,7 @@ def find_periodic_orbit(
     """
     _checks.one_of("derivative", derivative, ("forward", "differences"))
     _checks.count("num_samples", num_samples, least=32)
+    y0 = _problem.state(y0)
     size = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     usual = _TOLERANCE[size]
     rtol = _checks.positive("rtol", usual if rtol is None else rtol, f"{usual:g} is usual.")

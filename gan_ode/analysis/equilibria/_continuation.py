@@ -11,10 +11,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks, _tree
+from ..._problem import state_of
 from ..._types import Args, Field, Scalar, State
 from ..linearization._jacobian import check_dense
 from ..linearization._preconditions import complaint, inspect, Inspection
-from ..linearization._state_of import state_of
 from ._newton import at_root
 
 Family: TypeAlias = Callable[[Any], Field]

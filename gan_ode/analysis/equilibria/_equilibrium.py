@@ -4,9 +4,9 @@ import equinox as eqx
 import optimistix as optx
 from jaxtyping import Array, Complex, Float
 
+from ..._problem import AbstractAtState
 from ..._types import Scalar, State
 from ..linearization._preconditions import Inspection
-from ..linearization._state_of import AbstractAtState
 from ._equilibrium_types import EquilibriumKind
 
 

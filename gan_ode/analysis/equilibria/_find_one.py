@@ -8,9 +8,9 @@ from jax.flatten_util import ravel_pytree
 
 from ... import _checks, _tree
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ..linearization._preconditions import complaint, inspect
-from ..linearization._state_of import state_of
 from ._equilibrium import Equilibrium
 from ._newton import at_root, flat_velocity, least_change, POLISH
 

@@ -5,9 +5,9 @@ from jaxtyping import Array, Complex, Float, Int
 
 from ..._checks import format_bytes
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
 from ._preconditions import LINEAR, nan_unless, require
-from ._state_of import state_of
 
 _MOST_PARAMETERS = 20_000
 

@@ -17,8 +17,8 @@ from jaxtyping import Array, Bool, Float
 
 from ... import _checks
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
-from ._state_of import state_of
 
 Need: TypeAlias = Literal["finite", "still", "smooth", "autonomous"]
 

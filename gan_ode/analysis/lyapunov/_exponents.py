@@ -12,10 +12,10 @@ from ... import _checks, _tree
 from ..._growth import Sizes
 from ..._inherited_claims import says
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, OUTCOMES
 from ...updates import AbstractUpdate
-from ..linearization._state_of import state_of
 
 # The first tenth only turns the frame: it then spans the directions that grow most.
 _LEAD_IN = 10

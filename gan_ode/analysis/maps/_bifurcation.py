@@ -10,9 +10,9 @@ from jaxtyping import Array, Bool, Complex
 
 from ... import _checks
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ..linearization._state_of import state_of
 from ._critical_step_size import critical_step_size
 from ._fixed_point import Standing, step_at_fixed_point
 from ._multipliers import matrix_of_steps, trusted

@@ -8,9 +8,9 @@ from jaxtyping import Array, Bool
 
 from ... import _checks, _tree
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, Scalar, State
-from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._fixed_point import narrowest, Standing
 from ._multipliers import fastest, radius_of_step, trusted

@@ -10,11 +10,11 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from ... import _checks
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import check_dense, eigenvalues_of
 from ..linearization._preconditions import require
-from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._clock import NotKnownError, time_zero
 from ._fixed_point import Standing, step_at_fixed_point

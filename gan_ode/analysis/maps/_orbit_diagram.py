@@ -11,10 +11,10 @@ from ... import _checks, _tree
 from ..._growth import Sizes
 from ..._inherited_claims import says
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, State
 from ...simulate import OUTCOMES
-from ..linearization._state_of import state_of
 
 _LONGEST_PERIOD = 32
 # Relative to the spread of what was kept: a cycle that attracts has closed long before to rounding. By dtype.

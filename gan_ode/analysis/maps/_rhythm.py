@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ... import _checks
+from ..._problem import state_of
 from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
-from ..linearization._state_of import state_of
 from ._clock import Clock, NotKnownError, Readings, taken_apart, time_zero
 from ._settled import LONGEST, Reading, Settled, settled
 

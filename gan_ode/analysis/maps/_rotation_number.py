@@ -6,8 +6,8 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Scalar, State
-from ..linearization._state_of import state_of
 
 
 class Rotation(eqx.Module):

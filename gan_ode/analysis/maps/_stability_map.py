@@ -9,12 +9,12 @@ from jaxtyping import Array, Bool, Float
 
 from ... import _checks
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization import _preconditions
 from ..linearization._preconditions import Inspection
-from ..linearization._state_of import state_of
 from . import _fixed_point
 from ._clock import NotKnownError
 from ._critical_step_size import checked, critical_and_whether, NEUTRAL

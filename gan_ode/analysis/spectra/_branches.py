@@ -11,11 +11,11 @@ from jaxtyping import Array, Bool, Complex, Float, Real
 
 from ... import _checks, _tree
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, State
 from ..equilibria._continuation import Family, follow, refuse_if_nothing
 from ..linearization._jacobian import eigenvalues_of, falling
 from ..linearization._preconditions import Inspection
-from ..linearization._state_of import state_of
 
 
 class EigenvalueBranches(eqx.Module):

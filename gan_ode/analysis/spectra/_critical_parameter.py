@@ -13,11 +13,11 @@ from jaxtyping import Array, Complex, Real
 
 from ... import _checks
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar, State
 from ..equilibria._continuation import Family, follow, jacobian_at
 from ..linearization._jacobian import eigenvalues_of
 from ..linearization._preconditions import complaint, Inspection
-from ..linearization._state_of import state_of
 from ._bisection import bisect, last_found
 from ._branches import eigenvalue_branches, EigenvalueBranches, eigenvalues_of_all, noise, rising_values
 from ._test_functions import between, changes, differentiable_height, find, first, Followed

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
 from ... import _checks
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import falling
 from ..linearization._preconditions import LINEAR, require
-from ..linearization._state_of import state_of
 from ..maps._multipliers import rhythm_and_standing, trusted
 from ._arnoldi import AbstractLinearization, leading, OfField, OfStep
 from ._spectrum import refuse_time

@@ -10,12 +10,12 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Real
 
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, Scalar, State
 from ..equilibria._continuation import equilibrium_at, Family, follow, linearized, refuse_if_nothing
 from ..linearization._jacobian import by_real_part
 from ..linearization._preconditions import demand, inspect, Inspection, nan_unless
-from ..linearization._state_of import state_of
 from ..maps._fixed_point import look, Standing
 from ..maps._multipliers import fastest, matrix_of_steps, trusted
 from ..maps._rhythm import Rhythm, rhythm

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
-from ..linearization._state_of import state_of
 from ._arnoldi import ROUNDINGS
 from ._leading import leading_eigenvalues, LeadingEigenvalues
 

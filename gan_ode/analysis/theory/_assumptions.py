@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from ... import _tree
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar
 from ...fields import GameField
 from ...games import Players
@@ -22,7 +23,6 @@ from ...regularizers import GradientNorm, unwrap
 from ..equilibria import Equilibrium
 from ..linearization._jacobian import by_real_part, check_dense, eigenvalues_of, field_jacobian
 from ..linearization._preconditions import demand, inspect, LINEAR, nan_unless
-from ..linearization._state_of import state_of
 from ._checks import Assumption, curvature, fixed_support, full_rank, realizability
 from ._eigenvalue_bounds import eigenvalue_bounds, EigenvalueBounds, is_zero, or_one, sheared, stable_etas
 

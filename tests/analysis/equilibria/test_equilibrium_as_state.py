@@ -1,4 +1,4 @@
-"""What `find_equilibrium` returns is taken wherever the analysis takes a state."""
+"""What `find_equilibrium` returns is taken wherever a state is."""
 
 import functools
 
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_ode import analysis, fields, games, losses, regularizers, updates
+from gan_ode import analysis, flow, games, iterate, losses, simulate, updates
 from gan_ode.games import Players
 
 ETA = 0.5
@@ -15,11 +15,18 @@ GAME = games.LinearQuadratic(losses.Minimax())
 
 
 def family(eta):
-    return fields.GameField(regularizers.Penalized(GAME, regularizers.GradientNorm(eta)))
+    """A field of few operations, since every question compiles: the regularized Wasserstein GAN, by its closed form."""
+
+    def field(t, y, args):
+        w, a = y.discriminator, y.generator
+        return Players((1 - a**2) / 3 - w / 5, 2 * w * a / 3 + 4 * eta * a * (1 - a**2) / 9)
+
+    return field
 
 
 FIELD = family(ETA)
 RULE, UPDATE = updates.Simultaneous, updates.Simultaneous(0.1)
+SPAN = jnp.array([0.0, 1.0])
 ETAS, SIZES = jnp.linspace(0.2, 1.0, 5), jnp.array([0.1, 0.2])
 
 QUESTIONS = {
@@ -45,6 +52,12 @@ QUESTIONS = {
     "optimal_parameter": lambda y: analysis.optimal_parameter(family, ETAS, y),
     "lyapunov_exponents": lambda y: analysis.lyapunov_exponents(FIELD, y, 10.0).exponents,
     "find_equilibrium": lambda y: analysis.find_equilibrium(FIELD, y).y,
+    "flow": lambda y: flow(FIELD, y, SPAN).ys,
+    "iterate": lambda y: iterate(UPDATE, FIELD, y, num_steps=2).ys,
+    "ensemble": lambda y: simulate.ensemble(FIELD, jax.tree.map(lambda leaf: jnp.stack([leaf]), y), SPAN).ys,
+    "classify": lambda y: analysis.classify(FIELD, y).rate,
+    "find_periodic_orbit": lambda y: analysis.find_periodic_orbit(FIELD, y, throw=False).period,
+    "basin": lambda y: analysis.basin(FIELD, jax.tree.map(lambda leaf: jnp.stack([leaf]), y), 5.0).time,
     "assumptions": lambda y: analysis.theory.assumptions(GAME, y).eigenvalues,
 }
 

@@ -76,7 +76,7 @@ np.savez(
 
 
 def start(path, *arguments, devices=1):
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, str(path), *arguments], env=os.environ | {"XLA_FLAGS": flags},
         stderr=subprocess.PIPE, text=True,
