@@ -4,7 +4,7 @@ from jaxtyping import Array, Float
 from .. import _tree
 from .._types import Args, Scalar
 from ..distributions import equal_weights, Quadrature
-from ..losses import AbstractLoss
+from ..losses import AbstractObjective
 from ._game import Players
 from ._sampled import AbstractSampledGame
 
@@ -26,7 +26,7 @@ class Dirac(AbstractSampledGame):
         loss: What scores are paid.
     """
 
-    loss: AbstractLoss
+    loss: AbstractObjective
 
     def discriminate(self, discriminator: Scalar, x: Scalar) -> Scalar:
         """$D(x) = -\\psi x$."""

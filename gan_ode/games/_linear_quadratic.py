@@ -5,10 +5,9 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from .. import _checks, _tree
-from .._inherited_claims import says
 from .._types import Args, RealScalarLike, Scalar
 from ..distributions import Quadrature
-from ..losses import AbstractLoss
+from ..losses import AbstractObjective
 from ._game import Players
 from ._sampled import AbstractSampledGame, Batch, check_loss, weighted
 
@@ -44,7 +43,7 @@ class LinearQuadratic(AbstractSampledGame):
         ValueError: If `half_width` is not above 0, or $D$ has no term.
     """
 
-    loss: AbstractLoss
+    loss: AbstractObjective
     half_width: Float[Array, ""]
     linear: bool = eqx.field(static=True)
     offset: bool = eqx.field(static=True)
@@ -53,7 +52,7 @@ class LinearQuadratic(AbstractSampledGame):
 
     def __init__(
         self,
-        loss: AbstractLoss,
+        loss: AbstractObjective,
         half_width: RealScalarLike = 1.0,
         *,
         linear: bool = False,
@@ -73,7 +72,7 @@ class LinearQuadratic(AbstractSampledGame):
 
     def _exact(self) -> int:
         """So many nodes that means of polynomial losses are exact, where scores are as they are here."""
-        degree = says(self.loss, "degree", "f", "generator", otherwise=None)
+        degree = self.loss.trusted_degree
         own = self._has_own("losses", "discriminate", "generate")
         return degree + 1 if own and degree is not None else _SMOOTH_NODES
 
