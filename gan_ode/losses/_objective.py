@@ -1,4 +1,5 @@
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -6,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .._inherited_claims import says
+from .._lowering import jit
 from .._types import RealScalarLike, Scalar
 from ._scores import Scores
 
@@ -81,21 +83,7 @@ class AbstractObjective(eqx.Module):
             near: Where to look for the equilibrium's score. A loss of differences of scores has one everywhere.
         """
         near = jnp.asarray(near, float) if isinstance(near, float | int) else jnp.asarray(near)
-        score = _balanced(self, near)
-        four = jnp.full(4, score)
-
-        def value(scores: Array) -> Scalar:
-            return self.value(_of_four(scores))
-
-        first, second = jax.grad(value)(four), jax.hessian(value)(four)
-        paid = jax.grad(lambda scores: self.cost(_of_four(scores)))(four)
-        return AtEquilibrium(
-            score=score,
-            slope=-(first[2] + first[3]),
-            curvature=second[0, 0] - second[0, 1] + second[2, 2] - second[2, 3],
-            cross=2 * (second[0, 1] + second[2, 3] + 2 * second[0, 2]),
-            generator_slope=paid[2] + paid[3],
-        )
+        return _at_equilibrium(self, near)
 
     @property
     def slope(self) -> Scalar:
@@ -118,6 +106,26 @@ class AbstractObjective(eqx.Module):
         return says(self, "degree", *_METHODS, "activation", "conjugate", otherwise=None)
 
 
+@jit
+def _at_equilibrium(loss: AbstractObjective, near: Scalar) -> AtEquilibrium:
+    score = _balanced(loss, near)
+    four = jnp.full(4, score)
+
+    def value(scores: Array) -> Scalar:
+        return loss.value(_of_four(scores))
+
+    first, second = jax.grad(value)(four), jax.hessian(value)(four)
+    paid = jax.grad(lambda scores: loss.cost(_of_four(scores)))(four)
+    numbers = AtEquilibrium(
+        score=score,
+        slope=-(first[2] + first[3]),
+        curvature=second[0, 0] - second[0, 1] + second[2, 2] - second[2, 3],
+        cross=2 * (second[0, 1] + second[2, 3] + 2 * second[0, 2]),
+        generator_slope=paid[2] + paid[3],
+    )
+    return jax.tree.map(lambda number: jnp.where(jnp.isnan(score), jnp.nan, number), numbers)
+
+
 def _of_four(scores: Float[Array, "4"]) -> Scores:
     """Two data and two samples: as many as show apart what a score does by itself and what a pair of them does."""
     half = jnp.full(2, 0.5, scores.dtype)
@@ -131,12 +139,17 @@ def _balanced(loss: AbstractObjective, near: Scalar) -> Scalar:
         pull = jax.grad(lambda s: loss.value(_of_four(s)))(jnp.full(4, score))
         return pull[0] + pull[1], pull[2] + pull[3]
 
-    def newton(_: int, score: Scalar) -> Scalar:
-        gap, bend = jax.value_and_grad(lambda s: sum(pulls(s)))(score)
-        moves = (gap != 0) & (bend != 0)
-        return score - jnp.where(moves, gap / jnp.where(bend != 0, bend, 1), 0)
+    def gap(score: Scalar) -> tuple[Scalar, Scalar]:
+        data, samples = pulls(score)
+        return data + samples, jnp.abs(data) + jnp.abs(samples)
 
+    def newton(_: Any, score: Scalar) -> Scalar:
+        (off, size), bend = jax.value_and_grad(gap, has_aux=True)(score)
+        # Where nothing but rounding is left, its quotient would be a step of any size.
+        moves = (jnp.abs(off) > 4 * eps * size) & (bend != 0)
+        return score - jnp.where(moves, off / jnp.where(moves, bend, 1), 0)
+
+    eps = jnp.finfo(near.dtype).eps
     found = jax.lax.fori_loop(0, _STEPS, newton, near)
-    data, samples = pulls(found)
-    small = jnp.sqrt(jnp.finfo(found.dtype).eps) * (jnp.abs(data) + jnp.abs(samples))
-    return jnp.where(jnp.abs(data + samples) <= small, found, jnp.nan)
+    off, size = gap(found)
+    return jnp.where(jnp.abs(off) <= jnp.sqrt(eps) * size, found, jnp.nan)
