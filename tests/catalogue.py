@@ -452,10 +452,11 @@ GAMES = [
     ),
     _nested(),
     _gan_case(
-        "gan_relativistic_wgan_gp",
-        _penalized(gan(losses.Relativistic(losses.NonSaturating())), regularizers.WGANGP),
+        "gan_relativistic_r1",
+        _penalized(gan(losses.Relativistic(losses.NonSaturating())), regularizers.R1),
         one_of_its_kind=True,
     ),
+    _gan_case("gan_kl_wgan_gp", _penalized(gan(losses.KL()), regularizers.WGANGP)),
     _gan_case(
         "gan_relativistic_average",
         lambda rate: fields.GameField(gan(losses.RelativisticAverage(losses.LeastSquares())), Players(rate, rate)),
