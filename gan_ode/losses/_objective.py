@@ -1,5 +1,5 @@
 import abc
-from typing import Any
+from typing import Any, ClassVar, TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -65,8 +65,13 @@ class AbstractObjective(eqx.Module):
             how many quadrature nodes are exact.
     """
 
-    zero_sum: eqx.AbstractVar[bool]
-    degree: eqx.AbstractVar[int | None]
+    if TYPE_CHECKING:
+        # To a type checker an abstract variable that a property implements is an argument.
+        zero_sum: ClassVar[bool]
+        degree: ClassVar[int | None]
+    else:
+        zero_sum: eqx.AbstractVar[bool]
+        degree: eqx.AbstractVar[int | None]
 
     @abc.abstractmethod
     def value(self, scores: Scores) -> Scalar:

@@ -135,19 +135,20 @@ def rows(velocity):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_linear_quadratic_gan_moves_as_by_hand(name):
-    facts, velocity = EVERY[name], linear_quadratic_velocity
-    by_hand = [
-        linear_quadratic_velocity_of_pairs(facts, y) if name in PAIRS else velocity(facts, y, 1.0) for y in rows(PLANE)
-    ]
+    def velocity(y):
+        if name in PAIRS:
+            return linear_quadratic_velocity_of_pairs(PAIRS[name], y)
+        return linear_quadratic_velocity(LOSSES[name], y, 1.0)
+
+    by_hand = [velocity(y) for y in rows(PLANE)]
     np.testing.assert_allclose(rows(played()[name][0]), by_hand, rtol=SUMS, atol=SUMS)
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_dirac_gan_moves_as_by_hand(name):
-    facts = EVERY[name]
-    base = facts.base if name in PAIRS else facts
     # The datum scores 0, so that its pair with the sample is paid P(-m), not Q(m): of one function the same.
-    factor = 2 if name in PAIRS and facts.average else 1
+    base = PAIRS[name].base if name in PAIRS else LOSSES[name]
+    factor = 2 if name in PAIRS and PAIRS[name].average else 1
     by_hand = [factor * dirac_velocity(base, y) for y in rows(PLANE)]
     np.testing.assert_allclose(rows(played()[name][1]), by_hand, rtol=SUMS, atol=SUMS)
 

@@ -45,6 +45,7 @@ class FDivergence(AbstractDivergence):
     degree: ClassVar[int | None] = None
 
     def __init__(self, function: Callable[[Array], Array], *, non_saturating: bool = False):
+        _check_callable(function)
         self.function = function
         self.bend = _checked_bend(function)
         self.non_saturating = non_saturating
@@ -68,13 +69,16 @@ def _slope(function: Callable[[Array], Array], ratio: Array) -> Array:
     return jax.jvp(function, (ratio,), (jnp.ones_like(ratio),))[1]
 
 
-def _checked_bend(function: Any) -> Float[Array, ""]:
-    """f''(1), of a function that is seen to be convex and to vanish at 1."""
+def _check_callable(function: Any) -> None:
     if not callable(function):
         raise ValueError(
             f"`function` must be a function of the density ratio, but is {function!r}: for example "
             "`lambda u: u * jnp.log(u)`."
         )
+
+
+def _checked_bend(function: Callable[[Array], Array]) -> Float[Array, ""]:
+    """f''(1), of a function that is seen to be convex and to vanish at 1."""
     ratios = jnp.asarray(_RATIOS, float)
     seen = jax.eval_shape(function, ratios)
     if not hasattr(seen, "shape") or seen.shape != ratios.shape or not jnp.issubdtype(seen.dtype, jnp.floating):
