@@ -18,6 +18,9 @@ class Dirac(AbstractSampledGame):
     $f''(0)$ has nothing to act on. `Minimax` and `Wasserstein` keep $\theta^2 + \psi^2$; `NonSaturating` converges,
     but only algebraically.
 
+    A loss that pays samples $Q$ in the place of $f(-s)$ has $\dot\psi = -\theta Q'(-\theta\psi)$. `Relativistic` losses
+    of one function are the plain ones here, since the datum scores 0.
+
     The sign of $\psi$ is Mescheder's: $D(x) = -\psi x$ scores data, $\psi x$ generated samples.
 
     Source: Mescheder, Geiger and Nowozin (2018), arXiv:1801.04406, definition 2.1.

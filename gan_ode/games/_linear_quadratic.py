@@ -23,6 +23,9 @@ class LinearQuadratic(AbstractSampledGame):
     $[[2 f''(0) c^4/5, -2 f'(0) c/3], [2 f'(0) c/3, 0]]$: `half_width` runs from smooth to very stiff, with a
     ratio of the damping to the rotation that grows as $c^3$.
 
+    Losses that pay data and samples by two functions, or pay pairs, have the same equilibria if theirs is at the score
+    0 or at any (`losses.AtEquilibrium`), and other numbers in the place of $f'(0)$ and $f''(0)$.
+
     With `linear`, $D(x) = w_2 x^2 + w_1 x$ and the discriminator's state is the array $[w_2, w_1]$; without `quadratic`
     it is $w_1$ alone (a line of equilibria). With `offset`, $G(z) = a z + b$ and the generator's state is $[a, b]$.
 

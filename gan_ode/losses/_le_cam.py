@@ -20,6 +20,14 @@ class LeCam(AbstractScoreLoss):
     In the paper the anchors are moving averages of the scores of the other kind. At equilibrium those are the
     equilibrium's score; here the anchors are constants, as in the paper's analysis.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss = losses.LeCam(losses.Wasserstein(), weight=0.3, anchor=0.5)
+    assert jnp.isclose(loss.sample(jnp.array(0.5)), -0.5)  # a sample at its anchor
+    ```
+
     Source: Tseng et al. (2021), arXiv:2104.07425, section 3 and proposition 1; rederived.
 
     Args:

@@ -20,6 +20,14 @@ class LeastSquares(AbstractScoreLoss):
     divergence, its target is the equilibrium's score: the generator has no slope there, and near the equilibrium
     nothing drives it.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss = losses.LeastSquares(a=0.0, b=1.0, c=1.0)
+    assert loss.data(jnp.array(1.0)) == 0.0 and loss.sample(jnp.array(1.0)) == -0.5
+    ```
+
     Source: Mao et al. (2017), arXiv:1611.04076, equation 2 and section 3.2.
 
     Args:

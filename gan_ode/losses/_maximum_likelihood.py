@@ -14,6 +14,13 @@ class MaximumLikelihood(AbstractLoss):
     \mathrm{KL}(p_{data} \Vert p_G)$. It has the Jacobian of `Minimax` at equilibrium, and is not zero-sum. Far from it
     the exponential rules: on the linear-quadratic GAN the generator can grow without bound in a finite time.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    assert jnp.isclose(losses.MaximumLikelihood().generator(jnp.log(4.0)), -2.0)
+    ```
+
     Source: Goodfellow (2016), arXiv:1701.00160, section 3.2.5.
     """
 

@@ -17,6 +17,13 @@ class Relativistic(AbstractPairLoss):
     linear-quadratic GAN the eigenvalues are $-1/45 \pm i \sqrt{1/9 - 1/2025}$ with `Minimax`, where the plain loss has
     $-1/20$. On the Dirac-GAN nothing changes near the equilibrium.
 
+    ```python
+    from gan_ode import losses
+
+    numbers = losses.Relativistic(losses.Minimax()).at_equilibrium()
+    assert numbers.slope == 1 / 2 and numbers.cross == -numbers.curvature == 1 / 4
+    ```
+
     Source: Jolicoeur-Martineau (2018), arXiv:1807.00734, section 4; zero-sum: Huang et al. (2024),
     arXiv:2501.05441, section 2. The Jacobian derived here.
 

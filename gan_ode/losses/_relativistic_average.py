@@ -19,6 +19,15 @@ class RelativisticAverage(AbstractObjective):
     Each player is paid twice for a shift of the samples: $s = 2 f'(0)$ and $p = 2 g'(0)$ beside $c = f''(0) = -x$ (see
     `AtEquilibrium`). On the linear-quadratic GAN the eigenvalues with `Minimax` are $-1/45 \pm i \sqrt{4/9 - 1/2025}$.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss, even = losses.RelativisticAverage(losses.Wasserstein()), jnp.full(2, 0.5)
+    scores = losses.Scores(jnp.array([1.0, 3.0]), jnp.array([0.0, 1.0]), even, even)
+    assert loss.value(scores) == 3.0  # twice the distance of the means
+    ```
+
     Source: Jolicoeur-Martineau (2018), arXiv:1807.00734, section 4; the Jacobian derived here.
 
     Args:

@@ -21,6 +21,14 @@ class Alpha(AbstractDivergence):
     For $\alpha < 1$ scores of samples end at $1/(1 - \alpha)$, beyond which $f^*$ is infinite; for $\alpha > 1$ scores
     below $-1/(\alpha - 1)$ stand for the ratio 0, and $f^*$ stays at $-1/\alpha$.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    score = jnp.array(0.3)
+    assert jnp.isclose(losses.Alpha(1.0).sample(score), losses.KL().sample(score) + 1)
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, appendix, with $f$ over $\alpha (\alpha - 1)$; the
     limits and what lies beyond the ends rederived.
 

@@ -27,6 +27,14 @@ class FDivergence(AbstractDivergence):
     those of `PearsonChiSquared` and `Alpha` it makes losses of another $T$ with the same divergence and the same two
     numbers; from that of `JensenShannon` the same with twice the score.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    jeffreys = losses.FDivergence(lambda u: (u - 1) * jnp.log(u))  # f''(1) = 2
+    assert jnp.isclose(jeffreys.slope, 1.0) and jnp.isclose(jeffreys.curvature, -1 / 4)
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, equation 4; the activation derived here.
 
     Args:

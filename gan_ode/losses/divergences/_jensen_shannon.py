@@ -19,6 +19,14 @@ class JensenShannon(AbstractDivergence):
     of the best discriminator is the logarithm of the density ratio, and the value there $2\,\mathrm{JSD}$. Slope 1/2,
     curvature $-1/4$.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    usual, score = losses.Minimax(), jnp.array(1.5)
+    assert jnp.isclose(losses.JensenShannon().data(score), usual.f(score) + jnp.log(2.0))
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, table 2 and appendix.
 
     Args:

@@ -15,6 +15,14 @@ class KL(AbstractDivergence):
     density ratio. Slope 1, curvature $-1/2$. The payment of samples grows as an exponential: large scores are punished
     hard, and overflow beyond 88 in float32.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss, score = losses.KL(), jnp.log(2.0)
+    assert jnp.isclose(loss.data(score), 1 + jnp.log(2.0)) and jnp.isclose(loss.sample(score), -2.0)
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, table 2 and appendix.
 
     Args:

@@ -15,6 +15,14 @@ class NeymanChiSquared(AbstractDivergence):
     samples are paid is not concave in the score, though it is in $T$: a discriminator that scores everything far too
     low moves on slowly.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss, score = losses.NeymanChiSquared(), jnp.log(4.0)
+    assert jnp.isclose(loss.data(score), 3 / 4) and jnp.isclose(loss.sample(score), -1.0)
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, table 2 and appendix.
 
     Args:

@@ -13,6 +13,14 @@ class PearsonChiSquared(AbstractDivergence):
     $f^*(t) = t + t^2/4$, as of $f$ on all numbers: the parabola that a polynomial needs. The score of the best
     discriminator is $2 (u - 1)$ at the density ratio $u$. Slope 1, curvature $-1/4$.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss, score = losses.PearsonChiSquared(), jnp.array(2.0)
+    assert loss.data(score) == 2.0 and loss.sample(score) == -3.0
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, table 2 and appendix.
 
     Args:

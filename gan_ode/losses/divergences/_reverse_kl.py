@@ -13,6 +13,14 @@ class ReverseKL(AbstractDivergence):
     $f^*(t) = -1 - \log(-t)$, so that samples are paid $1 - s$. The score of the best discriminator is the logarithm of
     the density ratio. Slope 1, curvature $-1/2$: near the equilibrium it is `KL`.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss, score = losses.ReverseKL(), jnp.log(2.0)
+    assert jnp.isclose(loss.data(score), -0.5) and jnp.isclose(loss.sample(score), 1 - jnp.log(2.0))
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, table 2 and appendix.
 
     Args:

@@ -14,6 +14,14 @@ class SquaredHellinger(AbstractDivergence):
     exponential loss, the one function $-e^{-x}$ for data and samples. The score of the best discriminator is half of
     the logarithm of the density ratio. Slope 1, curvature $-1$.
 
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import losses
+
+    loss, score = losses.SquaredHellinger(), jnp.log(2.0)
+    assert jnp.isclose(loss.data(score), 0.5) and jnp.isclose(loss.sample(score), -1.0)
+    ```
+
     Source: Nowozin, Cseke and Tomioka (2016), arXiv:1606.00709, table 2 and appendix; the exponential loss: Nguyen,
     Wainwright and Jordan (2009), arXiv:math/0510521.
 
