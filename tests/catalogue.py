@@ -454,14 +454,7 @@ GAMES = [
     _gan_case(
         "gan_relativistic_r1",
         _penalized(gan(losses.Relativistic(losses.NonSaturating())), regularizers.R1),
-        one_of_its_kind=True,
     ),
-    _gan_case("gan_kl_wgan_gp", _penalized(gan(losses.KL()), regularizers.WGANGP)),
-    _gan_case(
-        "gan_relativistic_average",
-        lambda rate: fields.GameField(gan(losses.RelativisticAverage(losses.LeastSquares())), Players(rate, rate)),
-    ),
-    _gan_case("gan_le_cam", lambda weight: fields.GameField(gan(losses.LeCam(losses.Hinge(), weight)))),
     _gan_case("gan_non_saturating", lambda rate: fields.GameField(gan(losses.NonSaturating()), Players(rate, rate))),
     _gan_case(
         "gan_minimax_gradient_norm",

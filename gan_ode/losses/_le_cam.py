@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from .. import _checks
 from .._types import RealScalarLike
-from ._score_loss import AbstractScoreLoss
+from ._score_loss import AbstractScoreLoss, check_base
 
 
 class LeCam(AbstractScoreLoss):
@@ -36,8 +36,8 @@ class LeCam(AbstractScoreLoss):
         anchor: $\alpha$, the anchor of data; that of samples is $-\alpha$.
 
     Raises:
-        ValueError: If `weight` is negative or not finite, or `anchor` is not finite; under a transformation a
-            RuntimeError, when it runs.
+        ValueError: If `base` pays no scores, `weight` is negative or not finite, or `anchor` is not finite; the numbers
+            under a transformation a RuntimeError, when it runs.
     """
 
     base: AbstractScoreLoss
@@ -46,6 +46,7 @@ class LeCam(AbstractScoreLoss):
     zero_sum: ClassVar[bool] = False
 
     def __init__(self, base: AbstractScoreLoss, weight: RealScalarLike, anchor: RealScalarLike = 0.0):
+        check_base(base)
         self.base = base
         self.weight = _checks.not_negative("weight", weight, "A negative weight drives the scores apart.")
         self.anchor = _checks.number("anchor", anchor)

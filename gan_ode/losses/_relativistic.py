@@ -2,7 +2,7 @@ from jaxtyping import Array, Float
 
 from ._loss import AbstractLoss
 from ._pair_loss import AbstractPairLoss
-from ._score_loss import AbstractScoreLoss
+from ._score_loss import AbstractScoreLoss, check_base
 
 
 class Relativistic(AbstractPairLoss):
@@ -29,9 +29,15 @@ class Relativistic(AbstractPairLoss):
 
     Args:
         base: What pays the differences.
+
+    Raises:
+        ValueError: If `base` pays no scores.
     """
 
     base: AbstractScoreLoss
+
+    def __check_init__(self) -> None:
+        check_base(self.base)
 
     @property
     def zero_sum(self) -> bool:

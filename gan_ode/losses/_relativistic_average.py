@@ -1,7 +1,7 @@
 from .._types import Scalar
 from ._loss import AbstractLoss
 from ._objective import AbstractObjective
-from ._score_loss import AbstractScoreLoss
+from ._score_loss import AbstractScoreLoss, check_base
 from ._scores import Scores
 
 
@@ -32,9 +32,15 @@ class RelativisticAverage(AbstractObjective):
 
     Args:
         base: What pays the differences.
+
+    Raises:
+        ValueError: If `base` pays no scores.
     """
 
     base: AbstractScoreLoss
+
+    def __check_init__(self) -> None:
+        check_base(self.base)
 
     @property
     def zero_sum(self) -> bool:

@@ -1,4 +1,5 @@
 import abc
+from typing import Any
 
 from jaxtyping import Array, Float
 
@@ -34,3 +35,18 @@ class AbstractScoreLoss(AbstractObjective):
     def cost(self, scores: Scores) -> Scalar:
         """What the generator minimizes."""
         return scores.over_samples(self.generator(scores.samples))
+
+
+def check_base(base: Any) -> None:
+    """Refuses what no loss can be made of.
+
+    Raises:
+        ValueError: If it is a class, or pays no scores.
+    """
+    if isinstance(base, type):
+        raise ValueError(f"`base` must be an instance, but is the class {base.__name__}: write `{base.__name__}()`.")
+    if not isinstance(base, AbstractScoreLoss):
+        raise ValueError(
+            f"`base` must pay data and samples by functions of their scores, but is {base!r}: take an "
+            "`AbstractScoreLoss`, for example `losses.Minimax()`."
+        )

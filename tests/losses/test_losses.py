@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -182,8 +183,12 @@ def test_the_labels_of_least_squares_are_as_documented_where_they_are_one_functi
         (lambda: losses.LeCam(losses.Wasserstein(), -0.1), "`weight` must be at least 0 and finite, but is -0.1"),
         (lambda: losses.LeastSquares(b=float("nan")), "`b` must be finite, but is nan"),
         (lambda: losses.Alpha(float("inf")), "`alpha` must be finite, but is inf"),
+        (lambda: losses.Relativistic(losses.Minimax), "`base` must be an instance, but is the class Minimax: write"),
+        (lambda: losses.RelativisticAverage("minimax"), "`base` must pay data and samples by functions .* 'minimax'"),
+        (lambda: losses.LeCam(losses.Relativistic(losses.Minimax()), 0.1), "`base` must pay data and samples by"),
     ],
 )
-def test_what_is_no_weight_or_label_is_refused(make, message):
+def test_what_is_no_weight_label_or_base_is_refused(make, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         make()
