@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -39,14 +40,10 @@ def maker(rule: Any, field: Field, y: State, args: Args) -> Callable[[RealScalar
     Raises:
         ValueError: If `rule` is none of these, or an update whose steps have another size than its `step_size`.
     """
+    a_rule(rule)
     if not isinstance(rule, AbstractUpdate):
-        if callable(rule):
-            function: Any = rule
-            return function
-        raise ValueError(
-            f"`rule` must make an update from a step size, but is {rule!r}: give a class, as `updates.Simultaneous`, a "
-            "function, as `lambda h: updates.Alternating(h)`, or an update, as `updates.Alternating(0.1)`."
-        )
+        function: Any = rule
+        return function
     name = type(rule).__name__
     if not stores_step_size(rule):
         raise ValueError(
@@ -64,6 +61,54 @@ def maker(rule: Any, field: Field, y: State, args: Args) -> Callable[[RealScalar
             "step size to update, for example `lambda h: updates.Optax(optax.sgd(h), optax.sgd(h))`."
         )
     return Resized(rule)
+
+
+def a_rule(rule: Any) -> None:
+    """Refuses what makes no update from a step size.
+
+    Raises:
+        ValueError: If it is neither an update nor callable; the text says what it is, and how to make a rule of it.
+    """
+    if isinstance(rule, AbstractUpdate):
+        return
+    of_another = isinstance(rule, type) and not issubclass(rule, AbstractUpdate)
+    if callable(rule) and not of_another:
+        return
+    kind, found = (rule, f"the class {rule.__name__}") if isinstance(rule, type) else (type(rule), repr(rule))
+    remedy = (
+        "give a class, as `updates.Simultaneous`, a function, as `lambda h: updates.Alternating(h)`, or an update, as "
+        "`updates.Alternating(0.1)`."
+    )
+    if issubclass(kind, diffrax.AbstractSolver):
+        remedy = "write `lambda h: updates.SolverStep(solver, h)`."
+    elif _is_optimizer(rule):
+        remedy = "write `lambda h: updates.Optax(optax.sgd(h), optax.sgd(h))`."
+    raise ValueError(f"`rule` must make an update from a step size, but is {found}: {remedy}")
+
+
+def an_update(update: Any, name: str = "update") -> None:
+    """Refuses what is no instance of an update.
+
+    Raises:
+        ValueError: If it is none; the text says what it is, and how to make an update of it.
+    """
+    if not isinstance(update, AbstractUpdate):
+        raise ValueError(f"`{name}` must be a rule from `gan_ode.updates`, but is {_instead(update)}")
+
+
+def _instead(update: Any) -> str:
+    """What somebody took for a rule, and how to make one of it."""
+    if isinstance(update, type):
+        return f"the class {update.__name__}: make an instance, for example `{update.__name__}(0.1)`."
+    if isinstance(update, diffrax.AbstractSolver):
+        return f"the solver {type(update).__name__}: write `updates.SolverStep(solver, 0.1)`."
+    if _is_optimizer(update):
+        return "an optimizer of Optax: write `updates.Optax(discriminator=optimizer, generator=optimizer)`."
+    return f"{update!r}: for example `Simultaneous(0.1)`."
+
+
+def _is_optimizer(thing: Any) -> bool:
+    return hasattr(thing, "init") and hasattr(thing, "update")
 
 
 def stores_step_size(update: AbstractUpdate) -> bool:

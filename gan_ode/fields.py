@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float
 
-from . import _checks, _tree
+from . import _checks, _problem, _tree
 from ._lowering import expand_narrow_products
 from ._types import Args, Field, RealScalarLike, State
 from ._unrolled_discriminator import unrolled_velocity
@@ -31,17 +31,14 @@ class GameField(eqx.Module):
         rates: The players' learning rates $r_D, r_G \ge 0$; 1 each by default. Time is in units of the step size.
 
     Raises:
-        ValueError: If a rate is negative or not finite.
+        ValueError: If `game` is none, or a class of one; if a rate is negative or not finite.
     """
 
     game: Any
     rates: Players
 
     def __init__(self, game: Any, rates: Players[RealScalarLike] | None = None):
-        if not hasattr(game, "losses"):
-            raise ValueError(
-                f"`game` must have a method `losses(y, args)`, but is {game!r}: wrap a function in `games.FromLosses`."
-            )
+        _problem.a_game(game)
         rates = Players(1.0, 1.0) if rates is None else rates
         remedy = "A player who does not move has rate 0."
         self.game = game

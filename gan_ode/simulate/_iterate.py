@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from .. import _checks, _tree
 from .._lowering import jit
+from .._rules import an_update
 from .._types import Args, Field, State
 from ..updates import AbstractUpdate
 from . import _inputs, _resumable
@@ -83,8 +84,7 @@ def prepared(
     update: Any, field: Field, num_steps: Any, args: Args, batches: Any, save_every: Any, record: Any
 ) -> tuple[UpdateLoop, int, int]:
     """What is to be done, how many steps, and after how many to save; or a `ValueError`."""
-    if not isinstance(update, AbstractUpdate):
-        raise ValueError(f"`update` must be a rule from `gan_ode.updates`, but is {_instead(update)}")
+    an_update(update)
     num_steps = _checks.count("num_steps", num_steps)
     save_every = _checks.count("save_every", save_every)
     if num_steps % save_every:
@@ -98,17 +98,6 @@ def prepared(
     if record is not None and not callable(record):
         raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
     return UpdateLoop(update, field, args, batches, record), num_steps, save_every
-
-
-def _instead(update: Any) -> str:
-    """What somebody took for a rule, and how to make one of it."""
-    if isinstance(update, type):
-        return f"the class {update.__name__}: make an instance, for example `{update.__name__}(0.1)`."
-    if isinstance(update, diffrax.AbstractSolver):
-        return f"the solver {type(update).__name__}: write `updates.SolverStep(solver, 0.1)`."
-    if hasattr(update, "init") and hasattr(update, "update"):
-        return "an optimizer of Optax: write `updates.Optax(discriminator=optimizer, generator=optimizer)`."
-    return f"{update!r}: for example `Simultaneous(0.1)`."
 
 
 def check_memory(loop: UpdateLoop, y0: State, copies: int) -> None:

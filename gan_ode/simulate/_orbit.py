@@ -8,7 +8,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, PyTree
 
 from .. import _checks
+from .._names import name_of
+from .._printing import counted, number, printed, Report, state as printed_state
 from .._types import RealScalarLike, Scalar, State
+from ._orbit_dataset import dataset
 
 
 class OUTCOMES(eqx.Enumeration):
@@ -40,10 +43,12 @@ class OUTCOMES(eqx.Enumeration):
     time_resolution = "The time is too large for the dtype to add a step to it. Start from a smaller time."
 
 
+@printed
 class Orbit(eqx.Module):
     """States along time, whether followed by a flow or by an update.
 
-    Save times that were not reached hold infinity, in `ts` and in `ys`; `reached` tells them, `trim` drops them.
+    Save times that were not reached hold infinity, in `ts` and in `ys`; `reached` tells them, `trim` drops them. It
+    prints how it ended, where, and what it took.
 
     Attributes:
         ts: Times, shape `(times,)`; for an update, step size times number of steps.
@@ -95,6 +100,56 @@ class Orbit(eqx.Module):
         reached = np.asarray(self.reached)
         ts, ys = jax.tree.map(lambda leaf: leaf[reached], (self.ts, self.ys))
         return eqx.tree_at(lambda orbit: (orbit.ts, orbit.ys), self, (ts, ys))
+
+    def to_xarray(self) -> Any:
+        """The orbit as an `xarray.Dataset`: one variable for each leaf of the states, over a time axis.
+
+        A variable is named by the path of its leaf, `discriminator.layers.0.weight` say, or `y` where the state is one
+        array; its first dimension is `time`, others are `NAME.axis0` and so on. Of an ensemble `member` comes first,
+        and the coordinate `ts` has the times of every member. Times that were not reached are left out of a single
+        orbit, and infinite in an ensemble. How it ended and the counts of steps are attributes, of an ensemble
+        coordinates over its members.
+
+        ```python
+        import jax.numpy as jnp
+        import gan_ode
+
+        orbit = gan_ode.flow(lambda t, y, args: -y, {"a": jnp.array(1.0)}, jnp.linspace(0.0, 1.0, 3))
+        dataset = orbit.to_xarray()
+        assert dataset["a"].dims == ("time",) and dataset.attrs["outcome"] == "ok"
+        ```
+
+        Raises:
+            ImportError: If xarray is not installed.
+            ValueError: If the orbit is traced.
+        """
+        if _checks.is_traced(self.ts):
+            raise ValueError("`orbit` must be concrete to be a dataset: call `to_xarray` outside of `jax.jit`.")
+        return dataset(self.trim() if self.ts.ndim == 1 else self)
+
+    def _report(self) -> Report:
+        if self.ts.ndim > 1:
+            steps = f"{number(np.mean(self.stats['num_steps']))} on average"
+            title = f"Orbit of {np.size(self.final_time):,} members: {counted(name_of(self.outcome))}"
+            return Report(title, {"steps": steps, "times": f"{self.ts.shape[-1]:,} saved"})
+        name, reached = str(name_of(self.outcome)), np.asarray(self.reached)
+        times = f"{number(self.ts[0])} to {number(self.final_time)}, {int(reached.sum()):,} saved"
+        missed = f", {int((~reached).sum()):,} not reached" if not reached.all() else ""
+        start = jax.tree.map(lambda leaf: leaf[0], self.ys)
+        recorded = jax.tree.structure(start) != jax.tree.structure(self.final_state)
+        lines = {
+            "times": times + missed,
+            "first saved" if recorded else "start": printed_state(start),
+            "end": printed_state(self.final_state),
+            "steps": self._steps(),
+        }
+        return Report(f"Orbit: {name}. {OUTCOMES[self.outcome]}", lines)
+
+    def _steps(self) -> str:
+        """How many steps there were, and of which kind."""
+        known = {name.removeprefix("num_").removesuffix("_steps"): value for name, value in self.stats.items()}
+        of_kinds = (f"{number(known[kind])} {kind}" for kind in ("accepted", "rejected") if kind in known)
+        return ", ".join([number(known["steps"]), *of_kinds])
 
 
 class SolveFailed(RuntimeError):

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ... import _checks, _problem, _tree
+from ..._entry import guarded
 from ..._lowering import jit
-from ..._names import as_words
+from ..._names import as_words, name_of
+from ..._printing import counted, number, printed, Report, state
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...games import Players
 from ...simulate.ensembles import _chunks
@@ -29,6 +31,7 @@ from ._ways_to_follow import Chunks, FlowWay, UpdateWay
 _CHUNK_SIZE = 256
 
 
+@printed
 class Basin(eqx.Module):
     """What becomes of many starts; all but `equilibria`, `traps` and `cycles` with a leading axis of starts.
 
@@ -67,6 +70,21 @@ class Basin(eqx.Module):
         """Why the start of this number is undecided, in a sentence."""
         return REASONS[jax.tree.map(lambda leaf: leaf[start], self.reason)]
 
+    def _report(self) -> Report:
+        fates, index, cycle = (np.asarray(part) for part in (name_of(self.fate), self.index, self.cycle))
+        (total,), equilibria = fates.shape, jax.tree.map(np.asarray, self.equilibria)
+        ends = [
+            (f"equilibrium {i}: {state(jax.tree.map(lambda leaf, i=i: leaf[i], equilibria))}", np.sum(index == i))
+            for i in range(int(index.max(initial=-1)) + 1)
+        ]
+        ends += [
+            (f"cycle {i}: period {number(self.cycles.periods[i])}", np.sum(cycle == i)) for i in range(len(self.cycles))
+        ]
+        rows = [(end, f"{int(num):,}", f"{num / total:.1%}") for end, num in ends if num]
+        undecided = np.asarray(name_of(self.reason))[fates == "undecided"]
+        lines = {"undecided": counted(undecided) if undecided.size else None}
+        return Report(f"Basin of {total:,} starts: {counted(fates)}", lines, ("where to", "starts", "share"), rows)
+
 
 def state_grid(xs: Float[Array, " columns"], ys: Float[Array, " rows"]) -> Players:
     """All starts with the discriminator's parameter from `xs` and the generator's from `ys`, row by row.
@@ -78,6 +96,7 @@ def state_grid(xs: Float[Array, " columns"], ys: Float[Array, " rows"]) -> Playe
     return Players(discriminator=jnp.ravel(x), generator=jnp.ravel(y))
 
 
+@guarded("starts", rows=True)
 def basin(
     field: Field,
     starts: State,

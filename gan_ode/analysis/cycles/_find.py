@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks, _problem, _tree
+from ..._entry import guarded
 from ..._lowering import jit, jit_quickly
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import Orbit
@@ -37,6 +38,7 @@ _SMOOTH = {4: 3e-2, 8: 1e-3}
 _MOMENTS, _TIME = (1.7e-4, 0.0013, 0.0107, 0.0618, 0.271828, 0.57721), 600.0
 
 
+@guarded("y0")
 def find_periodic_orbit(
     field: Field,
     y0: State,
@@ -114,6 +116,7 @@ def find_periodic_orbit(
     return _raise_if_missing(cycle) if throw else cycle
 
 
+@guarded("start", along="amplitudes")
 def period_against_amplitude(
     field: Field,
     start: Callable[[Scalar], State],

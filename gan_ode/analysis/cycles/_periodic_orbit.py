@@ -1,8 +1,10 @@
 """What a search for a periodic orbit returns."""
 
 import equinox as eqx
+import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
+from ..._printing import measured, number, numbers, printed, Report, state, yes
 from ..._types import Scalar, State
 from ...simulate import Orbit
 from ._floquet import cycle_type, CycleType
@@ -43,6 +45,7 @@ class SEARCHES(eqx.Enumeration):
     not_finite = "`y0` and the field there must be finite: check the start."
 
 
+@printed
 class PeriodicOrbit(eqx.Module):
     """A cycle of the flow. Where none was found, what was searched for holds infinity.
 
@@ -82,7 +85,19 @@ class PeriodicOrbit(eqx.Module):
         """What kind of cycle it is, as `cycle_type` has it at the cycle's own resolution. Of a concrete, single one."""
         return cycle_type(self.multipliers, self.resolution)
 
+    def _report(self) -> Report:
+        if not yes(self.found):
+            return Report(f"PeriodicOrbit: none was found. {SEARCHES[self.outcome]}")
+        lines = {
+            "period": measured(self.period.item(), self.period_error.item()),
+            "y": state(self.y),
+            "closure": f"{number(self.closure)} of the orbit's size",
+            "multipliers": numbers(self.multipliers),
+        }
+        return Report(f"PeriodicOrbit: {self.kind}", lines)
 
+
+@printed
 class PeriodCurve(eqx.Module):
     """Periods over amplitudes.
 
@@ -97,3 +112,10 @@ class PeriodCurve(eqx.Module):
     periods: Float[Array, " num"]
     slopes: Float[Array, " num"]
     cycles: PeriodicOrbit
+
+    def _report(self) -> Report:
+        columns = zip(self.amplitudes, self.periods, self.slopes, strict=True)
+        rows = [tuple(number(value, 6) for value in row) for row in columns]
+        isolated = int(np.sum(~np.isfinite(np.asarray(self.periods))))
+        missing = f"none was found at {isolated:,} amplitudes" if isolated else None
+        return Report("Periods of cycles", {"cycles": missing}, ("amplitude", "period", "slope"), rows)

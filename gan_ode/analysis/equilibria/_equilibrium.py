@@ -1,15 +1,18 @@
 from typing import Any
 
 import equinox as eqx
+import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Complex, Float
 
+from ..._printing import number, numbers, printed, Report, state, yes
 from ..._problem import AbstractAtState
 from ..._types import Scalar, State
 from ..linearization._preconditions import Inspection
 from ._equilibrium_types import EquilibriumKind
 
 
+@printed
 class Equilibrium(AbstractAtState):
     """Where the field vanishes: what `find_equilibrium` returns, and each of what `find_equilibria` does.
 
@@ -49,3 +52,18 @@ class Equilibrium(AbstractAtState):
     eigenvalues: Complex[Array, " n"] | None = None
     kind: EquilibriumKind | None = eqx.field(static=True, default=None)
     count: int = eqx.field(static=True, default=1)
+
+    def _report(self) -> Report:
+        smooth, found = yes(self.inspection.smooth), yes(self.found)
+        verdict = "none was found" if not found else "the velocity vanishes" if self.kind is None else str(self.kind)
+        known = self.eigenvalues is not None and smooth
+        nearby = number(self.inspection.speed_nearby)
+        lines = {
+            "y": state(self.y),
+            "residual": f"{number(self.residual)}, where near by the speed is up to {nearby}",
+            "abscissa": number(np.max(np.real(self.eigenvalues))) if known else None,
+            "eigenvalues": numbers(self.eigenvalues) if known else None,
+            "searches": f"{self.count:,} ended here" if self.count > 1 else None,
+            "note": None if smooth else "the field is not smooth there: nothing is linear",
+        }
+        return Report(f"Equilibrium: {verdict}", lines)

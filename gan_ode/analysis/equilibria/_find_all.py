@@ -8,7 +8,9 @@ import numpy as np
 import optimistix as optx
 from jaxtyping import Array, Complex, Float, Int
 
-from ... import _checks, _tree
+from ... import _checks, _problem, _tree
+from ..._entry import guarded
+from ..._printing import number, printed, Report, state
 from ..._types import Args, Field, RealScalarLike, State
 from ..linearization._jacobian import check_dense
 from ..linearization._preconditions import complaint, inspect_rows, Inspection
@@ -29,6 +31,7 @@ _KEPT, _LOST = 0.05, 0.1
 _SHOWN = 20
 
 
+@printed
 class Equilibria(eqx.Module):
     """Distinct equilibria, in the order in which the starts led to them; iterate to get `Equilibrium`.
 
@@ -83,10 +86,26 @@ class Equilibria(eqx.Module):
     def __iter__(self) -> Iterator[Equilibrium]:
         return (self[place] for place in range(len(self)))
 
-    def __str__(self) -> str:
-        return _table(self)
+    def _report(self) -> Report:
+        rows = [
+            (
+                str(i),
+                state(each.y),
+                number(each.residual),
+                number(each.eigenvalues[0].real),
+                str(each.count),
+                str(each.kind),
+            )
+            for i, each in enumerate(self)
+        ]
+        failed = f"{len(self.failed):,} of {len(self.members):,} searches" if self.failed else None
+        title = f"{len(self):,} {'equilibrium' if len(self) == 1 else 'equilibria'} of {len(self.members):,} searches"
+        return Report(
+            title, {"failed": failed}, ("", "y", "residual", "abscissa", "searches", "kind"), rows, _table(self)
+        )
 
 
+@guarded("starts", rows=True)
 def find_equilibria(
     field: Field,
     starts: State,
@@ -135,7 +154,7 @@ def find_equilibria(
         ValueError: If the starts have no common leading axis, are not finite, or are traced; if the field has explicit
             time.
     """
-    num = _num_starts(starts)
+    num = _problem.num_rows(starts, "starts")
     if _checks.is_traced((field, starts, args)):
         raise ValueError(
             "`starts` and `field` must be concrete, since the number of equilibria depends on them: under a "
@@ -165,17 +184,6 @@ def find_equilibria(
         jnp.where(smooth[:, None], eigenvalues, jnp.nan),
     )
     return Equilibria(ys, residuals, jacobians, eigenvalues, kinds, members, searches.residual, tuple(seen))
-
-
-def _num_starts(starts: State) -> int:
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(starts)]
-    lengths = {shape[0] if shape else None for shape in shapes}
-    if len(lengths) != 1 or None in lengths or 0 in lengths:
-        raise ValueError(
-            f"`starts` must have one leading axis on every leaf, of length at least 1, but the shapes are {shapes}: "
-            "stack the states, for example by `jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)`."
-        )
-    return shapes[0][0]
 
 
 def _flat(states: State, num: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import optimistix as optx
 from jax.flatten_util import ravel_pytree
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._lowering import jit
 from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, Scalar, State
@@ -17,6 +18,7 @@ from ._newton import at_root, flat_velocity, least_change, POLISH
 _TOLERANCE = {4: 1e-6, 8: 1e-12}
 
 
+@guarded("y0")
 def find_equilibrium(
     field: Field,
     y0: State,

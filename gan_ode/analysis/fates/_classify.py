@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from ... import _checks, _problem, _tree
+from ..._entry import guarded
 from ..._lowering import strongly_typed
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
@@ -14,6 +15,7 @@ from ._of_update import judge_update
 from ._verdict import Verdict
 
 
+@guarded("y0")
 def classify(
     field: Field,
     y0: State,

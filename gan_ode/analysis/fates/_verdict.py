@@ -5,6 +5,7 @@ import equinox as eqx
 import numpy as np
 
 from ..._names import worded
+from ..._printing import measured, number, numbers, printed, Report, state
 from ..equilibria._find_one import Equilibrium
 
 Kind: TypeAlias = Literal["converges", "cycles", "diverges", "wanders", "undecided"]
@@ -24,6 +25,7 @@ class FATES(eqx.Enumeration):
 _NAN = float("nan")
 
 
+@printed
 @dataclasses.dataclass(frozen=True)
 class Verdict:
     """What a trajectory does in the long run, and why we think so.
@@ -80,8 +82,15 @@ class Verdict:
     eigenvalues: np.ndarray | None = None
     invariant_drift: float = _NAN
 
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.reason}"
+    def _report(self) -> Report:
+        names = ("rate", "power", "period", "amplitude", "exponent", "time")
+        lines = {name: measured(getattr(self, name), getattr(self, f"{name}_error")) for name in names}
+        lines["closure"] = measured(self.closure, _NAN)
+        lines["invariant"] = None if np.isnan(self.invariant_drift) else f"changes by {number(self.invariant_drift)}"
+        lines["equilibrium"] = None if self.equilibrium is None else state(self.equilibrium.y)
+        lines["eigenvalues"] = None if self.eigenvalues is None else numbers(self.eigenvalues)
+        lines["followed for"] = number(self.duration)
+        return Report(f"{self.kind}: {self.reason}", lines)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._types import Scalar
 
 _TIMES = 512
@@ -32,6 +34,7 @@ class SymmetricParts(eqx.Module):
     antisymmetric: Float[Array, "n n"]
 
 
+@printed
 class TransientGrowth(eqx.Module):
     r"""How far a small perturbation grows before it decays.
 
@@ -45,7 +48,12 @@ class TransientGrowth(eqx.Module):
     time: Scalar
     numerical_abscissa: Scalar
 
+    def _report(self) -> Report:
+        lines = {"at time": number(self.time), "numerical abscissa": number(self.numerical_abscissa)}
+        return Report(f"TransientGrowth: a perturbation grows by a factor of {number(self.growth)} at most", lines)
 
+
+@guarded()
 def symmetric_parts(jacobian: Float[Array, "n n"]) -> SymmetricParts:
     r"""The symmetric and the antisymmetric part of a field's Jacobian.
 
@@ -63,6 +71,7 @@ def symmetric_parts(jacobian: Float[Array, "n n"]) -> SymmetricParts:
     return SymmetricParts((jacobian + jacobian.T) / 2, (jacobian - jacobian.T) / 2)
 
 
+@guarded()
 def numerical_abscissa(jacobian: Float[Array, "n n"]) -> Scalar:
     r"""The largest rate at which any perturbation can grow at once.
 
@@ -80,6 +89,7 @@ def numerical_abscissa(jacobian: Float[Array, "n n"]) -> Scalar:
     return jnp.linalg.eigvalsh(symmetric_parts(jacobian).symmetric)[-1]
 
 
+@guarded()
 @jit
 def transient_growth(jacobian: Float[Array, "n n"]) -> TransientGrowth:
     r"""The largest factor by which the linear flow amplifies a perturbation, and when.

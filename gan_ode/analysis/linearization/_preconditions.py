@@ -16,7 +16,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report, yes
 from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
 
@@ -56,6 +58,7 @@ _TIMES = (0.6180339887, 7.389056099, 113.7346712, 13037.21871)
 _DIRECTIONS, _AXES, _FEW = 3, 4, 16
 
 
+@printed
 class Inspection(eqx.Module):
     """What was seen at a state.
 
@@ -85,6 +88,22 @@ class Inspection(eqx.Module):
         """Whether all that is needed holds."""
         flags = [getattr(self, need) for need in needs]
         return functools.reduce(jnp.logical_and, flags, jnp.ones_like(self.finite))
+
+    def _report(self) -> Report:
+        words = {
+            "finite": self.finite,
+            "an equilibrium": self.still,
+            "smooth": self.smooth,
+            "autonomous": self.autonomous,
+        }
+        lines = {
+            "speed": f"{number(self.residual)}, near by up to {number(self.speed_nearby)}",
+            "unrest": f"{number(self.unrest)}, small at an equilibrium",
+            "mismatch": f"{number(self.mismatch)}, zero where smooth",
+        }
+        return Report(
+            "Inspection: " + ", ".join(f"{'' if yes(each) else 'not '}{word}" for word, each in words.items()), lines
+        )
 
 
 def require(
@@ -168,6 +187,7 @@ def complaint(seen: Inspection, needs: Sequence[Need] = ALL, name: str = "y") ->
     return ""
 
 
+@guarded("y")
 def inspect(field: Field, y: State, *, args: Args = None, t: RealScalarLike = 0.0) -> Inspection:
     """Looks at a field around a state.
 

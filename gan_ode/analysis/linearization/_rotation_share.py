@@ -4,6 +4,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
 from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, Scalar, State
@@ -12,6 +13,7 @@ from ..._types import Args, Field, RealScalarLike, Scalar, State
 _MOST_DENSE, _PROBES = 256, 32
 
 
+@guarded("y")
 def rotation_share(
     field: Field,
     y: State,

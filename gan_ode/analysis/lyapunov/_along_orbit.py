@@ -5,11 +5,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._types import Scalar, State
 from ...simulate import Orbit
 
 
+@printed
 class InvariantDrift(eqx.Module):
     """How a quantity changes along an orbit.
 
@@ -25,7 +28,14 @@ class InvariantDrift(eqx.Module):
     change: Float[Array, " times"]
     largest: Scalar
 
+    def _report(self) -> Report:
+        lines = {"at the start": number(self.values[0], 8), "largest change": number(self.largest)}
+        return Report(
+            f"A quantity along an orbit of {len(self.ts):,} times: it changes by {number(self.largest)}", lines
+        )
 
+
+@guarded()
 @jit
 def invariant_drift(quantity: Callable[[State], Scalar], orbit: Orbit) -> InvariantDrift:
     """Follows a quantity along an orbit: the error of an invariant, or the fall of a Lyapunov function.

@@ -9,7 +9,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report, state, yes
 from ..._types import Scalar, State
 
 _MOST_POINTS = 4_000_000
@@ -24,6 +26,7 @@ _HALVINGS = 48
 _MOVES = 2
 
 
+@printed
 class BoxExtremes(eqx.Module):
     r"""The smallest and the largest value that a search of a box found.
 
@@ -47,7 +50,18 @@ class BoxExtremes(eqx.Module):
     slack: Scalar
     finite: Any
 
+    def _report(self) -> Report:
+        lines = {
+            "smallest": f"{number(self.smallest)} at {state(self.where_smallest)}",
+            "largest": f"{number(self.largest)} at {state(self.where_largest)}",
+            "note": None if yes(self.finite) else "not finite somewhere",
+        }
+        between = f"between {number(self.smallest)} and {number(self.largest)}"
+        title = f"BoxExtremes: {between} in the box, at most {number(self.slack)} beyond"
+        return Report(title, lines)
 
+
+@guarded("low", like="high")
 def box_extremes(
     function: Callable[[State], Scalar], low: State, high: State, *, resolution: int | None = None
 ) -> BoxExtremes:

@@ -5,13 +5,17 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._growth import Sizes
 from ..._inherited_claims import says
 from ..._lowering import jit
+from ..._names import name_of
+from ..._printing import measured, number, printed, Report, state
 from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, OUTCOMES
@@ -24,6 +28,7 @@ _PARTS = 20
 _RTOL = {4: 1e-5, 8: 1e-8}
 
 
+@printed
 class LyapunovExponents(eqx.Module):
     """Rates at which neighboring orbits part, on average along one orbit.
 
@@ -47,7 +52,15 @@ class LyapunovExponents(eqx.Module):
     final_state: State
     outcome: OUTCOMES
 
+    def _report(self) -> Report:
+        values, errors = np.asarray(self.exponents), np.asarray(self.standard_error)
+        rows = [(number(value), number(error, 2)) for value, error in zip(values, errors, strict=True)]
+        largest = measured(values[0], errors[0])
+        lines = {"orbit": str(name_of(self.outcome)), "end": state(self.final_state)}
+        return Report(f"LyapunovExponents: the largest is {largest}", lines, ("exponent", "standard error"), rows)
 
+
+@guarded("y0")
 def lyapunov_exponents(
     field: Field,
     y0: State,

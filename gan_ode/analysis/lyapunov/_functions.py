@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...updates import AbstractUpdate
 from ..linearization._preconditions import require
@@ -21,6 +23,7 @@ _NEARLY_ALL = 0.95
 Kind = Literal["falls strictly", "falls", "keeps", "rises", "rises strictly", "neither", "undecided"]
 
 
+@guarded()
 def lie_derivative(
     quantity: Callable[[State], Scalar], field: Field, *, update: AbstractUpdate | None = None, args: Args = None
 ) -> Callable[[State], Scalar]:
@@ -59,6 +62,7 @@ def lie_derivative(
     return lambda y: jax.jvp(quantity, (y,), (velocity(field, y, args),))[1]
 
 
+@printed
 class LyapunovCheck(eqx.Module):
     r"""What a box says of a candidate $Q$ for a Lyapunov function.
 
@@ -169,6 +173,14 @@ class LyapunovCheck(eqx.Module):
             return "no state of the box moves"
         return f"the change, over gradient times motion, is from {low:.3g} to {high:.3g} away from equilibria"
 
+    def _report(self) -> Report:
+        lines = {
+            "change": f"{number(self.change.smallest)} to {number(self.change.largest)}",
+            "margin": number(self.margin),
+            "rounding": number(self.rounding),
+        }
+        return Report(f"LyapunovCheck: {self.kind}, since {self.reason}", lines)
+
     @property
     def _resolved(self) -> Any:
         size = max(self.rounding.dtype.itemsize, 4)
@@ -176,6 +188,7 @@ class LyapunovCheck(eqx.Module):
         return ~(self.rounding > _MOST_ROUNDING[size])
 
 
+@guarded("low", like="high")
 def check_lyapunov_function(
     quantity: Callable[[State], Scalar],
     field: Field,

@@ -9,7 +9,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report, yes
 from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, RealScalarLike, Scalar, State
@@ -24,6 +26,7 @@ _MOST_NUMBERS = 200
 _ZERO = 1e-6
 
 
+@printed
 class Bifurcation(eqx.Module):
     r"""How an update loses a fixed point at its critical step size, and what takes its place.
 
@@ -94,7 +97,21 @@ class Bifurcation(eqx.Module):
         size = -(step_size - self.step_size) * self.growth / jnp.real(self.coefficient)
         return jnp.where(decided, size, jnp.nan)
 
+    def _report(self) -> Report:
+        supercritical, subcritical = yes(self.supercritical), yes(self.subcritical)
+        word = (
+            "supercritical, " if supercritical else "subcritical, " if subcritical else "undecided by its coefficient, "
+        )
+        lines = {
+            "step size": number(self.step_size, 8),
+            "multiplier": number(self.multiplier, 6),
+            "coefficient": number(self.coefficient),
+            "period": f"{self.period} steps" if self.period > 1 else None,
+        }
+        return Report(f"Bifurcation: {word}{self.kind}", lines)
 
+
+@guarded("y")
 def bifurcation(
     rule: Rule,
     field: Field,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._lowering import jit
 from ..._problem import state_of
 from ..._rules import maker, Rule
@@ -25,6 +26,7 @@ NEUTRAL = {4: 1e-4, 8: 1e-9}
 TYPICAL = 0.1
 
 
+@guarded("y")
 def critical_step_size(
     rule: Rule,
     field: Field,

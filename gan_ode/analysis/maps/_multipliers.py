@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
 from ..._problem import state_of
 from ..._types import Args, Field, Scalar, State
@@ -23,6 +24,7 @@ from ._rhythm import Rhythm, rhythm
 _Output = TypeVar("_Output")
 
 
+@guarded("y")
 def multipliers(
     update: AbstractUpdate, field: Field, y: State, *, args: Args = None, check: bool = True
 ) -> Complex[Array, " m"]:
@@ -66,6 +68,7 @@ def step_jacobian(
     return trusted(_step_jacobian, update, field, y, args, check)
 
 
+@guarded("y")
 def spectral_radius(update: AbstractUpdate, field: Field, y: State, *, args: Args = None, check: bool = True) -> Scalar:
     r"""By how much a small disturbance of a fixed point grows in one step: the largest modulus of a multiplier.
 

@@ -4,13 +4,17 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._growth import Sizes
 from ..._inherited_claims import says
 from ..._lowering import jit
+from ..._names import name_of
+from ..._printing import counted, number, printed, Report
 from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, State
@@ -27,6 +31,7 @@ _PACE, _SAMPLED = 0.2, 1e-3
 _Carry = tuple[State, Any, Bool[Array, ""], Int[Array, ""], Sizes]
 
 
+@printed
 class OrbitDiagram(eqx.Module):
     """What orbits settle on, one for each step size.
 
@@ -51,7 +56,19 @@ class OrbitDiagram(eqx.Module):
     period: Int[Array, "*step_sizes"]
     settled: Bool[Array, "*step_sizes"]
 
+    def _report(self) -> Report:
+        columns = (self.step_sizes, self.period, self.settled, name_of(self.outcome))
+        rows = [
+            (number(h), str(int(period)) if period else "none", "yes" if settled else "no", str(outcome))
+            for h, period, settled, outcome in zip(*map(np.asarray, columns), strict=True)
+        ]
+        return Report(
+            f"OrbitDiagram of {len(rows):,} step sizes: {counted(columns[-1])}", {},
+            ("step size", "period", "settled", "outcome"), rows,
+        )  # fmt: skip
 
+
+@guarded("y0")
 def orbit_diagram(
     rule: Rule,
     field: Field,

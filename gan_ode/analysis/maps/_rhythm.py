@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ... import _checks
+from ..._entry import guarded
 from ..._problem import state_of
 from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
@@ -97,6 +98,7 @@ def rhythm(update: AbstractUpdate, field: Field, y: State, args: Args = None, *,
     return _found(Clock(update, field, y, args, memory), strict)
 
 
+@guarded("y")
 def step_period(update: AbstractUpdate, field: Field, y: State, *, args: Args = None) -> int:
     """After how many steps an update does the same again, when it has run for long.
 

@@ -5,11 +5,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import measured, printed, Report
 from ..._problem import state_of
 from ..._types import Scalar, State
 
 
+@printed
 class Rotation(eqx.Module):
     """How fast an orbit goes around.
 
@@ -23,7 +26,11 @@ class Rotation(eqx.Module):
     value: Scalar
     error: Scalar
 
+    def _report(self) -> Report:
+        return Report(f"Rotation: {measured(self.value.item(), self.error.item())} turns in a step")
 
+
+@guarded("ys", rows=True, like="center")
 @jit
 def rotation_number(ys: State, center: State) -> Rotation:
     r"""Average turn around a center in a step, of an orbit in the plane.

@@ -8,7 +8,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, Scalar, State
@@ -28,6 +30,7 @@ By: TypeAlias = Literal["spectrum", "steps"]
 _ROOM = 100.0
 
 
+@printed
 class StabilityMap(eqx.Module):
     """How fast an update leaves, or comes back to, a fixed point, over a parameter and the step size.
 
@@ -59,7 +62,18 @@ class StabilityMap(eqx.Module):
         """Where neither can be told: the linear part does not decide."""
         return jnp.abs(self.radius - 1) <= self.resolution
 
+    def _report(self) -> Report:
+        parts = {"stable": self.stable, "neutral": self.neutral, "unstable": self.unstable}
+        shares = ", ".join(f"{np.mean(np.asarray(part)):.1%} {word}" for word, part in parts.items())
+        lines = {
+            name: f"{len(values):,} from {number(values[0])} to {number(values[-1])}"
+            for name, values in (("parameters", self.parameters), ("step sizes", self.step_sizes))
+        }
+        lines["radius"] = f"{number(np.nanmin(self.radius))} to {number(np.nanmax(self.radius))}"
+        return Report(f"StabilityMap: {shares}", lines)
 
+
+@guarded("y", along="parameters")
 def stability_map(
     rule: Rule,
     family: Callable[[Any], Field],
@@ -122,6 +136,7 @@ def _quarters(num_steps: int) -> int:
     return num_steps
 
 
+@guarded("y", along="parameters")
 def critical_curve(
     rule: Rule,
     family: Callable[[Any], Field],

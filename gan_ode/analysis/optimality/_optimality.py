@@ -4,6 +4,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ... import _checks, _optimizers
+from ..._entry import guarded
+from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, Field, State
 from ...games import Players
@@ -20,6 +22,7 @@ from ._zero_sum import is_zero_sum
 _NEUTRAL = {4: 1e-4, 8: 1e-9}
 
 
+@printed
 @dataclasses.dataclass(frozen=True)
 class Optimality:
     """What an equilibrium is to the players. None is "undecided": the numbers lie between tolerances, or say nothing.
@@ -96,7 +99,15 @@ class Optimality:
         assert self.curvatures is not None
         return self._answered(verdict) if self.curvatures.zero_sum else ", by the total derivatives of its loss"
 
+    def _report(self) -> Report:
+        lines = {
+            "abscissa": f"{number(self.abscissa)} of the field's eigenvalues",
+            "radius": None if self.radius is None else f"{number(self.radius, 8)} of the update's multipliers",
+        }
+        return Report(f"Optimality: {self.text}", lines)
 
+
+@guarded("y")
 def optimality(
     field: Field,
     y: Any,

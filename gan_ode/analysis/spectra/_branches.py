@@ -10,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Real
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, State
 from ..equilibria._continuation import Family, follow, refuse_if_nothing
@@ -18,6 +20,7 @@ from ..linearization._jacobian import eigenvalues_of, falling
 from ..linearization._preconditions import Inspection
 
 
+@printed
 class EigenvalueBranches(eqx.Module):
     """The eigenvalues of a field's Jacobian at an equilibrium, along a parameter.
 
@@ -41,7 +44,18 @@ class EigenvalueBranches(eqx.Module):
     meets: Bool[Array, "intervals n"]
     found: Bool[Array, " values"]
 
+    def _report(self) -> Report:
+        found, values = np.asarray(self.found), np.asarray(self.values)
+        abscissas = np.asarray(self.eigenvalues).real.max(axis=1)
+        rows = [
+            (number(value), number(abscissa), "yes" if known else "no")
+            for value, abscissa, known in zip(values, abscissas, found, strict=True)
+        ]
+        title = f"Eigenvalues at {len(values):,} values of a parameter, the equilibrium found at {int(found.sum()):,}"
+        return Report(title, {}, ("parameter", "abscissa", "found"), rows)
 
+
+@guarded("y", along="values")
 def eigenvalue_branches(
     family: Family,
     values: Real[Array | np.ndarray, " values"],

@@ -12,7 +12,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Real
 
 from ... import _checks
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar, State
 from ..equilibria._continuation import Family, follow, jacobian_at
@@ -28,6 +30,7 @@ CriticalKind: TypeAlias = Literal["crossing", "collision", "end"]
 _VALUES = 17
 
 
+@printed
 @dataclasses.dataclass(frozen=True)
 class CriticalParameter:
     """A value of the parameter where the picture of eigenvalues changes.
@@ -48,7 +51,13 @@ class CriticalParameter:
     eigenvalue: complex
     branches: tuple[int, ...]
 
+    def _report(self) -> Report:
+        lines = {"between": f"{number(self.bracket[0])} and {number(self.bracket[1])}"}
+        lines |= {"eigenvalue": number(self.eigenvalue), "branches": ", ".join(map(str, self.branches))}
+        return Report(f"CriticalParameter: {self.kind} at {number(self.value, 8)}", lines)
 
+
+@guarded("y", along="values")
 def critical_parameters(
     family: Family,
     values: Real[Array | np.ndarray, " values"],
@@ -99,6 +108,7 @@ def critical_parameters(
     return (*sorted(found, key=lambda each: each.value), *_end(family, along, y, args))
 
 
+@guarded("y", along="low")
 def critical_parameter(
     family: Family,
     low: RealScalarLike,

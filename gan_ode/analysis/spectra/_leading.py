@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int, PRNGKeyArray
 
 from ... import _checks
+from ..._entry import guarded
+from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
@@ -32,6 +34,7 @@ _SUBSPACE = 80
 _MAX_PRODUCTS = 2000
 
 
+@printed
 class LeadingEigenvalues(eqx.Module):
     r"""Some eigenvalues of a Jacobian, with the evidence for each.
 
@@ -58,7 +61,23 @@ class LeadingEigenvalues(eqx.Module):
     num_products: Int[Array, "*batch"]
     eigenvectors: State = None
 
+    def _report(self) -> Report:
+        good = np.asarray(self.converged)
+        rows = [
+            (number(value, 6), number(abs(value), 6), number(residual, 2), "yes" if known else "no")
+            for value, residual, known in zip(np.asarray(self.eigenvalues), self.residuals, good, strict=True)
+        ]
+        verdict = "all converged" if good.all() else f"{int(good.sum())} of {good.size} converged"
+        lines = {"norm": number(self.norm), "products": number(self.num_products)}
+        return Report(
+            f"{good.size} leading eigenvalues, {verdict}",
+            lines,
+            ("eigenvalue", "modulus", "residual", "converged"),
+            rows,
+        )
 
+
+@guarded("y")
 def leading_eigenvalues(
     field: Field,
     y: State,

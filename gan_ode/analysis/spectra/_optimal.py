@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Real
 
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report, yes
 from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, Scalar, State
@@ -32,6 +34,7 @@ _Heights: TypeAlias = Callable[[Array], Array]
 """Of each eigenvalue, what the decay rate is minus the largest of."""
 
 
+@printed
 class Optimum(eqx.Module):
     """Where a rate of decay is largest.
 
@@ -49,7 +52,16 @@ class Optimum(eqx.Module):
     eigenvalue: Complex[Array, ""]
     at_end: Any
 
+    def _report(self) -> Report:
+        lines = {
+            "decay rate": number(self.rate, 6),
+            "by": f"eigenvalue or multiplier {number(self.eigenvalue, 6)}",
+            "note": "at an end of the range: the optimum may lie beyond" if yes(self.at_end) else None,
+        }
+        return Report(f"Optimum at {number(self.value, 6)}", lines)
 
+
+@guarded("y", along="values")
 def optimal_parameter(
     family: Family,
     values: Real[Array | np.ndarray, " values"],
@@ -106,6 +118,7 @@ def _optimal_parameter(
     return optimum, along.found, along.seen, there
 
 
+@guarded("y")
 def optimal_step_size(
     rule: Rule,
     field: Field,

@@ -5,12 +5,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from ..._entry import guarded
 from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
 from ..linearization._jacobian import field_jacobian, field_spectrum
 from ..maps._multipliers import multipliers, step_jacobian
 
 
+@guarded("y")
 def jacobian(
     field: Field,
     y: State,
@@ -66,6 +68,7 @@ def jacobian(
     return step_jacobian(update, field, y, args, check=check)
 
 
+@guarded("y")
 def spectrum(
     field: Field,
     y: State,

@@ -5,13 +5,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, PRNGKeyArray
 
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, numbers, printed, Report, yes
 from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, State
 from ._arnoldi import ROUNDINGS
 from ._leading import leading_eigenvalues, LeadingEigenvalues
 
 
+@printed
 class Stiffness(eqx.Module):
     r"""Step sizes and the stiffness ratio at a state, from the leading eigenvalues of the field's Jacobian.
 
@@ -44,7 +47,22 @@ class Stiffness(eqx.Module):
     decaying_step_size: Float[Array, "*batch"]
     stiffness_ratio: Float[Array, "*batch"]
 
+    def _report(self) -> Report:
+        critical, bound = number(self.critical_step_size), number(self.critical_step_size_bound)
+        lines = {
+            "critical step": f"at most {critical}, at least {bound}, of simultaneous steps",
+            "decaying modes": f"lost above a step of {number(self.decaying_step_size)}",
+            "rightmost": numbers(self.rightmost.eigenvalues, 3),
+            "largest": numbers(self.largest.eigenvalues, 3),
+            "note": None if yes(self._converged()) else "not all eigenvalues converged: look at their residuals",
+        }
+        return Report(f"Stiffness: fastest over slowest mode {number(self.stiffness_ratio)}", lines)
 
+    def _converged(self) -> Array:
+        return jnp.all(self.rightmost.converged) & jnp.all(self.largest.converged)
+
+
+@guarded("y")
 def stiffness(
     field: Field,
     y: State,
@@ -92,6 +110,7 @@ def stiffness(
     return _conclude(rightmost, largest, everything=k == sum(leaf.size for leaf in jax.tree.leaves(y)))
 
 
+@guarded("ys", rows=True)
 def stiffness_along(
     field: Field,
     ys: State,

@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._rules import maker, Rule
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 from ...simulate import flow, iterate, Orbit
@@ -15,6 +17,7 @@ from ...simulate import flow, iterate, Orbit
 _MATCH = "Follow the flow by `flow(field, y0, steps.ts)`, or with `dense=True`."
 
 
+@printed
 class Comparison(eqx.Module):
     """How far two orbits are apart, at matched times.
 
@@ -28,7 +31,14 @@ class Comparison(eqx.Module):
     distance: Float[Array, " times"]
     largest: Scalar
 
+    def _report(self) -> Report:
+        distance, ts = np.asarray(self.distance), np.asarray(self.ts)
+        lines = {"largest": f"{number(self.largest)} at time {number(ts[np.argmax(distance)])}"}
+        lines["at the end"] = f"{number(distance[-1])} at time {number(ts[-1])}"
+        return Report(f"Two orbits at {len(ts):,} times: at most {number(self.largest)} apart", lines)
 
+
+@printed
 class Convergence(eqx.Module):
     """Errors over a ladder of step sizes.
 
@@ -44,7 +54,14 @@ class Convergence(eqx.Module):
     slopes: Float[Array, " slopes"]
     order: Scalar
 
+    def _report(self) -> Report:
+        slopes = ["", *(number(slope) for slope in np.asarray(self.slopes))]
+        columns = zip(np.asarray(self.step_sizes), np.asarray(self.errors), slopes, strict=True)
+        rows = [(number(h), number(error), slope) for h, error, slope in columns]
+        return Report(f"Observed order {number(self.order)}", {}, ("step size", "error", "slope"), rows)
 
+
+@guarded()
 def compare(orbit: Orbit, steps: Orbit) -> Comparison:
     """The distance of two orbits at matched times, $t = n h$ for an update.
 
@@ -74,6 +91,7 @@ def _distance(there: State, here: State) -> Float[Array, " times"]:
     return jnp.where(jnp.isfinite(distance), distance, jnp.inf)
 
 
+@guarded("y0")
 def convergence(
     rule: Rule,
     field: Field,

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ... import _checks
+from ..._entry import guarded
 from ..._types import RealScalarLike, Scalar
 
 _Matrix = Float[Array, "n n"]
@@ -18,6 +19,7 @@ _BITS = 31
 _ZERO = {4: 1e-4, 8: 1e-9}
 
 
+@guarded()
 def stationary_covariance(jacobian: _Matrix, noise: _Matrix) -> _Matrix:
     r"""The covariance that a linear stochastic differential equation settles to.
 
@@ -48,6 +50,7 @@ def stationary_covariance(jacobian: _Matrix, noise: _Matrix) -> _Matrix:
     return _summed(inverse @ (p * identity + jacobian), 2 * p * inverse @ noise @ inverse.T)
 
 
+@guarded()
 def stationary_covariance_of_steps(step_jacobian: _Matrix, noise: _Matrix) -> _Matrix:
     r"""The covariance that linear steps with noise settle to.
 
@@ -71,6 +74,7 @@ def stationary_covariance_of_steps(step_jacobian: _Matrix, noise: _Matrix) -> _M
     return _summed(_refuse_unless(stable, message, step_jacobian), noise)
 
 
+@guarded()
 def covariance_at(jacobian: _Matrix, noise: _Matrix, t: RealScalarLike) -> _Matrix:
     r"""The covariance of a linear stochastic differential equation after a time, from a start without spread.
 
@@ -119,6 +123,7 @@ def _covariance_at(jacobian: _Matrix, noise: _Matrix, t: Scalar) -> _Matrix:
     return unit * _symmetric(covariance)
 
 
+@guarded()
 def covariance_after_steps(step_jacobian: _Matrix, noise: _Matrix, num_steps: int | Int[Array, ""]) -> _Matrix:
     r"""The covariance of linear steps with noise after so many steps, from a start without spread.
 
@@ -163,6 +168,7 @@ def _covariance_after_steps(step_jacobian: _Matrix, noise: _Matrix, num_steps: I
     return covariance
 
 
+@guarded()
 @eqx.filter_jit
 def covariance_growth(jacobian: _Matrix, noise: _Matrix) -> _Matrix:
     r"""The rate at which the covariance grows at a center, $\lim_{t\to\infty} S(t)/t$.

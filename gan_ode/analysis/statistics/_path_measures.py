@@ -3,13 +3,17 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ... import _checks, _tree
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._types import Args, Field, RealScalarLike, Scalar, State
 
 
+@printed
 class PathMeasures(eqx.Module):
     r"""The velocity on a straight line between two states.
 
@@ -24,7 +28,13 @@ class PathMeasures(eqx.Module):
     angle: Float[Array, " positions"]
     norm: Float[Array, " positions"]
 
+    def _report(self) -> Report:
+        columns = zip(*map(np.asarray, (self.positions, self.angle, self.norm)), strict=True)
+        rows = [tuple(number(value) for value in row) for row in columns]
+        return Report(f"PathMeasures at {len(rows):,} positions", {}, ("position", "angle", "norm"), rows)
 
+
+@guarded("y", like="toward")
 def path_angle(field: Field, y: State, toward: State, *, args: Args = None, t: RealScalarLike = 0.0) -> Scalar:
     r"""The cosine of the angle between the velocity at a state and the way to another one.
 
@@ -62,6 +72,7 @@ def path_angle(field: Field, y: State, toward: State, *, args: Args = None, t: R
     return _cosine(field(t, y, args), _tree.subtract(toward, y))
 
 
+@guarded("start", like="end")
 def path_measures(
     field: Field,
     start: State,

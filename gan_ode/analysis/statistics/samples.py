@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Real
 
 from ... import _checks
+from ..._printing import number, printed, Report
 from ..._types import RealScalarLike, Scalar
 from ...distributions import equal_weights, Quadrature
 from ._energy_distance import energy_distance as _energy_distance
@@ -38,6 +39,7 @@ class Mixture(Protocol):
     def std(self) -> Float[Array, ""]: ...
 
 
+@printed
 class ModeMeasures(eqx.Module):
     """What samples make of the modes of a mixture.
 
@@ -52,6 +54,13 @@ class ModeMeasures(eqx.Module):
     covered: Int[Array, ""]
     quality: Scalar
     divergence: Scalar
+
+    def _report(self) -> Report:
+        lines = {
+            "quality": f"{number(self.quality)} of the samples lie near a mode",
+            "divergence": number(self.divergence),
+        }
+        return Report(f"ModeMeasures: {int(self.covered)} of {len(self.counts)} modes covered", lines)
 
 
 def mode_measures(

@@ -14,7 +14,9 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float
 
 from ... import _tree
+from ..._entry import guarded
 from ..._lowering import jit
+from ..._printing import printed, Report
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar
 from ...fields import GameField
@@ -31,6 +33,7 @@ from ._eigenvalue_bounds import eigenvalue_bounds, EigenvalueBounds, is_zero, or
 _SAME = 0.5
 
 
+@printed
 class Assumptions(eqx.Module):
     r"""The assumptions of the theory at a state, and what it says there; print it to read it.
 
@@ -88,10 +91,12 @@ class Assumptions(eqx.Module):
         both = self.realizability.holds & self.curvature.holds
         return both & self.full_rank.holds & self.fixed_support.holds
 
-    def __str__(self) -> str:
-        return _report(self)
+    def _report(self) -> Report:
+        text = _text(self)
+        return Report(text.splitlines()[0], plain=text)
 
 
+@guarded("y")
 def assumptions(game: Any, y: Players | Equilibrium, *, args: Args = None, check: bool = True) -> Assumptions:
     r"""Measures the assumptions of the theory at an equilibrium, and what follows from them.
 
@@ -290,7 +295,7 @@ def _consequences(
     return bounds, guaranteed, mismatch
 
 
-def _report(found: Assumptions) -> str:
+def _text(found: Assumptions) -> str:
     four = (found.realizability, found.curvature, found.full_rank, found.fixed_support)
     lines = [str(assumption) for assumption in four]
     tolerance = _tolerance(found.jacobian.dtype)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from ..._printing import printed, Report
 from ..._types import Args, Scalar
 from ...distributions import Quadrature
 from ...games import Players
@@ -21,6 +22,7 @@ _STEP = {4: 1e-1, 8: 1e-2}
 _FLAT = {4: 1e-3, 8: 1e-6}
 
 
+@printed
 class Assumption(eqx.Module):
     """One assumption of the theory, as measured.
 
@@ -51,9 +53,9 @@ class Assumption(eqx.Module):
             return "holds"
         return "holds in the relaxed form" if bool(self.relaxed) else "fails"
 
-    def __str__(self) -> str:
+    def _report(self) -> Report:
         numbers = ", ".join(f"{name} {float(value):.3g}" for name, value in self.measures.items())
-        return f"{self.statement}: {self.verdict}, margin {float(self.margin):.3g} ({numbers})"
+        return Report(f"{self.statement}: {self.verdict}, margin {float(self.margin):.3g} ({numbers})")
 
 
 def realizability(game: Any, y: Players, args: Args, score: Scalar) -> Assumption:

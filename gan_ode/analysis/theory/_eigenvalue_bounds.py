@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ..._lowering import jit
+from ..._printing import number, printed, Report
 from ..._types import RealScalarLike, Scalar
 
 # Eigenvalues of a Gram matrix count as zero below so many roundings, relative to the largest.
@@ -17,6 +18,7 @@ _BISECTIONS = 60
 _NOISE = 100
 
 
+@printed
 class EigenvalueBounds(eqx.Module):
     """What the theory says of eigenvalues other than zero: their real parts are not above these.
 
@@ -27,6 +29,10 @@ class EigenvalueBounds(eqx.Module):
 
     real: Scalar
     oscillating: Scalar
+
+    def _report(self) -> Report:
+        lines = {"real": number(self.real, 6), "oscillating": number(self.oscillating, 6)}
+        return Report("EigenvalueBounds: real parts are not above these", lines)
 
 
 @jit

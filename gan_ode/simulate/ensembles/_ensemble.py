@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from ... import _checks, _tree
+from ... import _checks, _problem, _tree
 from ..._lowering import is_plain, is_small_state, jit, kernel_jit, map_in_kernels, on_cpu
 from ..._types import Args, RealScalarLike, State
 from .. import _inputs
@@ -102,7 +102,8 @@ def ensemble(
     sizes = sizes if on_cpu() else _CHUNK_SIZE_OF_ACCELERATOR
     usual = _members.chunk_size(y0s, sizes["ends" if ts.shape[0] == 2 else "saves"])
     size = usual if chunk_size is None else _checks.count("chunk_size", chunk_size)
-    return _members.run_in_chunks(solve_all, (y0s, own_field, own_args), size, mesh, (field, ts, args, how))
+    with _problem.renamed("y0", "y0s"):
+        return _members.run_in_chunks(solve_all, (y0s, own_field, own_args), size, mesh, (field, ts, args, how))
 
 
 def _solve_all(members: tuple[State, Any, Any], shared: tuple[Any, Array, Args, Method], mesh: Mesh | None) -> Orbit:

@@ -6,7 +6,7 @@ import equinox as eqx
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from ... import _checks, _tree
+from ... import _checks, _problem, _tree
 from ..._inherited_claims import says
 from ..._lowering import fits_kernel, in_kernel_program, is_small_state, jit, kernel_jit, map_in_kernels, opaque
 from ..._types import Args, Field, RealScalarLike, State
@@ -82,7 +82,8 @@ def iterate_ensemble(
     check_memory(one, _tree.first(y0s), num * (num_steps // save_every + 1))
     size = _members.chunk_size(y0s, _CHUNK_SIZE) if chunk_size is None else _checks.count("chunk_size", chunk_size)
     solve_all = _solve_small if is_small_state(y0s, num) else _solve_large
-    return _members.run_in_chunks(solve_all, (y0s, own), size, mesh, (rest, record, num_steps, save_every))
+    with _problem.renamed("y0", "y0s"):
+        return _members.run_in_chunks(solve_all, (y0s, own), size, mesh, (rest, record, num_steps, save_every))
 
 
 class _ByElements(AbstractUpdate):

@@ -59,6 +59,7 @@ def paths(
     Raises:
         ValueError: If an argument cannot work; the text names it, and the remedy.
     """
+    _check_sde(sde)
     y0 = _inputs.state(y0)
     ts = _inputs.times(ts, _tree.dtype(y0))
     num_paths = _checks.count("num_paths", num_paths)
@@ -94,6 +95,16 @@ def _solve_all(keys: Any, sde: SDE, y0: State, ts: Array, args: Args, how: Metho
         return solve_terms(sde.terms(path), y0, ts, args, how)[0]
 
     return eqx.filter_vmap(one)(keys)
+
+
+def _check_sde(sde: Any) -> None:
+    if isinstance(sde, type) or not (hasattr(sde, "drift") and hasattr(sde, "diffusion")):
+        found = f"the class {sde.__name__}" if isinstance(sde, type) else type(sde).__name__
+        raise ValueError(
+            f"`sde` must have a drift and a diffusion, but is {found}: give `noise.SDE(field, diffusion)`, for example "
+            "`noise.of_minibatches(field, 0.1, batch_size=64)`; a field alone is followed by `flow`."
+        )
+    _inputs.a_field(sde.drift, "sde.drift")
 
 
 def _check_draws(ts: Float[Array, " times"], step_size: Array) -> None:
