@@ -238,33 +238,40 @@ def _check_motion(given: dict[str, Any], y: State, name: str, parameter: Any) ->
         make, source = None, given["field"]
     else:
         return
-    _velocity_fits(make, source, y, args, name)
+    _velocity_fits(make, source, y, args, name=name)
     update = given.get("update") if given.get("update") is not None else given.get("rule")
     if update is not None:
-        _step_fits(make, source, update, y, args, name, "update" if "update" in given else "rule")
+        _step_fits(make, source, update, y, args, name=name, called="update" if "update" in given else "rule")
 
 
 def _remembering(look: Callable[..., None]) -> Callable[..., None]:
-    """What was looked at once need not be again, of arguments of the same shapes."""
-
-    @functools.lru_cache(_REMEMBERED)
-    def known(leaves: tuple[Any, ...], structure: Any) -> None:
-        look(*jax.tree.unflatten(structure, leaves))
+    """What was looked at once need not be again, of arguments of the same shapes, whatever they are called."""
+    seen: dict[Any, None] = {}
 
     @functools.wraps(look)
-    def call(*inputs: Any) -> None:
+    def call(*inputs: Any, **names: str) -> None:
         # A function may hold a tracer of this very transformation.
-        if _checks.is_transformed():
-            return look(*inputs)
-        leaves, structure = jax.tree.flatten(inputs)
-        shapes = tuple(_struct(leaf) for leaf in leaves)
-        try:
-            hash((shapes, structure))
-        except TypeError:
-            return look(*inputs)
-        return known(shapes, structure)
+        key = None if _checks.is_transformed() else _key(inputs)
+        if key is not None and key in seen:
+            return
+        look(*inputs, **names)
+        if key is not None:
+            seen[key] = None
+            if len(seen) > _REMEMBERED:
+                seen.pop(next(iter(seen)), None)
 
     return call
+
+
+def _key(inputs: Any) -> Any:
+    """What tells arguments of different shapes apart; None if something has no hash."""
+    leaves, structure = jax.tree.flatten(inputs)
+    key = (structure, *(_struct(leaf) for leaf in leaves))
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
 
 def _struct(leaf: Any) -> Any:
@@ -278,28 +285,28 @@ def _shapes(function: Callable, *inputs: Any) -> Any:
 
 
 @_remembering
-def _velocity_fits(make: Any, source: Any, y: State, args: Any, name: str) -> None:
+def _velocity_fits(make: Any, source: Any, y: State, args: Any, *, name: str) -> None:
     if make is None:
         return _problem.same_structure(source, 0.0, y, args, name, dtypes=False)
 
-    def look(source: Any, y: State, args: Any) -> None:
+    def look(make: Any, source: Any, y: State, args: Any) -> None:
         field = make(source)
         _problem.a_field(field, "family(...)")
         _problem.same_structure(field, 0.0, y, args, name, dtypes=False)
 
-    return _shapes(look, source, y, args)
+    return _shapes(look, make, source, y, args)
 
 
 @_remembering
-def _step_fits(make: Any, source: Any, update: Any, y: State, args: Any, name: str, called: str) -> None:
-    def step(source: Any, update: Any, y: State, args: Any) -> State:
+def _step_fits(make: Any, source: Any, update: Any, y: State, args: Any, *, name: str, called: str) -> None:
+    def step(make: Any, source: Any, update: Any, y: State, args: Any) -> State:
         field = source if make is None else make(source)
         rule = update if isinstance(update, AbstractUpdate) else _made(update)
         return rule.step(field, jnp.zeros(()), y, args, rule.init(field, y, args))[0]
 
     try:
         with _problem.renamed("y0", name):
-            after = _shapes(step, source, update, y, args)
+            after = _shapes(step, make, source, update, y, args)
     except (TypeError, AttributeError, LookupError) as error:
         if isinstance(error, jax.errors.JAXTypeError):
             raise

@@ -6,7 +6,7 @@ transformation, and of a batch where a report speaks of one, `repr` is Equinox's
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import equinox as eqx
@@ -34,7 +34,7 @@ class Report:
     """
 
     title: str
-    lines: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    lines: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
     header: Sequence[str] = ()
     rows: Sequence[Sequence[str]] = ()
     plain: str | None = None

@@ -158,8 +158,8 @@ def _parts_of_field(field: Any, name: str) -> None:
     """Refuses the same of what a field is made of: that within an adjusted one, and the adjustment."""
     if not isinstance(field, eqx.Module):
         return
-    if hasattr(field, "field"):
-        a_field(field.field, f"{name}.field")
+    if (inner := getattr(field, "field", None)) is not None:
+        a_field(inner, f"{name}.field")
     if isinstance(adjustment := getattr(field, "adjustment", None), type):
         raise ValueError(
             f"`adjustment` must be an instance, but is the class {adjustment.__name__}: write "

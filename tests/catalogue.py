@@ -285,6 +285,30 @@ def _gan_case(name: str, field: Callable[[Any], fields.GameField], *, one_of_its
     )
 
 
+def _applied() -> GameCase:
+    """Two functions of a batch, D(x) = w x and G(z) = a z: with the Wasserstein loss w' = E x - a E z, a' = w E z."""
+    args = (np.array([[1.0, 0.5], [-0.2, 2.0]]), np.array([[0.3, -1.0], [0.9, 0.4], [0.1, 0.2]]))
+    data, latent = (np.mean(part, axis=0) for part in args)
+    game = games.from_apply(
+        lambda params, x: x @ params["w"],
+        lambda params, z: params["a"] * z,
+        losses.Wasserstein(),
+        discriminator_params={"w": _SPACE.discriminator[0]},
+        generator_params={"a": _PLANE.generator[0]},
+        data=distributions.Ring(),
+        latent=distributions.Normal(2),
+        batched=True,
+    )
+    return GameCase(
+        "gan_from_apply",
+        lambda rate: fields.GameField(game, Players(rate, rate)),
+        parameter=0.7,
+        states=Players({"w": _SPACE.discriminator}, {"a": _PLANE.generator}),
+        args=(jnp.asarray(args[0]), jnp.asarray(args[1])),
+        velocity=lambda y, rate: rate * np.array([*(data - y[2] * latent), y[:2] @ latent]),
+    )
+
+
 _ETA = 0.5
 GAMES = [
     *(_linear_quadratic(name, facts) for name, facts in ONE_FUNCTION.items()),
@@ -463,6 +487,7 @@ GAMES = [
     ),
     _gan_case("gan_wasserstein_wgan_gp", _penalized(gan(losses.Wasserstein()), regularizers.WGANGP)),
     _gan_case("gan_minimax_r1", _penalized(gan(losses.Minimax()), regularizers.R1)),
+    _applied(),
 ]
 
 

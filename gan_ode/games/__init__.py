@@ -4,6 +4,7 @@ A game is any object with a method `losses(y, args)` that returns `Players` of t
 minimizes and what the generator minimizes. Nothing else is asked; `FromLosses` makes one of a plain function.
 """
 
+from ._applied import AppliedGAN as AppliedGAN, from_apply as from_apply
 from ._bilinear import Bilinear as Bilinear
 from ._dirac import Dirac as Dirac
 from ._game import AbstractGame as AbstractGame, FromLosses as FromLosses, gradients as gradients, Players as Players

@@ -15,6 +15,8 @@ def check(name: str, module: Any) -> None:
     Raises:
         ValueError: If there is one; the text names it, says why, and what to take instead.
     """
+    if isinstance(module, type):
+        raise ValueError(f"`{name}` must be an instance, but is the class {module.__name__}: make one, with its key.")
     for path, layer in jax.tree_util.tree_flatten_with_path(module, is_leaf=lambda x: isinstance(x, _SPECIAL))[0]:
         fault = _fault(layer)
         if fault is not None:

@@ -1,20 +1,18 @@
 from typing import Any
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PyTree
 
-from .. import _checks
-from .._types import Args, Scalar
-from ..distributions import AbstractDistribution, Quadrature
+from .._types import Scalar
+from ..distributions import AbstractDistribution
 from ..losses import AbstractObjective
 from . import _modules
+from ._drawn import AbstractDrawnGame
 from ._game import Players
-from ._sampled import AbstractSampledGame, Batch, weighted
+from ._sampled import single_score
 
 
-class GAN(AbstractSampledGame):
+class GAN(AbstractDrawnGame):
     """A GAN made of any two Equinox modules, a loss and two distributions.
 
     The state is the modules' floating-point arrays alone: `players` gives the initial one, `modules` puts the modules
@@ -24,7 +22,8 @@ class GAN(AbstractSampledGame):
     Any layers do that make a function of the parameters and of one sample: linear, convolutional, recurrent,
     attention; normalized within a sample (`equinox.nn.LayerNorm`, `GroupNorm`, `RMSNorm`) or in the weights
     (`equinox.nn.WeightNorm`, `networks.SpectralNorm`). What couples samples, carries state from call to call or draws
-    random numbers is refused: `equinox.nn.BatchNorm`, `equinox.nn.SpectralNorm`, active `equinox.nn.Dropout`.
+    random numbers is refused: `equinox.nn.BatchNorm`, `equinox.nn.SpectralNorm`, active `equinox.nn.Dropout`. Networks
+    of Flax, of Haiku or of plain JAX are taken by `from_apply`.
 
     Args:
         discriminator: Called on one sample; returns a score of shape `()` or `(1,)`.
@@ -64,30 +63,10 @@ class GAN(AbstractSampledGame):
         players = eqx.combine(y, self.rest)
         return players.discriminator, players.generator
 
-    def sample(self, key: PRNGKeyArray, num: int = 512) -> Batch:
-        """A minibatch `(data, latent)` of `num` samples each, to be handed to the field as `args`."""
-        data_key, latent_key = jax.random.split(key)
-        _checks.count("num", num)
-        return self.data.sample(data_key, num), self.latent.sample(latent_key, num)
-
-    def quadrature(self, num: int) -> Batch:
-        """Nodes and weights in the place of a minibatch, where both distributions have them."""
-        return self.data.quadrature(num), self.latent.quadrature(num)
-
     def discriminate(self, discriminator: PyTree[Array], x: Float[Array, "*event"]) -> Scalar:
         """The score of one sample."""
-        score = eqx.combine(discriminator, self.rest.discriminator)(x)
-        if jnp.size(score) != 1:
-            raise ValueError(
-                f"`discriminator` must return one score for each sample, but returned shape {jnp.shape(score)}: "
-                "give it an output of size 1 or 'scalar', and let it take a single sample."
-            )
-        return jnp.reshape(score, ())
+        return single_score(eqx.combine(discriminator, self.rest.discriminator)(x))
 
     def generate(self, generator: PyTree[Array], z: Float[Array, "*latent"]) -> Float[Array, "*event"]:
         """The sample made of one latent point."""
         return eqx.combine(generator, self.rest.generator)(z)
-
-    def measures(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
-        """The minibatch, with equal weights unless it brings its own."""
-        return weighted(args)

@@ -3,8 +3,10 @@ from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
+from .._inherited_claims import says
 from .._types import Args, Scalar
 from ..distributions import equal_weights, Quadrature
 from ..losses import AbstractObjective, Scores
@@ -48,6 +50,10 @@ class AbstractSampledGame(AbstractGame):
     of which the discriminator minimizes $-V$ and the generator the second term, or a loss of its own. To add one,
     implement `discriminate`, `generate` and `measures`, and store the `loss`.
 
+    Two methods are optional, for scores and samples that are functions of a whole batch: `scores(discriminator,
+    points)` and `samples(generator, points)`, of points with a leading axis. They take the place of `discriminate` and
+    `generate` point by point, and are said of those of the same class.
+
     Raises:
         ValueError: If `loss` is none.
     """
@@ -81,14 +87,44 @@ class AbstractSampledGame(AbstractGame):
     def losses(self, y: Players, args: Args) -> Players:
         """What each player minimizes: two scalars."""
         data, latent = self._averaged_over(y, args)
-        real = jax.vmap(lambda x: self.discriminate(y.discriminator, x))(data.nodes)
-        made = jax.vmap(lambda z: self.discriminate(y.discriminator, self.generate(y.generator, z)))(latent.nodes)
+        real = scores_of(self, y.discriminator, data.nodes)
+        made = scores_of(self, y.discriminator, samples_of(self, y.generator, latent.nodes))
         scores = Scores(real, made, data.weights, latent.weights, rows=is_minibatch(args))
         return Players(discriminator=-self.loss.value(scores), generator=self.loss.cost(scores))
 
     def _averaged_over(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
         """Points that give the means of the losses that `measures` gives: fewer of them, where scores are even."""
         return self.measures(y, args)
+
+
+def scores_of(game: Any, discriminator: PyTree[Array], points: Float[Array, "num *event"]) -> Float[Array, " num"]:
+    """The scores of many points: of each by itself, or as the game scores a batch."""
+    together = says(game, "scores", "discriminate", otherwise=None)
+    if together is not None:
+        return together(discriminator, points)
+    return jax.vmap(lambda x: game.discriminate(discriminator, x))(points)
+
+
+def samples_of(game: Any, generator: PyTree[Array], points: Float[Array, "num *latent"]) -> Float[Array, "num *event"]:
+    """The samples made of many latent points: of each by itself, or as the game makes a batch."""
+    together = says(game, "samples", "generate", otherwise=None)
+    if together is not None:
+        return together(generator, points)
+    return jax.vmap(lambda z: game.generate(generator, z))(points)
+
+
+def single_score(score: Float[Array, "..."]) -> Scalar:
+    """The score of one sample as a scalar.
+
+    Raises:
+        ValueError: If there is not exactly one.
+    """
+    if jnp.size(score) != 1:
+        raise ValueError(
+            f"`discriminator` must return one score for each sample, but returned shape {jnp.shape(score)}: "
+            "give it an output of size 1 or 'scalar', and let it take a single sample."
+        )
+    return jnp.reshape(score, ())
 
 
 def check_loss(loss: Any) -> None:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from ..games import AbstractSampledGame
+from ..games._sampled import scores_of
 from ._penalty import unwrap
 
 
@@ -27,5 +29,5 @@ def sampled_game(game: Any) -> AbstractSampledGame:
 def slopes(
     game: AbstractSampledGame, discriminator: PyTree[Array], points: Float[Array, "points *event"]
 ) -> Float[Array, "points *event"]:
-    r"""$\nabla_x D(x)$ at every point."""
-    return jax.vmap(jax.grad(game.discriminate, argnums=1), in_axes=(None, 0))(discriminator, points)
+    r"""$\nabla_x D(x)$ at every point; of scores that depend on their batch, the slope of the batch's sum."""
+    return jax.grad(lambda x: jnp.sum(scores_of(game, discriminator, x)))(points)

@@ -7,6 +7,7 @@ from jaxtyping import Array, Float
 from .. import _checks, _tree
 from .._types import Args, RealScalarLike
 from ..games import Players
+from ..games._sampled import samples_of
 from ._input_gradients import sampled_game, slopes
 from ._penalty import AbstractPenalty
 
@@ -51,7 +52,7 @@ class R2(AbstractPenalty):
         """The penalty, and nothing."""
         base = sampled_game(game)
         _, latent = base.measures(y, args)
-        made = jax.vmap(lambda z: base.generate(y.generator, z))(latent.nodes)
+        made = samples_of(base, y.generator, latent.nodes)
         squares = jax.vmap(_tree.squared_norm)(slopes(base, y.discriminator, made))
         penalty = _tree.scale(0.5 * self.gamma, latent.mean(squares))
         return Players(discriminator=penalty, generator=jnp.zeros_like(penalty))

@@ -56,13 +56,13 @@ class Equilibrium(AbstractAtState):
     def _report(self) -> Report:
         smooth, found = yes(self.inspection.smooth), yes(self.found)
         verdict = "none was found" if not found else "the velocity vanishes" if self.kind is None else str(self.kind)
-        known = self.eigenvalues is not None and smooth
+        values = self.eigenvalues if smooth else None
         nearby = number(self.inspection.speed_nearby)
         lines = {
             "y": state(self.y),
             "residual": f"{number(self.residual)}, where near by the speed is up to {nearby}",
-            "abscissa": number(np.max(np.real(self.eigenvalues))) if known else None,
-            "eigenvalues": numbers(self.eigenvalues) if known else None,
+            "abscissa": None if values is None else number(np.max(np.real(np.asarray(values)))),
+            "eigenvalues": None if values is None else numbers(values),
             "searches": f"{self.count:,} ended here" if self.count > 1 else None,
             "note": None if smooth else "the field is not smooth there: nothing is linear",
         }

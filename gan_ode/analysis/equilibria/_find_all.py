@@ -92,7 +92,7 @@ class Equilibria(eqx.Module):
                 str(i),
                 state(each.y),
                 number(each.residual),
-                number(each.eigenvalues[0].real),
+                number(self.eigenvalues[i][0].real),
                 str(each.count),
                 str(each.kind),
             )

@@ -46,7 +46,7 @@ class EigenvalueBranches(eqx.Module):
 
     def _report(self) -> Report:
         found, values = np.asarray(self.found), np.asarray(self.values)
-        abscissas = np.asarray(self.eigenvalues).real.max(axis=1)
+        abscissas = np.max(np.real(np.asarray(self.eigenvalues)), axis=1)
         rows = [
             (number(value), number(abscissa), "yes" if known else "no")
             for value, abscissa, known in zip(values, abscissas, found, strict=True)
