@@ -167,7 +167,7 @@ _KINDS: dict[str, Callable[[Any, str], None]] = {
 def _check_states(given: dict[str, Any], name: str, rows: bool, like: str | None, along: str | None) -> None:
     parameter = None if along is None else _first(given[along])
     if parameter is None and along is not None:
-        # The function has a word on a range without values.
+        # The function has a word on a range that is none.
         return
     if along is not None and callable(given[name]) and not isinstance(given[name], _problem.AbstractAtState):
         y = _shapes(lambda value: _problem.state_of(given[name](value)), parameter)
@@ -198,16 +198,13 @@ _STATE = "give arrays, for a game `games.Players(discriminator=..., generator=..
 
 def _first(values: Any) -> Any:
     """One value of a parameter, of a range or a single one; None if there is none."""
-    leaves = jax.tree.leaves(values)
-    if not leaves or any(jnp.ndim(leaf) and not jnp.shape(leaf)[0] for leaf in leaves):
+    # In NumPy where they are known: outside `jax.jit` every operation of JAX is compiled by itself.
+    try:
+        values = jnp.asarray(values) if _checks.is_traced(values) else np.asarray(values)
+    except (TypeError, ValueError):
         return None
-    return jax.tree.map(_first_number, values)
-
-
-def _first_number(values: Any) -> Any:
-    if not _checks.is_traced(values):
-        # In NumPy: outside `jax.jit` every operation of JAX is compiled by itself.
-        values = np.asarray(values)
+    if values.ndim and not values.shape[0]:
+        return None
     value = values[0] if values.ndim else values
     return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
 
