@@ -162,7 +162,7 @@ def run(config: Config) -> Results:
 
 
 def make_systems(config: Config) -> list[System]:
-    def system(name: str, loss: losses.AbstractLoss, kind: str, eta: float) -> System:
+    def system(name: str, loss: losses.AbstractObjective, kind: str, eta: float) -> System:
         game = regularizers.Penalized(LinearQuadratic(loss), regularizers.GradientNorm(eta))
         return System(name, kind, eta, fields.GameField(game))
 

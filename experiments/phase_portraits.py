@@ -82,7 +82,7 @@ def run(config: Config) -> Results:
     return Results(config, cases, tabulate(config, cases))
 
 
-def measure(config: Config, name: str, loss: losses.AbstractLoss, eta: float) -> Case:
+def measure(config: Config, name: str, loss: losses.AbstractObjective, eta: float) -> Case:
     # Penalized at eta = 0 too, so that one compiled solve serves all panels of a row.
     game = regularizers.Penalized(LinearQuadratic(loss), regularizers.GradientNorm(eta))
     field = fields.GameField(game)

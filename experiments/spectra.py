@@ -70,7 +70,7 @@ GANS = {"WGAN": (losses.Wasserstein(), 3 / 2, 2 / 3), "GAN": (losses.Minimax(), 
 COLORS = dict(zip(GANS, plot.CYCLE, strict=False))
 
 
-def family(loss: losses.AbstractLoss):
+def family(loss: losses.AbstractObjective):
     game = games.LinearQuadratic(loss)
     return lambda eta: fields.GameField(regularizers.Penalized(game, regularizers.GradientNorm(eta)))
 
@@ -85,7 +85,7 @@ def run(config: Config) -> xr.Dataset:
     return dataset.assign_coords(loss=list(GANS)).merge(unequal_rates(config)).assign_attrs(ratio=config.ratio)
 
 
-def sweep(loss: losses.AbstractLoss, etas: jax.Array) -> xr.Dataset:
+def sweep(loss: losses.AbstractObjective, etas: jax.Array) -> xr.Dataset:
     """Branches, critical values and the best weight of one GAN."""
     of = family(loss)
     branches = analysis.eigenvalue_branches(of, etas, equilibrium)

@@ -1,4 +1,4 @@
-"""Every kind of game and update there is, each with what is known of it in closed form.
+"""Every kind of game and update there is, each with what is known of it in closed form; losses are in `loss_facts.py`.
 
 `tests/test_conformance.py` runs one suite over all of it: a new game or update is tested by an entry here. Closed forms
 are written in NumPy, from derivations by hand; nothing here evaluates a loss or a field of the package.
@@ -20,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 
 from gan_ode import distributions, fields, games, losses, regularizers, updates
 from gan_ode.games import Players
+from tests.loss_facts import LOSSES, LossFacts, ONE_FUNCTION, PairFacts, PAIRS as PAIRS, sigmoid
 
 
 def players(discriminator: Any, generator: Any, dtype: Any = float) -> Players:
@@ -30,73 +31,6 @@ def players(discriminator: Any, generator: Any, dtype: Any = float) -> Players:
 def flat(y: Any) -> np.ndarray:
     """A state's numbers, the discriminator's first."""
     return np.asarray(ravel_pytree(y)[0])
-
-
-# Losses: f, f', f'(0), f''(0), the generator's loss and its slope, by hand.
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(x / 2))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class LossFacts:
-    make: Callable[[], losses.AbstractLoss]
-    f: Callable[[np.ndarray], np.ndarray]
-    slope_of_f: Callable[[np.ndarray], np.ndarray]
-    generator: Callable[[np.ndarray], np.ndarray]
-    slope_of_generator: Callable[[np.ndarray], np.ndarray]
-    slope: float
-    curvature: float
-
-
-LOSSES = {
-    "minimax": LossFacts(
-        losses.Minimax,
-        f=lambda x: -np.logaddexp(0, -x),
-        slope_of_f=lambda x: sigmoid(-x),
-        generator=lambda s: -np.logaddexp(0, s),
-        slope_of_generator=lambda s: -sigmoid(s),
-        slope=1 / 2,
-        curvature=-1 / 4,
-    ),
-    "non_saturating": LossFacts(
-        losses.NonSaturating,
-        f=lambda x: -np.logaddexp(0, -x),
-        slope_of_f=lambda x: sigmoid(-x),
-        generator=lambda s: np.logaddexp(0, -s),
-        slope_of_generator=lambda s: -sigmoid(-s),
-        slope=1 / 2,
-        curvature=-1 / 4,
-    ),
-    "wasserstein": LossFacts(
-        losses.Wasserstein,
-        f=lambda x: x,
-        slope_of_f=np.ones_like,
-        generator=lambda s: -s,
-        slope_of_generator=lambda s: -np.ones_like(s),
-        slope=1.0,
-        curvature=0.0,
-    ),
-    "least_squares": LossFacts(
-        losses.LeastSquares,
-        f=lambda x: -((1 - x) ** 2) / 2,
-        slope_of_f=lambda x: 1 - x,
-        generator=lambda s: (1 - s) ** 2 / 2,
-        slope_of_generator=lambda s: s - 1,
-        slope=1.0,
-        curvature=-1.0,
-    ),
-    "hinge": LossFacts(
-        losses.Hinge,
-        f=lambda x: np.minimum(0, x - 1),
-        slope_of_f=lambda x: np.where(x < 1, 1.0, 0.0),
-        generator=lambda s: -s,
-        slope_of_generator=lambda s: -np.ones_like(s),
-        slope=1.0,
-        curvature=0.0,
-    ),
-}
 
 
 # Games.
@@ -146,22 +80,39 @@ _WEIGHTS = _WEIGHTS / 2
 
 
 def linear_quadratic_velocity(loss: LossFacts, y: np.ndarray, c: float) -> np.ndarray:
-    """The gradients of V = E f(D(x)) + E f(-D(G(z))), D = w x^2 (+ v x), G = a z (+ b), differentiated by hand."""
+    """The gradients of V = E P(D(x)) + E Q(D(G(z))), D = w x^2 (+ v x), G = a z (+ b), differentiated by hand."""
     (w, v), (a, b) = ((y[0], 0.0), (y[1], 0.0)) if len(y) == 2 else (y[:2], y[2:])
     x, z = c * _NODES, _NODES
     made = a * z + b
     real_score, made_score = w * x**2 + v * x, w * made**2 + v * made
-    real_slope, made_slope = loss.slope_of_f(real_score), loss.slope_of_f(-made_score)
+    real_slope, made_slope = loss.slope_of_data(real_score), loss.slope_of_sample(made_score)
     downhill = loss.slope_of_generator(made_score) * (2 * w * made + v)
-    w_dot = _WEIGHTS @ (real_slope * x**2 - made_slope * made**2)
-    v_dot = _WEIGHTS @ (real_slope * x - made_slope * made)
+    w_dot = _WEIGHTS @ (real_slope * x**2 + made_slope * made**2)
+    v_dot = _WEIGHTS @ (real_slope * x + made_slope * made)
     a_dot, b_dot = -_WEIGHTS @ (downhill * z), -_WEIGHTS @ downhill
     return np.array([w_dot, a_dot]) if len(y) == 2 else np.array([w_dot, v_dot, a_dot, b_dot])
 
 
 def dirac_velocity(loss: LossFacts, y: np.ndarray) -> np.ndarray:
     psi, theta = y
-    return np.array([theta * loss.slope_of_f(theta * psi), psi * loss.slope_of_generator(-theta * psi)])
+    return np.array([-theta * loss.slope_of_sample(-theta * psi), psi * loss.slope_of_generator(-theta * psi)])
+
+
+def linear_quadratic_velocity_of_pairs(facts: PairFacts, y: np.ndarray) -> np.ndarray:
+    """The same of V = E P(D(x) - D(G(z))) over all pairs, or of P(D(x) - E D(G(z))) and Q(D(G(z)) - E D(x))."""
+    w, a = y
+    base, x, z, weights = facts.base, _NODES**2, a**2 * _NODES**2, _WEIGHTS
+    if not facts.average:
+        apart, both = x[:, None] - z[None, :], np.outer(weights, weights)
+        w_dot = np.sum(both * base.slope_of_data(w * apart) * apart)
+        downhill = base.slope_of_generator(-w * apart)
+        return np.array([w_dot, -np.sum(both * downhill * 2 * w * z[None, :] / a)])
+    real, made = weights @ x, weights @ z
+    w_dot = weights @ (base.slope_of_data(w * (x - made)) * (x - made))
+    w_dot += weights @ (base.slope_of_sample(w * (z - real)) * (z - real))
+    of_samples = weights @ (base.slope_of_generator(w * (z - real)) * 2 * w * z / a)
+    of_data = weights @ base.slope_of_generator(w * (made - x)) * 2 * w * made / a
+    return np.array([w_dot, -of_samples - of_data])
 
 
 def wasserstein_energy(y: np.ndarray) -> float:
@@ -308,7 +259,7 @@ def _quadratic_velocity(y: np.ndarray, rate: float) -> np.ndarray:
     return np.concatenate([rate * (_MATRIX @ (v - _OFFSETS) - u), -_MATRIX.T @ u - v**3])
 
 
-def gan(loss: losses.AbstractLoss) -> games.GAN:
+def gan(loss: losses.AbstractObjective) -> games.GAN:
     """Two small smooth networks."""
     d_key, g_key = jax.random.split(jax.random.key(3))
     discriminator = eqx.nn.MLP(2, "scalar", 3, 1, activation=jnp.tanh, key=d_key)
@@ -336,7 +287,8 @@ def _gan_case(name: str, field: Callable[[Any], fields.GameField], *, one_of_its
 
 _ETA = 0.5
 GAMES = [
-    *(_linear_quadratic(name, facts) for name, facts in LOSSES.items()),
+    *(_linear_quadratic(name, facts) for name, facts in ONE_FUNCTION.items()),
+    _linear_quadratic("kl", LOSSES["kl"]),
     *(_linear_quadratic_4(name, LOSSES[name]) for name in ("minimax", "wasserstein")),
     GameCase(
         "linear_wasserstein",
@@ -351,7 +303,8 @@ GAMES = [
         jacobian=0.7 * np.array([[0.0, 0.0, -1.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]),
         invariant=squared_radius,
     ),
-    *(_dirac(name, facts) for name, facts in LOSSES.items()),
+    *(_dirac(name, facts) for name, facts in ONE_FUNCTION.items()),
+    _dirac("squared_hellinger_non_saturating", LOSSES["squared_hellinger_non_saturating"]),
     GameCase(
         "bilinear",
         field=lambda size: fields.GameField(games.Bilinear(size * jnp.asarray(_MATRIX))),
@@ -465,7 +418,43 @@ GAMES = [
         one_of_its_kind=True,
         has_losses=False,
     ),
+    GameCase(
+        # All pairs of nodes; J_DD = 2 f''(0) Var(x^2).
+        "linear_quadratic_relativistic",
+        field=lambda rate: fields.GameField(
+            games.LinearQuadratic(losses.Relativistic(losses.NonSaturating())), Players(rate, rate)
+        ),
+        parameter=0.7,
+        states=_PLANE,
+        velocity=lambda y, rate: rate * linear_quadratic_velocity_of_pairs(PAIRS["relativistic_non_saturating"], y),
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=0.7 * np.array([[-2 / 45, -1 / 3], [1 / 3, 0.0]]),
+        one_of_its_kind=True,
+    ),
+    GameCase(
+        # D = 0 at the datum, so that the only pair is paid f(psi theta) as the usual loss pays.
+        "dirac_relativistic_r1",
+        field=_penalized(games.Dirac(losses.Relativistic(losses.Minimax())), regularizers.R1),
+        parameter=0.3,
+        states=_DIRAC_PLANE,
+        velocity=_r1_dirac,
+        equilibrium=np.zeros(2),
+        jacobian=np.array([[-0.3, 0.5], [-0.5, 0.0]]),
+    ),
+    GameCase(
+        # The shear [[1, 0], [2 eta s k, 1]] of [[-2/5, -k], [k, 0]] with k = 2/3.
+        "linear_quadratic_squared_hellinger_gradient_norm",
+        field=_penalized(games.LinearQuadratic(losses.SquaredHellinger()), regularizers.GradientNorm),
+        parameter=_ETA,
+        states=_PLANE,
+        equilibrium=np.array([0.0, 1.0]),
+        jacobian=np.array([[-2 / 5, -2 / 3], [2 / 3 - _ETA * 8 / 15, -8 * _ETA / 9]]),
+    ),
     _nested(),
+    _gan_case(
+        "gan_relativistic_r1",
+        _penalized(gan(losses.Relativistic(losses.NonSaturating())), regularizers.R1),
+    ),
     _gan_case("gan_non_saturating", lambda rate: fields.GameField(gan(losses.NonSaturating()), Players(rate, rate))),
     _gan_case(
         "gan_minimax_gradient_norm",

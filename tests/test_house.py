@@ -67,7 +67,10 @@ def missing(group: ModuleType | SimpleNamespace, things: Iterable[Any]) -> set[s
 def entries() -> list[Any]:
     """Everything that the catalogue makes."""
     return [
-        *(facts.make() for facts in catalogue.LOSSES.values()),
+        *(facts.make() for facts in (catalogue.LOSSES | catalogue.PAIRS).values()),
+        # What losses take, and what they say.
+        losses.Scores(*[jnp.zeros(1)] * 4),
+        losses.Minimax().at_equilibrium(),
         *(case.field(jnp.asarray(case.parameter)) for case in catalogue.GAMES),
         *(case.make(0.1) for case in catalogue.UPDATES),
     ]

@@ -66,22 +66,6 @@ class Sextic(losses.AbstractLoss):
         return self.f(-score)
 
 
-class MaximumLikelihood(losses.AbstractLoss):
-    """The usual discriminator, and a generator that minimizes -E exp(D(G(z)))/2: not between f'(s) and f'(-s).
-
-    Source: Goodfellow (2016), arXiv:1701.00160, section 3.2.5.
-    """
-
-    zero_sum: ClassVar[bool] = False
-    degree: ClassVar[int | None] = None
-
-    def f(self, score: jax.Array) -> jax.Array:
-        return losses.Minimax().f(score)
-
-    def generator(self, score: jax.Array) -> jax.Array:
-        return -jnp.exp(score) / 2
-
-
 class Hinge(eqx.Module):
     """The hinge GAN in (w, log a), by E x^2 f'(s x^2) = 1/3 up to s = 1 and s^(-3/2)/3 above."""
 
@@ -111,7 +95,7 @@ class Case:
     converges: bool
 
 
-def of_loss(loss: losses.AbstractLoss) -> lq.LogScale:
+def of_loss(loss: losses.AbstractObjective) -> lq.LogScale:
     return lq.LogScale(fields.GameField(LinearQuadratic(loss)))
 
 
@@ -125,7 +109,7 @@ CASES = {
     "Wasserstein": Case(of_loss(losses.Wasserstein()), "keeps", "keeps", False),
     "hinge": Case(Hinge(), "falls", "falls", False),
     "sextic, not concave": Case(of_loss(Sextic()), "neither", None, False),
-    "maximum likelihood": Case(of_loss(MaximumLikelihood()), "neither", None, False),
+    "maximum likelihood": Case(of_loss(losses.MaximumLikelihood()), "neither", None, False),
 }
 
 

@@ -4,7 +4,7 @@ from jaxtyping import Array, Float
 from .. import _tree
 from .._types import Args, Scalar
 from ..distributions import equal_weights, Quadrature
-from ..losses import AbstractLoss
+from ..losses import AbstractObjective
 from ._game import Players
 from ._sampled import AbstractSampledGame
 
@@ -18,6 +18,9 @@ class Dirac(AbstractSampledGame):
     $f''(0)$ has nothing to act on. `Minimax` and `Wasserstein` keep $\theta^2 + \psi^2$; `NonSaturating` converges,
     but only algebraically.
 
+    A loss that pays samples $Q$ in the place of $f(-s)$ has $\dot\psi = -\theta Q'(-\theta\psi)$. `Relativistic` losses
+    of one function are the plain ones here, since the datum scores 0.
+
     The sign of $\psi$ is Mescheder's: $D(x) = -\psi x$ scores data, $\psi x$ generated samples.
 
     Source: Mescheder, Geiger and Nowozin (2018), arXiv:1801.04406, definition 2.1.
@@ -26,7 +29,7 @@ class Dirac(AbstractSampledGame):
         loss: What scores are paid.
     """
 
-    loss: AbstractLoss
+    loss: AbstractObjective
 
     def discriminate(self, discriminator: Scalar, x: Scalar) -> Scalar:
         """$D(x) = -\\psi x$."""

@@ -5,10 +5,9 @@ import numpy as np
 from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from .. import _checks, _tree
-from .._inherited_claims import says
 from .._types import Args, RealScalarLike, Scalar
 from ..distributions import Quadrature
-from ..losses import AbstractLoss
+from ..losses import AbstractObjective
 from ._game import Players
 from ._sampled import AbstractSampledGame, Batch, check_loss, weighted
 
@@ -23,6 +22,9 @@ class LinearQuadratic(AbstractSampledGame):
     $H = w^2/2 + a^2/4 - \tfrac12 \ln|a|$ (at $c = 1$). With $f'(0)$ and $f''(0)$ of the loss, the Jacobian there is
     $[[2 f''(0) c^4/5, -2 f'(0) c/3], [2 f'(0) c/3, 0]]$: `half_width` runs from smooth to very stiff, with a
     ratio of the damping to the rotation that grows as $c^3$.
+
+    Losses that pay data and samples by two functions, or pay pairs, have the same equilibria if theirs is at the score
+    0 or at any (`losses.AtEquilibrium`), and other numbers in the place of $f'(0)$ and $f''(0)$.
 
     With `linear`, $D(x) = w_2 x^2 + w_1 x$ and the discriminator's state is the array $[w_2, w_1]$; without `quadratic`
     it is $w_1$ alone (a line of equilibria). With `offset`, $G(z) = a z + b$ and the generator's state is $[a, b]$.
@@ -44,7 +46,7 @@ class LinearQuadratic(AbstractSampledGame):
         ValueError: If `half_width` is not above 0, or $D$ has no term.
     """
 
-    loss: AbstractLoss
+    loss: AbstractObjective
     half_width: Float[Array, ""]
     linear: bool = eqx.field(static=True)
     offset: bool = eqx.field(static=True)
@@ -53,7 +55,7 @@ class LinearQuadratic(AbstractSampledGame):
 
     def __init__(
         self,
-        loss: AbstractLoss,
+        loss: AbstractObjective,
         half_width: RealScalarLike = 1.0,
         *,
         linear: bool = False,
@@ -73,7 +75,7 @@ class LinearQuadratic(AbstractSampledGame):
 
     def _exact(self) -> int:
         """So many nodes that means of polynomial losses are exact, where scores are as they are here."""
-        degree = says(self.loss, "degree", "f", "generator", otherwise=None)
+        degree = self.loss.trusted_degree
         own = self._has_own("losses", "discriminate", "generate")
         return degree + 1 if own and degree is not None else _SMOOTH_NODES
 

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from .. import _checks
 from .._types import Args, Scalar
 from ..distributions import AbstractDistribution, Quadrature
-from ..losses import AbstractLoss
+from ..losses import AbstractObjective
 from . import _modules
 from ._game import Players
 from ._sampled import AbstractSampledGame, Batch, weighted
@@ -39,7 +39,7 @@ class GAN(AbstractSampledGame):
 
     players: Players
     rest: Players
-    loss: AbstractLoss
+    loss: AbstractObjective
     data: AbstractDistribution
     latent: AbstractDistribution
 
@@ -47,7 +47,7 @@ class GAN(AbstractSampledGame):
         self,
         discriminator: Any,
         generator: Any,
-        loss: AbstractLoss,
+        loss: AbstractObjective,
         *,
         data: AbstractDistribution,
         latent: AbstractDistribution,

@@ -5,10 +5,9 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, Float, PyTree
 
-from .._inherited_claims import says
 from .._types import Args, Scalar
 from ..distributions import equal_weights, Quadrature
-from ..losses import AbstractLoss
+from ..losses import AbstractObjective, Scores
 from ._game import AbstractGame, Players
 
 Points: TypeAlias = Float[Array, "_ ..."] | Quadrature
@@ -37,17 +36,23 @@ def weighted(batch: Args) -> tuple[Quadrature, Quadrature]:
     return data, latent
 
 
+def is_minibatch(args: Args) -> bool:
+    """Whether data and latent points are drawn samples, a row of each together, and not points of a quadrature."""
+    return isinstance(args, tuple) and not any(isinstance(part, Quadrature) for part in args)
+
+
 class AbstractSampledGame(AbstractGame):
     r"""A game between a discriminator and a generator that meet on samples.
 
-    $V = E_x f(D(x)) + E_z f(-D(G(z)))$; the discriminator minimizes $-V$, the generator the second
-    term or a loss of its own. To add one, implement `discriminate`, `generate` and `measures`, and store the `loss`.
+    The `loss` says what both are paid for the scores of data and samples: mostly $V = E_x f(D(x)) + E_z f(-D(G(z)))$,
+    of which the discriminator minimizes $-V$ and the generator the second term, or a loss of its own. To add one,
+    implement `discriminate`, `generate` and `measures`, and store the `loss`.
 
     Raises:
         ValueError: If `loss` is none.
     """
 
-    loss: eqx.AbstractVar[AbstractLoss]
+    loss: eqx.AbstractVar[AbstractObjective]
 
     def __check_init__(self) -> None:
         check_loss(self.loss)
@@ -69,17 +74,17 @@ class AbstractSampledGame(AbstractGame):
 
     @property
     def zero_sum(self) -> bool:
-        """Whether one backward pass serves both players; see `AbstractLoss`. Not where `losses` are written anew."""
+        """Whether one backward pass serves both players, as the loss says. Not where `losses` are written anew."""
         of_losses = type(self).losses is AbstractSampledGame.losses
-        return of_losses and says(self.loss, "zero_sum", "f", "generator", otherwise=False)
+        return of_losses and self.loss.trusted_zero_sum
 
     def losses(self, y: Players, args: Args) -> Players:
         """What each player minimizes: two scalars."""
         data, latent = self._averaged_over(y, args)
         real = jax.vmap(lambda x: self.discriminate(y.discriminator, x))(data.nodes)
         made = jax.vmap(lambda z: self.discriminate(y.discriminator, self.generate(y.generator, z)))(latent.nodes)
-        value = data.mean(self.loss.f(real)) + latent.mean(self.loss.f(-made))
-        return Players(discriminator=-value, generator=latent.mean(self.loss.generator(made)))
+        scores = Scores(real, made, data.weights, latent.weights, rows=is_minibatch(args))
+        return Players(discriminator=-self.loss.value(scores), generator=self.loss.cost(scores))
 
     def _averaged_over(self, y: Players, args: Args) -> tuple[Quadrature, Quadrature]:
         """Points that give the means of the losses that `measures` gives: fewer of them, where scores are even."""
@@ -90,11 +95,11 @@ def check_loss(loss: Any) -> None:
     """Refuses what is no loss.
 
     Raises:
-        ValueError: If it is a class, a name or anything else that has no `f` and `generator`.
+        ValueError: If it is a class, a name or anything else that has no `value` and `cost`.
     """
     if isinstance(loss, type):
         raise ValueError(f"`loss` must be an instance, but is the class {loss.__name__}: write `{loss.__name__}()`.")
-    if not (callable(getattr(loss, "f", None)) and callable(getattr(loss, "generator", None))):
+    if not (callable(getattr(loss, "value", None)) and callable(getattr(loss, "cost", None))):
         raise ValueError(
             f"`loss` must be one of `gan_ode.losses`, but is {loss!r}: for example `losses.Wasserstein()`, or an "
             "`AbstractLoss` of your own."

@@ -22,7 +22,8 @@ class LowRank(AbstractDiffusion):
     For a game whose losses are means over examples that is $\tfrac{1}{\sqrt m} \sum_i \xi_i (v_i - \bar v)$ with the
     velocities $v_i$ of $m$ examples. Where the field is not linear in the weights (`GradientNorm` multiplies two
     means) it is the leading term in $1/B$; so is the mean of the minibatch field then not the field of the population
-    but differs by $O(1/B)$. `WGANGP` pairs rows of a minibatch, which weights do not describe.
+    but differs by $O(1/B)$. `WGANGP` and losses of pairs take rows of a minibatch together, which weights
+    do not describe: hand them the population as a `Quadrature`.
 
     Source: the covariance is that of a multinomial draw, with replacement; without, multiply `batch_size` by
     $(m - 1)/(m - B)$. As the noise of gradients: Li, Tai and E (2017), arXiv:1511.06251, equation 4.

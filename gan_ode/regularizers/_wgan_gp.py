@@ -9,6 +9,7 @@ from .. import _checks, _tree
 from .._types import Args, RealScalarLike, Scalar
 from ..distributions import Quadrature
 from ..games import AbstractSampledGame, Players
+from ..games._sampled import is_minibatch
 from ._input_gradients import sampled_game, slopes
 from ._penalty import AbstractPenalty
 
@@ -76,8 +77,7 @@ def _between(game: AbstractSampledGame, y: Players, args: Args, mixing: Array | 
     """Points between data and samples."""
     data, latent = game.measures(y, args)
     made = jax.vmap(lambda z: game.generate(y.generator, z))(latent.nodes)
-    minibatch = isinstance(args, tuple) and not any(isinstance(part, Quadrature) for part in args)
-    if mixing is None and not minibatch:
+    if mixing is None and not is_minibatch(args):
         return _all_pairs(Quadrature(made, latent.weights), data)
     num = data.nodes.shape[0]
     if mixing is None:

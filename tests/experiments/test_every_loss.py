@@ -35,15 +35,38 @@ class Roof(losses.AbstractLoss):
         return self.mixture * self.f(-score) - (1 - self.mixture) * self.f(score)
 
 
+class TwoBentLines(losses.AbstractScoreLoss):
+    """A rising line for data and a falling one for samples, each bent down at four places on both sides; zero-sum."""
+
+    slopes: jax.Array
+    places: jax.Array
+    zero_sum: ClassVar[bool] = True
+    degree: ClassVar[int | None] = None
+
+    def bends(self, which, score):
+        sides = jnp.array([1.0, -1.0, 1.0, -1.0])
+        beyond = sides * jnp.asarray(score)[..., None] - self.places[which]
+        return jnp.sum(self.slopes[which] * jax.nn.relu(beyond), axis=-1)
+
+    def data(self, score):
+        return score - self.bends(0, score)
+
+    def sample(self, score):
+        return -score - self.bends(1, score)
+
+    def generator(self, score):
+        return self.sample(score)
+
+
 def some_states(num=400):
     numbers = np.random.default_rng(0)
     return Players(jnp.asarray(numbers.uniform(-5, 5, num)), jnp.asarray(np.exp(numbers.uniform(-3, 1.4, num))))
 
 
 @jax.jit
-def change(slopes, heights, mixture, ys):
+def change(loss, ys):
     """dH/dt, relative to its terms."""
-    field = fields.GameField(games.LinearQuadratic(Roof(slopes, heights, mixture)))
+    field, slopes = fields.GameField(games.LinearQuadratic(loss)), jnp.append(loss.slopes, 1.0)
 
     def of(y):
         velocity = field(0.0, y, None)
@@ -62,15 +85,32 @@ numbers = st.lists(st.floats(-3, 3), min_size=5, max_size=5)
 @given(slopes=numbers, heights=numbers, mixture=st.floats(0, 1))
 def test_the_invariant_never_rises_for_a_concave_payoff_and_any_mixture(slopes, heights, mixture):
     # The theorem asks for the same law of data and latent points, and a quadrature is one.
-    found = change(jnp.array(slopes), jnp.array(heights), jnp.asarray(mixture), some_states())
+    found = change(Roof(jnp.array(slopes), jnp.array(heights), jnp.asarray(mixture)), some_states())
     assert float(jnp.max(found)) < ROUNDING
+
+
+four = st.lists(st.floats(0, 3), min_size=4, max_size=4)
+
+
+@settings(max_examples=60)
+@given(slopes=st.tuples(four, four), places=st.tuples(four, four))
+def test_the_invariant_never_rises_for_two_concave_payoffs_that_pull_alike_at_zero(slopes, places):
+    found = change(TwoBentLines(jnp.array(slopes), jnp.array(places)), some_states())
+    assert float(jnp.max(found)) < ROUNDING
+
+
+def test_for_neymans_samples_whose_payoff_is_not_concave_it_rises_somewhere():
+    field = fields.GameField(games.LinearQuadratic(losses.NeymanChiSquared()))
+    rises = analysis.lie_derivative(lq.invariant, field)
+    # E x^2 (exp(-w x^2) - exp(-w a^2 x^2 / 2)) has the sign of a^2 - 2 at w > 0.
+    assert float(rises(lq.state(0.5, 2.0))) > 1e-3 > -1e-3 > float(rises(lq.state(0.5, 1.0)))
 
 
 @pytest.mark.parametrize("mixture", [1.5, -0.5])
 def test_beyond_the_mixtures_it_rises_somewhere(mixture):
     # f' = 2 below 0 and 0 above.
     slopes, heights = jnp.array([2.0, 0.0, 3.0, 3.0, 3.0]), jnp.array([0.0, 0.0, 9.0, 9.0, 9.0])
-    assert float(jnp.max(change(slopes, heights, jnp.asarray(mixture), some_states()))) > 1e-3
+    assert float(jnp.max(change(Roof(slopes, heights, jnp.asarray(mixture)), some_states()))) > 1e-3
 
 
 def mean(function):
@@ -147,6 +187,6 @@ def test_the_losses_of_its_own_are_as_concave_as_said():
 
 
 def test_the_generator_that_maximizes_likelihood_is_paid_more_than_between():
-    loss, score = every_loss.MaximumLikelihood(), jnp.linspace(0.1, 3.0, 30)
+    loss, score = losses.MaximumLikelihood(), jnp.linspace(0.1, 3.0, 30)
     pay = -jax.vmap(jax.grad(loss.generator))(score)
     assert float(jnp.min(pay - 1 / (1 + jnp.exp(-score)))) > 0

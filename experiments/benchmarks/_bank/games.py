@@ -94,6 +94,25 @@ def _lq_rate(slope: float, curvature: float, c: float = 1.0, eta: float = 0.0) -
     return _abscissa(-(d + e), d * e + k * k * (1 + 4 * eta * curvature / 5))
 
 
+# Losses by two numbers: what they do far away is not in these, so that the starts are near by.
+_BY_TWO_NUMBERS: dict[str, tuple[Callable, float, float]] = {
+    "kl": (losses.KL, -1 / 5, 4 / 9),
+    "reverse_kl": (losses.ReverseKL, -1 / 5, 4 / 9),
+    "pearson_chi_squared": (losses.PearsonChiSquared, -1 / 10, 4 / 9),
+    "neyman_chi_squared": (losses.NeymanChiSquared, -1 / 10, 4 / 9),
+    "squared_hellinger": (losses.SquaredHellinger, -2 / 5, 4 / 9),
+    "jensen_shannon": (losses.JensenShannon, -1 / 10, 1 / 9),
+    "alpha": (lambda: losses.Alpha(0.5), -1 / 5, 4 / 9),
+    # Jeffreys: f''(1) = 2.
+    "f_divergence": (lambda: losses.FDivergence(lambda u: (u - 1) * jnp.log(u)), -1 / 10, 4 / 9),
+    "maximum_likelihood": (losses.MaximumLikelihood, -1 / 10, 1 / 9),
+    # Twice f''(0) times the variance of x^2, which is 4 / 45.
+    "relativistic": (lambda: losses.Relativistic(losses.Minimax()), -2 / 45, 1 / 9),
+    "relativistic_average": (lambda: losses.RelativisticAverage(losses.Minimax()), -2 / 45, 4 / 9),
+    "le_cam": (lambda: losses.LeCam(losses.Wasserstein(), 0.3, 0.2), -0.24, 0.88 * 4 / 9),
+}
+
+
 # The Dirac-GAN.
 
 
@@ -182,6 +201,13 @@ CASES = (
     ),
     _case("lq_non_saturating", _game(_lq(losses.NonSaturating)), Players(0.5, 1.0), _LQ, rate=_lq_rate(0.5, -0.25)),
     _case("lq_least_squares", _game(_lq(losses.LeastSquares)), Players(0.5, 1.0), _LQ, rate=_lq_rate(1.0, -1.0)),
+    *(
+        _case(
+            f"lq_{name}", _game(_lq(make)), Players(0.2, 1.1), "trace and determinant by hand",
+            rate=_abscissa(trace, determinant),
+        )
+        for name, (make, trace, determinant) in _BY_TWO_NUMBERS.items()
+    ),
     *(
         _case(
             f"lq_wasserstein_penalized_{eta:g}",

@@ -5,8 +5,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ... import _checks
 from ..._lowering import jit
+from ..._problem import state_of
 from ..._types import Args, Field, RealScalarLike, Scalar, State
-from ._state_of import state_of
 
 # A dense Jacobian costs a product for each parameter.
 _MOST_DENSE, _PROBES = 256, 32

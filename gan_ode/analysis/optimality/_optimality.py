@@ -4,12 +4,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ... import _checks, _optimizers
+from ..._problem import state_of
 from ..._types import Args, Field, State
 from ...games import Players
 from ...updates import AbstractUpdate
 from ..linearization import inspect
 from ..linearization._preconditions import require
-from ..linearization._state_of import state_of
 from ..maps import spectral_radius
 from ..spectra import leading_eigenvalues, spectrum
 from . import _curvatures, _stackelberg

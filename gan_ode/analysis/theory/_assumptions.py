@@ -19,6 +19,7 @@ from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar
 from ...fields import GameField
 from ...games import Players
+from ...losses import AbstractScoreLoss, AtEquilibrium
 from ...regularizers import GradientNorm, unwrap
 from ..equilibria import Equilibrium
 from ..linearization._jacobian import by_real_part, check_dense, eigenvalues_of, field_jacobian
@@ -37,8 +38,8 @@ class Assumptions(eqx.Module):
     are those of the field with unit rates, the discriminator's parameters first.
 
     Attributes:
-        realizability: (I) $p_G = p_{data}$, and $D = 0$ on the support.
-        curvature: (II) $f''(0) < 0$ and $f'(0) \ne 0$.
+        realizability: (I) $p_G = p_{data}$, and $D = 0$ on the support; or what the loss has in the place of 0.
+        curvature: (II) $f''(0) < 0$ and $f'(0) \ne 0$; or what the loss has in their place.
         full_rank: (III) $K_{DD}$ and $K_{DG}^T K_{DG}$ are regular, or flat along their null spaces.
         fixed_support: (IV) The support of $p_G$ does not move, or only where $D$ stays 0.
         k_dd: $K_{DD} = E_{data}[\nabla D\, \nabla D^T]$.
@@ -99,8 +100,10 @@ def assumptions(game: Any, y: Players | Equilibrium, *, args: Args = None, check
     $$J = \begin{pmatrix} 2 f''(0) K_{DD} & f'(0) K_{DG} \\ -f'(0) K_{DG}^T & 0 \end{pmatrix}, \qquad
     J_\eta = \begin{pmatrix} I & 0 \\ -2 \eta f'(0) K_{DG}^T & I \end{pmatrix} J .$$
 
-    A generator that is not zero-sum pays its own slope $g'(0)$ in the place of $-f'(0)$ in the second row. Penalties
-    other than the gradient-norm regularizer add their own second derivatives.
+    A generator that is not zero-sum pays its own slope $g'(0)$ in the place of $-f'(0)$ in the second row. Losses that
+    pay data and samples by two functions, or pay pairs, have other numbers in the place of $f'(0)$ and $f''(0)$,
+    another score than 0 at equilibrium, and the covariance of $\nabla D$ in the place of $K_{DD}$ where they pay pairs:
+    see `losses.AtEquilibrium`. Penalties other than the gradient-norm regularizer add their own second derivatives.
 
     Data that no generator makes (a normal distribution learnt by a uniform one) are a case too: (I) fails by the
     distance of the two distributions, an equilibrium is where the moments that the discriminator sees match
@@ -159,16 +162,18 @@ def _measure(game: Any, inner: Any, penalties: tuple, y: Players, args: Args) ->
     """What needs the game. The rest is compiled once for all games of a size."""
     field = GameField(game)
     matrix = field_jacobian(field, y, args, check=False)
-    k_dd, k_dg, gap = _kernels(inner, y, args)
-    slope, bend, pull = (value.astype(k_dd.dtype) for value in _slopes(inner.loss))
+    k_dd, k_dg, mean, gap = _kernels(inner, y, args)
+    of_loss = jax.tree.map(lambda leaf: leaf.astype(k_dd.dtype), _of_loss(inner, y, args))
+    kernel, share = _damped(k_dd, mean, of_loss)
     corner = jnp.zeros((k_dg.shape[1], k_dg.shape[1]), k_dd.dtype)
-    plain = jnp.block([[2 * bend * k_dd, slope * k_dg], [pull * k_dg.T, corner]])
+    damping = 2 * of_loss.curvature * kernel
+    plain = jnp.block([[damping, of_loss.slope * k_dg], [of_loss.generator_slope * k_dg.T, corner]])
     assembled, undamped, eta = _penalized(inner, penalties, plain, k_dd.shape[0], y, args)
     return {
-        "realizability": realizability(inner, y, args),
-        "curvature": curvature(slope, bend),
-        "full_rank": full_rank(inner, y, args, k_dd, k_dg),
-        "fixed_support": fixed_support(inner, y, args, k_dd),
+        "realizability": realizability(inner, y, args, of_loss.score),
+        "curvature": curvature(of_loss.slope, of_loss.curvature),
+        "full_rank": full_rank(inner, y, args, kernel, k_dg, of_loss.score, share),
+        "fixed_support": fixed_support(inner, y, args, kernel, share),
         "k_dd": k_dd,
         "k_dg": k_dg,
         "residual": _tree.norm(field(0.0, y, args)),
@@ -185,13 +190,23 @@ def _tolerance(dtype: Any) -> float:
     return float(jnp.finfo(dtype).eps) ** _SAME
 
 
-def _slopes(loss: Any) -> tuple[Scalar, Scalar, Scalar]:
-    """$f'(0)$, $f''(0)$, and the slope of the generator's own loss."""
-    return loss.slope, loss.curvature, jax.grad(loss.generator)(jnp.zeros(()))
+def _of_loss(game: Any, y: Players, args: Args) -> AtEquilibrium:
+    """What the theory needs of the loss. One that pays pairs may be at rest at any score: that of the data, then."""
+    if isinstance(game.loss, AbstractScoreLoss):
+        return game.loss.at_equilibrium()
+    data, _ = game.measures(y, args)
+    return game.loss.at_equilibrium(data.mean(jax.vmap(lambda x: game.discriminate(y.discriminator, x))(data.nodes)))
 
 
-def _kernels(game: Any, y: Players, args: Args) -> tuple[Array, Array, Scalar]:
-    """$K_{DD}$, $K_{DG}$, and how far the expectations of the discriminator's gradient are apart."""
+def _damped(k_dd: Array, mean: Array, of_loss: AtEquilibrium) -> tuple[Array, Scalar]:
+    """The kernel that the curvature acts on, and the share of the mean in it: of pairs -1, which makes a covariance."""
+    bent = of_loss.curvature != 0
+    share = jnp.where(bent, of_loss.cross / jnp.where(bent, of_loss.curvature, 1), 0)
+    return k_dd + share * jnp.outer(mean, mean), share
+
+
+def _kernels(game: Any, y: Players, args: Args) -> tuple[Array, Array, Array, Scalar]:
+    """$K_{DD}$, $K_{DG}$, the mean of the discriminator's gradient, and how far its expectations are apart."""
     data, latent = game.measures(y, args)
     generator, restore = ravel_pytree(y.generator)
 
@@ -205,8 +220,9 @@ def _kernels(game: Any, y: Players, args: Args) -> tuple[Array, Array, Scalar]:
     real = jax.vmap(feature)(data.nodes)
     check_dense(real.shape[1] + generator.size, real.dtype.itemsize)
     weights = data.weights.astype(real.dtype)
-    gap = jnp.linalg.norm(weights @ real - generated(generator))
-    return (real.T * weights) @ real, -jax.jacfwd(generated)(generator), gap
+    mean = weights @ real
+    gap = jnp.linalg.norm(mean - generated(generator))
+    return (real.T * weights) @ real, -jax.jacfwd(generated)(generator), mean, gap
 
 
 def _penalized(

@@ -56,11 +56,11 @@ class Assumption(eqx.Module):
         return f"{self.statement}: {self.verdict}, margin {float(self.margin):.3g} ({numbers})"
 
 
-def realizability(game: Any, y: Players, args: Args) -> Assumption:
-    """(I), by the largest score on the nodes and the energy distance between them."""
+def realizability(game: Any, y: Players, args: Args, score: Scalar) -> Assumption:
+    """(I), by the largest score on the nodes, less that of equilibrium, and the energy distance between them."""
     data, latent = game.measures(y, args)
     made = jax.vmap(lambda z: game.generate(y.generator, z))(latent.nodes)
-    scores = jax.vmap(lambda x: game.discriminate(y.discriminator, x))
+    scores = jax.vmap(lambda x: game.discriminate(y.discriminator, x) - score)
     largest = jnp.maximum(jnp.max(jnp.abs(scores(data.nodes))), jnp.max(jnp.abs(scores(made))))
     apart = energy_distance(data, Quadrature(made, latent.weights)).astype(largest.dtype)
     off = jnp.maximum(largest, apart)
@@ -85,18 +85,28 @@ def curvature(slope: Scalar, bend: Scalar) -> Assumption:
     )
 
 
-def full_rank(game: Any, y: Players, args: Args, k_dd: Float[Array, "d d"], k_dg: Float[Array, "d g"]) -> Assumption:
+def full_rank(
+    game: Any,
+    y: Players,
+    args: Args,
+    k_dd: Float[Array, "d d"],
+    k_dg: Float[Array, "d g"],
+    score: Scalar,
+    share: Scalar,
+) -> Assumption:
     """(III), by eigenvalues, and along the null spaces by steps in directions of no special kind.
 
     Relaxed: E_data[D^2] does not change along the null space of K_DD, nor |E_data grad D - E_G grad D|^2 along that of
-    K_DG^T K_DG.
+    K_DG^T K_DG. Scores are less that of equilibrium. With a share of -1, for losses of differences, K_DD is a
+    covariance and the variance of D takes the place of its square.
     """
     data, latent = game.measures(y, args)
     discriminator, restore_d = ravel_pytree(y.discriminator)
     generator, restore_g = ravel_pytree(y.generator)
 
     def squared_score(d: Array) -> Scalar:
-        return data.mean(jnp.square(jax.vmap(lambda x: game.discriminate(restore_d(d), x))(data.nodes)))
+        scores = jax.vmap(lambda x: game.discriminate(restore_d(d), x) - score)(data.nodes)
+        return data.mean(jnp.square(scores)) + share * jnp.square(data.mean(scores))
 
     def feature(x: Array) -> Array:
         return ravel_pytree(jax.grad(game.discriminate)(y.discriminator, x))[0]
@@ -133,7 +143,7 @@ def full_rank(game: Any, y: Players, args: Args, k_dd: Float[Array, "d d"], k_dg
     )
 
 
-def fixed_support(game: Any, y: Players, args: Args, k_dd: Float[Array, "d d"]) -> Assumption:
+def fixed_support(game: Any, y: Players, args: Args, k_dd: Float[Array, "d d"], share: Scalar) -> Assumption:
     """(IV), by the speed of the outermost generated points.
 
     Relaxed: the discriminators near by that are 0 on the data stay 0 on what a moved generator makes. The latent
@@ -147,7 +157,9 @@ def fixed_support(game: Any, y: Players, args: Args, k_dd: Float[Array, "d d"]) 
         return jax.vmap(lambda z: game.generate(restore_g(g), z))(latent.nodes)
 
     def scores(d: Array, g: Array) -> Array:
-        return jax.vmap(lambda x: game.discriminate(restore_d(d), x))(generate(g))
+        made = jax.vmap(lambda x: game.discriminate(restore_d(d), x))(generate(g))
+        # A constant is no change for a loss of differences.
+        return made + share * latent.mean(made)
 
     step, size = _STEP[_size(k_dd)], _size(k_dd)
     idle = probes_of_null_space(k_dd)

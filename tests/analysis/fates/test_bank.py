@@ -111,7 +111,7 @@ def played() -> list[tuple[Case, str, str]]:
 
 def test_every_game_loss_and_penalty_is_there():
     assert {game for _, game, _ in played()} == concrete(games, games.AbstractGame) - NO_FATE
-    assert {loss for _, _, loss in played()} - {""} == concrete(losses, losses.AbstractLoss)
+    assert {loss for _, _, loss in played()} - {""} == concrete(losses, losses.AbstractObjective)
 
 
 @pytest.mark.parametrize("kind", CONSERVATIVE, ids="-".join)
