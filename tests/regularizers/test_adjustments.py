@@ -6,9 +6,10 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+import scipy.linalg
 from jax.flatten_util import ravel_pytree
 
-from gan_ode import analysis, flow, games, iterate, losses, regularizers, simulate, updates
+from gan_ode import analysis, games, iterate, losses, regularizers, simulate, updates
 from gan_ode.fields import GameField
 from gan_ode.games import Players
 from gan_ode.regularizers import (
@@ -214,14 +215,17 @@ def test_crossing_the_curl_ends_the_cycles_of_the_linear_quadratic_wasserstein_g
     np.testing.assert_allclose(ends.generator, 1, rtol=0, atol=1e-7)
 
 
-def test_adjustments_go_around_each_other_in_an_ensemble_as_one_by_one():
-    # Each goes through the derivatives of all within: two are enough.
-    adjusted = Adjusted(Adjusted(DIRAC, LOLA(0.1)), SymplecticGradient(0.2))
+def test_adjustments_go_around_each_other_and_through_an_ensemble():
+    # A rotation R: looking ahead makes it R - 2 h I, and the symplectic part, R again, takes from it R^T times that.
+    field = GameField(games.Dirac(losses.Wasserstein()))
+    adjusted = Adjusted(Adjusted(field, LOLA(0.1)), SymplecticGradient(0.2))
     starts, ts = players([0.5, -0.8], [1.0, 0.6]), jnp.array([0.0, 2.0])
-    together = simulate.ensemble(adjusted, starts, ts).final_state
-    alone = flow(adjusted, players(0.5, 1.0), ts).final_state
-    # Two solves at a tolerance of 1e-8; measured 2e-9.
-    np.testing.assert_allclose([together.discriminator[0], together.generator[0]], flat(alone), rtol=0, atol=1e-7)
+    ends = simulate.ensemble(adjusted, starts, ts).final_state
+    turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
+    expected = scipy.linalg.expm(2 * (np.eye(2) - 0.2 * turn.T) @ (turn - 0.2 * np.eye(2)))
+    found = np.stack([ends.discriminator, ends.generator])
+    # A solve at a tolerance of 1e-8; measured 2e-9.
+    np.testing.assert_allclose(found, expected @ np.array([[0.5, -0.8], [1.0, 0.6]]), rtol=0, atol=1e-7)
 
 
 @pytest.mark.parametrize(
