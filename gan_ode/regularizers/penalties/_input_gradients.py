@@ -3,9 +3,12 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from ..games import AbstractSampledGame
+from ... import _tree
+from ..._types import Scalar
+from ...games import AbstractSampledGame
 from ._penalty import unwrap
 
 
@@ -29,3 +32,15 @@ def slopes(
 ) -> Float[Array, "points *event"]:
     r"""$\nabla_x D(x)$ at every point."""
     return jax.vmap(jax.grad(game.discriminate, argnums=1), in_axes=(None, 0))(discriminator, points)
+
+
+def lengths(vectors: Float[Array, "points *event"]) -> Float[Array, " points"]:
+    """The norm of each vector, with a derivative of zero where it is zero: that of a square root would be NaN."""
+    squares = jax.vmap(_tree.squared_norm)(vectors)
+    return jnp.where(squares > 0, jnp.sqrt(jnp.where(squares > 0, squares, 1)), 0)
+
+
+def squared_excess(vectors: Float[Array, "points *event"], target: Scalar) -> Float[Array, " points"]:
+    r"""$(\lVert v\rVert - g_0)^2$ of each vector, multiplied out: for a target of zero it is smooth, at zero too."""
+    target = target.astype(vectors.dtype)
+    return jax.vmap(_tree.squared_norm)(vectors) - 2 * target * lengths(vectors) + target**2
