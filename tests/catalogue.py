@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from gan_ode import distributions, fields, games, losses, regularizers, updates
 from gan_ode.games import Players
 from tests import regularizer_facts as by_hand
+from tests.game_facts import SMALL_GAMES
 from tests.loss_facts import LOSSES, LossFacts, ONE_FUNCTION, PairFacts, PAIRS as PAIRS, sigmoid
 
 
@@ -540,6 +541,7 @@ def _three_penalties(weight: Any) -> fields.GameField:
 
 _ETA = 0.5
 GAMES = [
+    *(GameCase(**facts) for facts in SMALL_GAMES),
     *(_linear_quadratic(name, facts) for name, facts in ONE_FUNCTION.items()),
     _linear_quadratic("kl", LOSSES["kl"]),
     *(_linear_quadratic_4(name, LOSSES[name]) for name in ("minimax", "wasserstein")),
