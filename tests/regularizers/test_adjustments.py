@@ -123,6 +123,20 @@ def test_on_networks_an_adjustment_is_its_formula_in_dense_matrices(networks, na
     assert np.abs(expected - velocity).max() > 1e-3, "the adjustment does nothing"
 
 
+@pytest.mark.parametrize("name", ADJUSTMENTS)
+def test_networks_in_single_precision_under_vmap_keep_their_structure_and_dtype(name):
+    # Traced, and not compiled.
+    game = gan(losses.NonSaturating())
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]).astype(jnp.float32), game.players)
+    batch = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), game.sample(jax.random.key(0), 4))
+    adjusted = Adjusted(GameField(game), ADJUSTMENTS[name])
+    with jax.numpy_dtype_promotion("strict"):
+        found = jax.eval_shape(jax.vmap(lambda y: adjusted(0.0, y, batch)), states)
+    assert jax.tree.structure(found) == jax.tree.structure(states)
+    shapes, expected = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (found, states))
+    assert shapes == expected
+
+
 @pytest.mark.parametrize("weight", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("align", [False, True])
 def test_the_symplectic_gradient_damps_the_dirac_gan_as_stated(weight, align):

@@ -127,6 +127,36 @@ def test_weights_of_zero_change_nothing():
         np.testing.assert_allclose(flat(GameField(Penalized(LQ, penalty))(0.0, y)), plain, rtol=0, atol=ROUNDING)
 
 
+NETWORKS = gan(losses.Minimax())
+DRAWS = jnp.asarray(np.cos(np.arange(8.0)).reshape(4, 2))
+ON_NETWORKS = [
+    ZeroCenteredGP(0.3),
+    WGANLP(0.3),
+    DRAGAN(0.3),
+    DRAGAN(0.3, noise=DRAWS),
+    ApproximatedR1(0.3, 0.1),
+    ApproximatedR1(0.3, 0.1, noise=DRAWS),
+    WeightDecay(0.3, 0.1),
+    WeightAnchor(NETWORKS.players, 0.3, 0.1),
+    Entropic(0.3, 0.1, NETWORKS.players),
+    SpectralPenalty(0.3),
+]
+
+
+@pytest.mark.parametrize("penalty", ON_NETWORKS, ids=lambda penalty: type(penalty).__name__)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_networks_under_vmap_keep_their_structure_and_dtype(penalty, dtype):
+    # Traced, and not compiled.
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]).astype(dtype), NETWORKS.players)
+    batch = jax.tree.map(lambda leaf: leaf.astype(dtype), NETWORKS.sample(jax.random.key(0), 4))
+    field = GameField(Penalized(NETWORKS, penalty))
+    with jax.numpy_dtype_promotion("strict"):
+        found = jax.eval_shape(jax.vmap(lambda y: field(0.0, y, batch)), states)
+    assert jax.tree.structure(found) == jax.tree.structure(states)
+    shapes, expected = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (found, states))
+    assert shapes == expected
+
+
 WIDE = (jnp.zeros((3, 30)), jnp.zeros((3, 1)))
 
 
