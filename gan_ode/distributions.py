@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, Real
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, Real
 
 from . import _checks
 from ._types import RealScalarLike
@@ -26,11 +26,11 @@ class Quadrature(eqx.Module):
     """A weighted set of points. With weights of one over their number it is a sample.
 
     Attributes:
-        nodes: Points, with a leading axis over them.
+        nodes: Points, with a leading axis over them; points of several parts may be a pytree of such arrays.
         weights: Their weights, which sum to 1.
     """
 
-    nodes: Float[Array, "num *event"]
+    nodes: PyTree[Float[Array, "num ..."]]
     weights: Float[Array, " num"]
 
     def mean(self, values: Float[Array, " num"]) -> Float[Array, ""]:

@@ -20,6 +20,8 @@ from jax.flatten_util import ravel_pytree
 
 from gan_ode import distributions, fields, games, losses, regularizers, updates
 from gan_ode.games import Players
+from tests import regularizer_facts as by_hand
+from tests.game_facts import SMALL_GAMES
 from tests.loss_facts import LOSSES, LossFacts, ONE_FUNCTION, PairFacts, PAIRS as PAIRS, sigmoid
 
 
@@ -309,8 +311,261 @@ def _applied() -> GameCase:
     )
 
 
+def _minimax_case(
+    name: str, game: Any, penalty: Callable[[Any], Any], taken: Callable[..., Any], jacobian: Any
+) -> GameCase:
+    """A penalty of the discriminator alone: `taken`, of its own number and the state, is taken from its velocity."""
+    dirac = isinstance(game, games.Dirac)
+    return GameCase(
+        name,
+        field=_penalized(game, penalty),
+        parameter=0.3,
+        states=_DIRAC_PLANE if dirac else _PLANE,
+        velocity=lambda y, g: (
+            (dirac_velocity(LOSSES["minimax"], y) if dirac else linear_quadratic_velocity(LOSSES["minimax"], y, 1.0))
+            - np.array([taken(y[0], y[1], g), 0.0])
+        ),
+        equilibrium=np.zeros(2) if dirac else np.array([0.0, 1.0]),
+        jacobian=np.array(jacobian),
+    )
+
+
+def _adjusted_case(name: str, field: Any, velocity: Any, parameter: float, jacobian: Any, **kwargs: Any) -> GameCase:
+    options = {"states": _DIRAC_PLANE, "equilibrium": np.zeros(2), "has_losses": False} | kwargs
+    return GameCase(name, field, parameter, velocity=velocity, jacobian=np.array(jacobian), **options)
+
+
+def _penalties() -> list[GameCase]:
+    g, lq, dirac = 0.3, games.LinearQuadratic(losses.Minimax()), games.Dirac(losses.Minimax())
+    wasserstein, turn = games.Dirac(losses.Wasserstein()), [[0.0, 0.5], [-0.5, 0.0]]
+    anchor = players(0.2, -0.5)
+    return [
+        # E (e x + (1 - e) a z)^2 = (1 + a^2)/9.
+        _minimax_case(
+            "linear_quadratic_minimax_zero_centered_gp",
+            lq,
+            regularizers.ZeroCenteredGP,
+            lambda w, a, g: 4 * g * w * (1 + a**2) / 9,
+            [[-1 / 10 - 8 * g / 9, -1 / 3], [1 / 3, 0.0]],
+        ),
+        # E (x + d)^2 = 1/3 + s^2.
+        _minimax_case(
+            "linear_quadratic_minimax_dragan",
+            lq,
+            lambda gamma: regularizers.DRAGAN(gamma, 0.0, std=0.5),
+            lambda w, a, g: 4 * g * w * (1 / 3 + 0.25),
+            [[-1 / 10 - 4 * g * (1 / 3 + 0.25), -1 / 3], [1 / 3, 0.0]],
+        ),
+        # E ((x + s e)^2 - x^2)^2 = 4 s^2/3 + 3 s^4.
+        _minimax_case(
+            "linear_quadratic_minimax_approximated_r1",
+            lq,
+            lambda weight: regularizers.ApproximatedR1(weight, 0.5),
+            lambda w, a, g: 2 * g * w * (1 / 3 + 3 / 16),
+            [[-1 / 10 - 2 * g * (1 / 3 + 3 / 16), -1 / 3], [1 / 3, 0.0]],
+        ),
+        # Below the bound nothing is charged, at the equilibrium neither.
+        _minimax_case(
+            "dirac_minimax_wgan_lp",
+            dirac,
+            lambda gamma: regularizers.WGANLP(gamma, 0.4),
+            lambda psi, theta, g: g * max(abs(psi) - 0.4, 0) * np.sign(psi),
+            turn,
+        ),
+        GameCase(
+            "dirac_wasserstein_dragan",
+            field=_penalized(wasserstein, lambda gamma: regularizers.DRAGAN(gamma, 0.4)),
+            parameter=0.5,
+            states=_DIRAC_PLANE,
+            velocity=lambda y, g: np.array([y[1] - g * (np.abs(y[0]) - 0.4) * np.sign(y[0]), -y[0]]),
+        ),
+        GameCase(
+            "dirac_minimax_weight_decay",
+            field=_penalized(dirac, lambda weight: regularizers.WeightDecay(weight, 0.4)),
+            parameter=g,
+            states=_DIRAC_PLANE,
+            velocity=lambda y, g: dirac_velocity(LOSSES["minimax"], y) - np.array([g, 0.4]) * y,
+            equilibrium=np.zeros(2),
+            jacobian=np.array([[-g, 0.5], [-0.5, -0.4]]),
+        ),
+        GameCase(
+            "dirac_wasserstein_weight_anchor",
+            field=_penalized(wasserstein, lambda weight: regularizers.WeightAnchor(anchor, weight, 0.4)),
+            parameter=g,
+            states=_DIRAC_PLANE,
+            velocity=lambda y, g: np.array([y[1], -y[0]]) - np.array([g * (y[0] - 0.2), 0.4 * (y[1] + 0.5)]),
+            equilibrium=np.linalg.solve([[-g, 1.0], [-1.0, -0.4]], [-0.2 * g, 0.4 * 0.5]),
+            jacobian=np.array([[-g, 1.0], [-1.0, -0.4]]),
+        ),
+        *(
+            GameCase(
+                name,
+                field=_penalized(
+                    games.FromLosses(by_hand.pennies), lambda tau, at=at: regularizers.Entropic(tau, tau / 2, at)
+                ),
+                parameter=g,
+                states=Players(_SPACE.discriminator, _SPACE.generator),
+                velocity=lambda y, tau, at=at: by_hand.entropic_pennies(
+                    y, tau, np.zeros(4) if at is None else flat(at)
+                ),
+                # u u^T / 2 couples the players, with u = (1, -1)/sqrt 2, and the divergence bends by u u^T / 2, too.
+                equilibrium=np.zeros(4) if at is None else None,
+                jacobian=np.kron([[-g, 1.0], [-1.0, -g / 2]], [[0.25, -0.25], [-0.25, 0.25]]),
+            )
+            for name, at in (("pennies_entropic", None), ("pennies_entropic_anchor", by_hand.LOGITS))
+        ),
+        GameCase(
+            "matrix_player_spectral_penalty",
+            field=_penalized(games.FromLosses(by_hand.matrix_player), regularizers.SpectralPenalty),
+            parameter=g,
+            states=Players(
+                {"bias": _SPACE.generator, "weight": jnp.stack([_SPACE.discriminator, _SPACE.generator], axis=1)},
+                _SPACE.discriminator,
+            ),
+            velocity=by_hand.spectral_matrix_player,
+        ),
+    ]
+
+
+def _noisy() -> list[GameCase]:
+    def noisy(game: Any) -> Callable[[Any], fields.GameField]:
+        return lambda std: fields.GameField(regularizers.InstanceNoise(game, std))
+
+    s = 0.5
+    # E (x + s e)^4 = 1/5 + 2 s^2 + 3 s^4 at c = 1, and d E (a z + s e)^2 / da = 2 a / 3, as without noise.
+    bend = -(1 / 5 + 2 * s**2 + 3 * s**4) / 2
+    return [
+        GameCase(
+            "dirac_minimax_instance_noise",
+            field=noisy(games.Dirac(losses.Minimax())),
+            parameter=s,
+            states=_DIRAC_PLANE,
+            velocity=by_hand.noisy_dirac,
+            equilibrium=np.zeros(2),
+            jacobian=np.array([[-(s**2) / 2, 0.5], [-0.5, 0.0]]),
+            one_of_its_kind=True,
+        ),
+        GameCase(
+            "linear_quadratic_non_saturating_instance_noise",
+            field=noisy(games.LinearQuadratic(losses.NonSaturating())),
+            parameter=s,
+            states=_PLANE,
+            velocity=lambda y, std: by_hand.noisy_linear_quadratic(LOSSES["non_saturating"], y, std),
+            equilibrium=np.array([0.0, 1.0]),
+            jacobian=np.array([[bend, -1 / 3], [1 / 3, 0.0]]),
+        ),
+    ]
+
+
+def _adjustments() -> list[GameCase]:
+    dirac, q, c, k, e = games.Dirac(losses.Minimax()), by_hand.BACK, by_hand.CHARGE, by_hand.COUPLING, by_hand.TOLL
+    rotation, matrix = games.Dirac(losses.Wasserstein()), 1.3 * _MATRIX
+    bilinear, unit = games.Bilinear(jnp.asarray(matrix)), np.eye(2)
+    whole = np.block([[np.zeros((2, 2)), matrix], [-matrix.T, np.zeros((2, 2))]])
+    h = 0.6
+    answer = np.linalg.inv(np.eye(4) - h * whole)
+    spun = by_hand.PUSH * unit + by_hand.TURN * np.array([[0.0, 1.0], [-1.0, 0.0]])
+    return [
+        _adjusted_case(
+            "dirac_minimax_symplectic_gradient",
+            _adjusted(dirac, regularizers.SymplecticGradient),
+            by_hand.symplectic_dirac,
+            h,
+            [[-h / 4, 0.5], [-0.5, -h / 4]],
+        ),
+        _adjusted_case(
+            # The first state is slow, and the others fast enough for the other sign.
+            "pushed_symplectic_gradient_aligned",
+            _adjusted(
+                games.FromLosses(by_hand.pushed), lambda weight: regularizers.SymplecticGradient(weight, align=True)
+            ),
+            by_hand.aligned_pushed,
+            h,
+            # -h A^T F' with A = TURN R and F' = PUSH I + TURN R.
+            spun + h * by_hand.TURN * np.array([[0.0, 1.0], [-1.0, 0.0]]) @ spun,
+            states=Players(jnp.array([0.3, -0.7, 1.2]), jnp.array([0.2, 1.1, -0.9])),
+        ),
+        _adjusted_case(
+            "dirac_minimax_jacobian_regularization",
+            _adjusted(dirac, regularizers.JacobianRegularization),
+            by_hand.jare_dirac,
+            h,
+            [[-h / 4, 0.5], [-0.5, -h / 4]],
+        ),
+        _adjusted_case(
+            "linear_quadratic_wasserstein_crossing_the_curl",
+            lambda rate: regularizers.Adjusted(
+                fields.GameField(games.LinearQuadratic(losses.Wasserstein()), Players(rate, rate)),
+                regularizers.CrossingTheCurl(),
+            ),
+            by_hand.curl_crossed,
+            0.7,
+            -(0.7**2) * 8 / 9 * unit,
+            states=_PLANE,
+            equilibrium=np.array([0.0, 1.0]),
+        ),
+        _adjusted_case(
+            "dirac_minimax_drift_cancelling",
+            _adjusted(dirac, regularizers.DriftCancelling),
+            by_hand.drift_cancelled_dirac,
+            h,
+            [[-h / 8, 0.5], [-0.5, -h / 8]],
+        ),
+        _adjusted_case(
+            "shared_lola",
+            _adjusted(games.FromLosses(by_hand.shared), regularizers.LOLA),
+            by_hand.aware_shared,
+            h,
+            [[-2 * h * k * q, k + h * c * q], [-q - h * k * e, -2 * h * k * q]],
+        ),
+        _adjusted_case(
+            "bilinear_competitive_gradient",
+            _adjusted(bilinear, regularizers.CompetitiveGradient),
+            lambda y, eta: np.linalg.solve(np.eye(4) - eta * whole, whole @ y),
+            h,
+            answer @ whole,
+            states=_SPACE,
+            equilibrium=np.zeros(4),
+        ),
+        _adjusted_case(
+            # Inside, sliding, about to leave, and past the border.
+            "dirac_wasserstein_projected_on_a_box",
+            lambda bound: regularizers.Projected(fields.GameField(rotation), bound),
+            by_hand.held_in_a_box,
+            0.5,
+            [[0.0, 1.0], [-1.0, 0.0]],
+            states=Players(jnp.array([0.3, 0.5, -0.5, 0.7]), jnp.array([0.8, 0.9, 0.4, 1.1])),
+        ),
+        _adjusted_case(
+            "bilinear_projected_on_a_ball",
+            lambda bound: regularizers.Projected(fields.GameField(bilinear), bound, "ball"),
+            lambda y, bound: by_hand.held_in_a_ball(matrix, y, bound),
+            0.4,
+            whole,
+            states=Players(
+                jnp.array([[0.1, -0.2], [0.24, 0.32], [-0.5, 0.1]]), jnp.array([[0.8, 0.2], [1.2, -0.3], [-0.9, 0.1]])
+            ),
+            equilibrium=np.zeros(4),
+        ),
+    ]
+
+
+def _three_penalties(weight: Any) -> fields.GameField:
+    """Penalties that ask for slopes, weight matrices and parameters, around each other."""
+    game = gan(losses.Minimax())
+    anchor = jax.tree.map(lambda leaf: 0.5 * leaf, game.players)
+    for penalty in (
+        regularizers.ZeroCenteredGP(weight),
+        regularizers.SpectralPenalty(weight),
+        regularizers.WeightAnchor(anchor, weight, 0.1),
+    ):
+        game = regularizers.Penalized(game, penalty)
+    return fields.GameField(game)
+
+
 _ETA = 0.5
 GAMES = [
+    *(GameCase(**facts) for facts in SMALL_GAMES),
     *(_linear_quadratic(name, facts) for name, facts in ONE_FUNCTION.items()),
     _linear_quadratic("kl", LOSSES["kl"]),
     *(_linear_quadratic_4(name, LOSSES[name]) for name in ("minimax", "wasserstein")),
@@ -474,6 +729,9 @@ GAMES = [
         equilibrium=np.array([0.0, 1.0]),
         jacobian=np.array([[-2 / 5, -2 / 3], [2 / 3 - _ETA * 8 / 15, -8 * _ETA / 9]]),
     ),
+    *_penalties(),
+    *_noisy(),
+    *_adjustments(),
     _nested(),
     _gan_case(
         "gan_relativistic_r1",
@@ -488,6 +746,7 @@ GAMES = [
     _gan_case("gan_wasserstein_wgan_gp", _penalized(gan(losses.Wasserstein()), regularizers.WGANGP)),
     _gan_case("gan_minimax_r1", _penalized(gan(losses.Minimax()), regularizers.R1)),
     _applied(),
+    _gan_case("gan_minimax_three_penalties", _three_penalties),
 ]
 
 

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-SUFFIXES = (".png", ".svg", ".nc", ".json")
+SUFFIXES = (".png", ".svg", ".nc", ".md", ".csv", ".json")
 
 
 def check(folder: Path, name: str) -> None:

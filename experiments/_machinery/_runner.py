@@ -11,10 +11,11 @@ An experiment is a module, in this order:
 4. `run(config)`: computes, and returns an `xarray.Dataset`, or any object whose `dataset` is one.
 5. `claims(results)`: a list of `Claim`, at least one.
 6. `draw(results)`: a Matplotlib figure. It is made, and saved, inside `gan_ode.plot.style()`.
+7. Where there is more to write, `extras(results)`: the content of NAME.md and NAME.csv, by suffix.
 
 Written are NAME.png, NAME.svg, NAME.nc and NAME.json, all together or not at all: `_folder.py` says how. If
-`claims`, `draw` or the encoding of a file raises, then what else there is is saved, the error is recorded under
-`errors`, and the exit status is 1. If `run` raises, nothing is written.
+`claims`, `draw`, `extras` or the encoding of a file raises, then what else there is is saved, the error is recorded
+under `errors`, and the exit status is 1. If `run` raises, nothing is written.
 
 Exit status: 0 all claims hold; 1 a claim fails or something raised; 2 bad usage; 130 and 143 after Ctrl-C and SIGTERM.
 """
@@ -148,6 +149,8 @@ def compute(run: Run) -> None:
     run.claims = run.attempt("claims", lambda: checked(run.experiment.claims(results)), [])
     run.files |= run.attempt("draw", lambda: render(run.experiment.draw, results, salt=run.name), {})
     run.files |= run.attempt("data", lambda: {".nc": encode(results, _attributes(run))}, {})
+    if hasattr(run.experiment, "extras"):
+        run.files |= run.attempt("extras", lambda: run.experiment.extras(results), {})
     run.files[".json"] = _record.to_json(describe(run)).encode()
 
 

@@ -35,9 +35,11 @@ def expand_narrow_products(function: Callable[..., Any], *operands: Any) -> Any:
     return _expanded(function, operands)
 
 
-@functools.partial(eqx.filter_jit, inline=True)
-def _expanded(function: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
+def _expand(function: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
     return _jaxprs.evaluated(lambda: function(*operands), _ByVectors())
+
+
+_expanded = eqx.filter_jit(_expand, inline=True)  # pyright: ignore[reportCallIssue]
 
 
 class _ByVectors:

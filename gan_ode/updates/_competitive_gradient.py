@@ -1,13 +1,10 @@
 import equinox as eqx
-import jax
-import jax.numpy as jnp
-import lineax as lx
 from jaxtyping import Array, Float
 
 from .. import _checks, _optimizers, _tree
-from .._types import Args, Field, RealScalarLike, State
+from .._competitive import mutual_answer
+from .._types import Args, Field, RealScalarLike
 from ..games import Players
-from ..solvers import GMRES
 from ._update import AbstractUpdate, POSITIVE_STEP
 
 
@@ -65,21 +62,5 @@ class CompetitiveGradient(AbstractUpdate):
         _optimizers.two_players(self, y)
 
     def step(self, field: Field, t: RealScalarLike, y: Players, args: Args, memory: None) -> tuple[Players, None]:
-        velocity, along = jax.linearize(lambda y: field(t, y, args), y)
-
-        def remaining(change: Players) -> State:
-            """The step less what the other player's step calls for."""
-            nothing = _tree.zeros_like(change)
-            answer = Players(
-                along(Players(nothing.discriminator, change.generator)).discriminator,
-                along(Players(change.discriminator, nothing.generator)).generator,
-            )
-            return _tree.step(change, -self.step_size, answer)
-
-        operator = lx.FunctionLinearOperator(remaining, jax.eval_shape(lambda: y))
-        rtol = float(jnp.finfo(_tree.dtype(y)).eps) ** 0.75 if self.rtol is None else self.rtol
-        solver = GMRES(rtol=jnp.asarray(rtol, _tree.dtype(y)), max_products=self.max_products)
-        right = _tree.scale(self.step_size, velocity)
-        found = lx.linear_solve(operator, right, solver, throw=False)
-        solved = found.result == lx.RESULTS.successful
-        return _tree.where(solved, _tree.add(y, found.value), jnp.nan), None
+        answer = mutual_answer(field, t, y, args, self.step_size, rtol=self.rtol, max_products=self.max_products)
+        return _tree.step(y, self.step_size, answer), None

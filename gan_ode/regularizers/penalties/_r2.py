@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .. import _checks, _tree
-from .._types import Args, RealScalarLike
-from ..games import Players
-from ..games._sampled import samples_of
+from ... import _checks, _tree
+from ..._types import Args, RealScalarLike
+from ...games import Players
+from ...games._sampled import samples_of
 from ._input_gradients import sampled_game, slopes
 from ._penalty import AbstractPenalty
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .. import _checks, _tree
-from .._types import Args, RealScalarLike
-from ..games import Players
+from ... import _checks, _tree
+from ..._types import Args, RealScalarLike
+from ...games import Players
 from ._input_gradients import sampled_game, slopes
 from ._penalty import AbstractPenalty
 

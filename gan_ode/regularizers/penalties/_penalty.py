@@ -3,10 +3,10 @@ from typing import Any
 
 import equinox as eqx
 
-from .. import _tree
-from .._inherited_claims import says
-from .._types import Args
-from ..games import AbstractGame, gradients, Players
+from ... import _tree
+from ..._inherited_claims import says
+from ..._types import Args
+from ...games import AbstractGame, gradients, Players
 
 
 class AbstractPenalty(eqx.Module):

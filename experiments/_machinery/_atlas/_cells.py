@@ -1,0 +1,353 @@
+"""Computes the cells of the atlas, each by the package: one program for all fields of a system, one for each rule."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from experiments._machinery._atlas import _bank
+from experiments._machinery._atlas._method import Method, Says, System
+from gan_ode import analysis, flow, simulate
+from gan_ode.games import Players
+
+# A larger switch compiles more slowly than two.
+MOST_IN_A_BANK = 32
+# Nodes in the weight, on which Jacobians are interpolated: exact for polynomials of degree 8.
+NODES = 9
+# A step, in units of one over the largest eigenvalue, at which rules are judged: a tenth, as the package's own look.
+TYPICAL = 0.1
+# How long an orbit is followed to an equilibrium at which its field jumps.
+SLIDING = 100.0
+# Radii nearer to 1 are taken for 1: multipliers that collide are good to the square root of rounding.
+NEUTRAL = 1e-7
+# Real parts below are zero: eigenvalues here are of order 1.
+ON_THE_AXIS = 1e-9
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Cell:
+    """A method on a system.
+
+    Attributes:
+        system: The system.
+        base: Which of its games, or empty for a loss.
+        method: The method, or None for the game as it is.
+        field: The bank that it stands in.
+        args: Which one there, and the weight.
+        equilibrium: The equilibrium at this weight.
+        jacobian: Of the field there, or NaN where it is not smooth.
+        eigenvalues: Of the Jacobian, by falling real part.
+        verdict: Of the flow from the system's start.
+        best_weight: At which the flow returns fastest; NaN where there is no weight.
+        best_rate: Its decay rate there.
+        at_end: Whether the best weight is an end of the range.
+        says: What a paper says of it.
+    """
+
+    system: System
+    base: str
+    method: Method | None
+    field: Callable
+    args: tuple[Any, Any]
+    equilibrium: Players
+    jacobian: np.ndarray
+    eigenvalues: np.ndarray
+    verdict: analysis.Verdict
+    best_weight: float
+    best_rate: float
+    at_end: bool
+    says: Says | None
+
+    @property
+    def name(self) -> str:
+        return "none" if self.method is None else self.method.name
+
+    @property
+    def label(self) -> str:
+        return "/".join(part for part in (self.system.name, self.base, self.name) if part)
+
+    @property
+    def weight(self) -> float:
+        regularized = self.method is not None and self.method.kind != "loss"
+        return float(self.args[1]) if regularized else float("nan")
+
+    @property
+    def abscissa(self) -> float:
+        return float(self.eigenvalues[0].real)
+
+    @property
+    def word(self) -> str:
+        return self.verdict.kind
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the paper's word is what was computed; None where it says nothing."""
+        if self.says is None:
+            return None
+        match self.says.word:
+            case "converges at a rate":
+                return self.word == "converges" and self.abscissa < -ON_THE_AXIS
+            case "no rate":
+                return abs(self.abscissa) < ON_THE_AXIS
+            case word:
+                return self.word == word
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RuleCell:
+    """A rule on a field, at its equilibrium.
+
+    Attributes:
+        cell: The field.
+        rule: The rule.
+        critical: Its critical step size.
+        step: The one at which the fewest steps are needed.
+        multipliers: There, by falling modulus.
+        typical: The step size of the verdict.
+        radius: The spectral radius there.
+        says: What a paper says.
+    """
+
+    cell: Cell
+    rule: Method
+    critical: float
+    step: float
+    multipliers: np.ndarray
+    typical: float
+    radius: float
+    says: Says | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.cell.label}/{self.rule.name}"
+
+    @property
+    def word(self) -> str:
+        """In the words of flows: a small disturbance shrinks, grows, or does neither."""
+        if not np.isfinite(self.radius):
+            return "undecided"
+        if abs(self.radius - 1) < NEUTRAL:
+            return "cycles"
+        return "converges" if self.radius < 1 else "diverges"
+
+    @property
+    def agrees(self) -> bool | None:
+        return None if self.says is None else self.word == self.says.word
+
+
+def cells_of(system: System, methods: Iterable[Method]) -> list[Cell]:
+    """Every method on a system, and its games as they are where they are not among the losses."""
+    places = _places(system, list(methods))
+    return [
+        cell
+        for start in range(0, len(places), MOST_IN_A_BANK)
+        for cell in _of_bank(system, places[start:][:MOST_IN_A_BANK])
+    ]
+
+
+def _places(system: System, methods: list[Method]) -> list[tuple[str, Method | None]]:
+    found: list[tuple[str, Method | None]] = []
+    if system.of_loss is None:
+        found += [(base, None) for base in system.bases]
+    else:
+        found += [("", method) for method in methods if method.kind == "loss"]
+    for base in system.bases:
+        fit = [
+            each for each in methods if each.kind not in ("loss", "update") and (system.sampled or not each.of_samples)
+        ]
+        found += [(base, method) for method in fit]
+    return found
+
+
+def _of_bank(system: System, places: Sequence[tuple[str, Method | None]]) -> list[Cell]:
+    field = _bank.bank([_bank.family_of(system, base, method) for base, method in places])
+
+    @eqx.filter_jit
+    def jacobians(which: Any, weights: Any, y: Players) -> Any:
+        # Under a transformation there is NaN, and no error, where a field is not smooth.
+        return jax.vmap(lambda weight: analysis.jacobian(field, y, args=(which, weight)))(weights)
+
+    found = []
+    for number, (base, method) in enumerate(places):
+        which = jnp.asarray(number)
+        regularized = method is not None and method.kind != "loss"
+        weight = method.weight if method is not None and regularized else 0.0
+        low, high = method.weights if method is not None and regularized else (0.0, 1.0)
+        args = which, jnp.asarray(weight)
+        equilibrium = _equilibrium(system, field, args)
+        matrices = np.asarray(jacobians(which, jnp.asarray([weight, *nodes(low, high)]), equilibrium))
+        best = _best_weight(matrices, weight, low, high) if regularized else (float("nan"), float("nan"), False)
+        found.append(
+            Cell(
+                system,
+                base,
+                method,
+                field,
+                args,
+                equilibrium,
+                matrices[0],
+                _eigenvalues(matrices[0], system),
+                _verdict(system, field, args, smooth=bool(np.isfinite(matrices[0]).all())),
+                *best,
+                says=_said(system, base, method),
+            )
+        )
+    return found
+
+
+def _verdict(system: System, field: Callable, args: Any, smooth: bool) -> analysis.Verdict:
+    # Where a field jumps at its equilibrium an orbit slides, or takes ever smaller steps.
+    return analysis.classify(field, system.start, args=args, duration=None if smooth else SLIDING)
+
+
+def _said(system: System, base: str, method: Method | None) -> Says | None:
+    if method is None:
+        return None
+    return method.says.get(f"{system.name}/{base}" if base else system.name)
+
+
+def _equilibrium(system: System, field: Callable, args: Any) -> Players:
+    """The system's own, or where a method has moved it to."""
+    there = system.equilibrium
+    if float(_speed(field)(there, args)) < 1e-12:
+        return there
+    return analysis.find_equilibrium(field, there, args=args).y
+
+
+@eqx.filter_jit
+def _speed_of(field: Callable, y: Players, args: Any) -> Any:
+    return jnp.max(jnp.abs(ravel_pytree(field(0.0, y, args))[0]))
+
+
+def _speed(field: Callable) -> Callable:
+    return lambda y, args: _speed_of(field, y, args)
+
+
+def _num(system: System) -> int:
+    """Numbers of the discriminator."""
+    return ravel_pytree(system.equilibrium.discriminator)[0].size
+
+
+def _eigenvalues(matrix: np.ndarray, system: System) -> np.ndarray:
+    if not np.isfinite(matrix).all():
+        return np.full(len(matrix), np.nan + 0j)
+    linear = _bank.LinearPart(jnp.asarray(matrix), _num(system))
+    return np.asarray(analysis.spectrum(linear, linear.rest, check=False))
+
+
+# The best weight.
+
+
+class Interpolated(eqx.Module):
+    """The linear part of a family, from the weight; the polynomial through its Jacobians at Chebyshev's nodes."""
+
+    nodes: jax.Array
+    matrices: jax.Array
+
+    def matrix(self, weight: Any) -> jax.Array:
+        # Lagrange's form: by products alone, so that a node is no special case.
+        apart = weight - self.nodes
+        others = ~jnp.eye(len(self.nodes), dtype=bool)
+        gaps = self.nodes[:, None] - self.nodes
+        shares = jnp.where(others, apart / jnp.where(others, gaps, 1.0), 1.0)
+        return jnp.tensordot(jnp.prod(shares, axis=1), self.matrices, 1)
+
+    def __call__(self, weight: Any) -> _bank.LinearPart:
+        return _bank.LinearPart(self.matrix(weight), len(self.matrices[0]) // 2)
+
+
+def nodes(low: float, high: float) -> np.ndarray:
+    """Chebyshev's nodes between two weights."""
+    return (low + high) / 2 + (high - low) / 2 * np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
+
+
+def _best_weight(matrices: np.ndarray, weight: float, low: float, high: float) -> tuple[float, float, bool]:
+    """By `analysis.optimal_parameter` on the linear parts; NaN where the Jacobian is no polynomial of the weight."""
+    family = Interpolated(jnp.asarray(nodes(low, high)), jnp.asarray(matrices[1:]))
+    # At a weight that is no node the polynomial has to be the Jacobian.
+    miss = np.abs(np.asarray(family.matrix(weight)) - matrices[0]).max()
+    if not miss < 1e-8:
+        return float("nan"), float("nan"), False
+    grid = jnp.linspace(low, high, 161)
+    optimum = analysis.optimal_parameter(family, grid, family(low).rest, check=False)
+    # Weights that change nothing are all best.
+    still = np.ptp(matrices[1:], axis=0).max() < 1e-12
+    return (float("nan") if still else float(optimum.value)), float(optimum.rate), bool(optimum.at_end)
+
+
+# Rules.
+
+
+def critical_steps(cells: Sequence[Cell], rules: Sequence[Method]) -> list[list[RuleCell]]:
+    """Every rule on every cell of one shape of state, by cell.
+
+    The multipliers at an equilibrium are those on the linear part of the field, and linear parts are numbers: a rule is
+    compiled once for all of them.
+    """
+    num = _num(cells[0].system)
+    matrices = np.stack([cell.jacobian for cell in cells])
+    known = np.isfinite(matrices).all(axis=(1, 2))
+    matrices[~known] = np.eye(len(matrices[0]))
+    columns = [_of_rule(rule, cells, jnp.asarray(matrices), known, num) for rule in rules]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _of_rule(rule: Method, cells: Sequence[Cell], matrices: jax.Array, known: np.ndarray, num: int) -> list[RuleCell]:
+    @eqx.filter_jit
+    def measure(matrix: jax.Array) -> tuple[Any, ...]:
+        field = _bank.LinearPart(matrix, num)
+        best = analysis.optimal_step_size(rule.make, field, field.rest, check=False).value
+        typical = TYPICAL / jnp.max(jnp.abs(analysis.spectrum(field, field.rest, check=False)))
+        return (
+            analysis.critical_step_size(rule.make, field, field.rest, check=False),
+            best,
+            analysis.multipliers(rule.make(best), field, field.rest, check=False),
+            typical,
+            analysis.spectral_radius(rule.make(typical), field, field.rest, check=False),
+        )
+
+    found = [np.asarray(each) for each in eqx.filter_jit(jax.vmap(measure))(matrices)]
+    rows = []
+    for number, cell in enumerate(cells):
+        critical, best, multipliers, typical, radius = (
+            each[number] if known[number] else each[number] * np.nan for each in found
+        )
+        rows.append(
+            RuleCell(
+                cell,
+                rule,
+                float(critical),
+                float(best),
+                multipliers,
+                float(typical),
+                float(radius),
+                _said_of(rule, cell),
+            )
+        )
+    return rows
+
+
+def _said_of(rule: Method, cell: Cell) -> Says | None:
+    """What is said of a rule on a game as it is."""
+    if is_plain(cell):
+        return rule.says.get(f"{cell.system.name}/{cell.base or cell.name}")
+    return None
+
+
+def is_plain(cell: Cell) -> bool:
+    """Whether this is one of the games that rules are tried on."""
+    return cell.method is None or (cell.method.kind == "loss" and cell.name in cell.system.bases)
+
+
+# Orbits for portraits.
+
+
+def orbit_of(cell: Cell, duration: float, num_times: int = 240) -> simulate.Orbit:
+    """The flow from the system's start."""
+    ts = jnp.linspace(0.0, duration, num_times)
+    return flow(cell.field, cell.system.start, ts, args=cell.args, rtol=1e-6, throw=False, max_steps=20_000)

@@ -1,0 +1,172 @@
+"""The atlas as a page of the documentation: Markdown tables of what was computed."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from experiments._machinery._atlas._cells import Cell, is_plain, RuleCell
+from experiments._machinery._atlas._method import Method, System
+from experiments._machinery._atlas._tables import Atlas, number, spectrum
+
+# Rules that have a column of their own beside every method; the others stand in the data.
+BESIDE = ("Simultaneous", "Alternating", "Extragradient", "Optimistic", "CompetitiveGradient")
+
+INTRODUCTION = """# Atlas
+
+What every loss, penalty, adjustment and training rule does on small games whose equilibrium is known: computed, beside
+what its paper says. This page, its figure and its data are made by one command, which computes every cell anew:
+
+```console
+python -m experiments.atlas --out docs/atlas
+```
+
+The same cells, and the critical step of every rule on every one of them, are in [atlas.csv](atlas.csv) and
+[atlas.nc](atlas.nc) (netCDF). {num_cells} cells stand here; of {num_told} of them a paper says something, and
+{num_agree} agree with it.
+
+![Phase portraits of the games of two parameters, one for each loss or regularizer](atlas.png)
+
+- *Eigenvalues* are those of the field's Jacobian at the equilibrium, at the *weight* of the row. "Not smooth" is said
+  where the field jumps or has a kink there.
+- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table.
+- *Best weight* is that at which the flow returns fastest (`analysis.optimal_parameter`), with its decay rate; an arrow
+  says that the best is the end of the range that was searched.
+- *Critical step* is that of `analysis.critical_step_size`: 0 where a rule is unstable at steps of any size, ∞ where
+  none is too large.
+- Of a rule on a game: the step at which the fewest are needed with the multipliers there, and the verdict at a tenth of
+  one over the largest eigenvalue. "Cycles" is said where a small disturbance neither shrinks nor grows.
+- *The paper says* "at a rate" where it claims local exponential convergence, and "no rate" where it claims eigenvalues
+  on the imaginary axis.
+"""
+
+
+def page(atlas: Atlas, methods: Sequence[Method]) -> str:
+    """The page's text."""
+    told = atlas.told
+    head = INTRODUCTION.format(
+        num_cells=atlas.num_cells, num_told=len(told), num_agree=sum(bool(each.agrees) for each in told)
+    )
+    sections = [_section(atlas, system) for system in atlas.systems]
+    return "\n".join([head, *sections, _reasons(told), _sources(methods)])
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    # A bar within a cell would end it.
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)]
+    return "\n".join([lines[0], "| " + " | ".join("---" for _ in header) + " |", *lines[1:], ""])
+
+
+def _step(value: float) -> str:
+    return "" if np.isnan(value) else "∞" if np.isinf(value) else number(value)
+
+
+def _says(cell: Cell | RuleCell) -> tuple[str, str]:
+    if cell.says is None:
+        return "", ""
+    word = cell.says.word.replace("converges at a rate", "converges, at a rate")
+    return word, "yes" if cell.agrees else "no, see [below](#where-they-differ)"
+
+
+def _best(cell: Cell) -> str:
+    if np.isnan(cell.best_weight):
+        return ""
+    arrow = " →" if cell.at_end and cell.best_weight > 0 else ""
+    return f"{number(cell.best_weight)}{arrow} (rate {number(cell.best_rate)})"
+
+
+def _section(atlas: Atlas, system: System) -> str:
+    pairs = atlas.of_system(system.name)
+    start = ", ".join(number(float(each)) for each in _flat(system))
+    rules = [name for name in BESIDE if any(each.rule.name == name for _, row in pairs for each in row)]
+    columns = [f"Critical: {name}" for name in rules]
+    return "\n".join(
+        [
+            f"## {system.title}\n",
+            f"{system.about} Source: {system.source}. Flows start at ({start}).\n",
+            _table(
+                [
+                    *("Method", "On", "Weight", "Eigenvalues", "Flow", "Best weight"),
+                    *columns,
+                    "The paper says",
+                    "Agrees",
+                ],
+                [_row(cell, row, rules) for cell, row in pairs],
+            ),
+            *(_rules_on(cell, row, system) for cell, row in pairs if is_plain(cell) and row),
+        ]
+    )
+
+
+def _flat(system: System) -> np.ndarray:
+    from jax.flatten_util import ravel_pytree
+
+    return np.asarray(ravel_pytree(system.start)[0])
+
+
+def _row(cell: Cell, row: Sequence[RuleCell], rules: Sequence[str]) -> list[str]:
+    steps = {each.rule.name: _step(each.critical) for each in row}
+    name = "*as it is*" if cell.method is None else f"`{cell.name}`"
+    verdict = cell.word
+    if cell.word == "converges" and abs(cell.abscissa) < 1e-9:
+        verdict = "converges, as a power of time"
+    return [
+        name,
+        cell.base or "",
+        number(cell.weight),
+        spectrum(cell.eigenvalues),
+        verdict,
+        _best(cell),
+        *(steps.get(rule, "") for rule in rules),
+        *_says(cell),
+    ]
+
+
+def _rules_on(cell: Cell, row: Sequence[RuleCell], system: System) -> str:
+    title = cell.base or cell.name
+    return "\n".join(
+        [
+            f"### Training rules on {system.title}, {title}\n",
+            _table(
+                [
+                    "Rule",
+                    "Critical step",
+                    "Best step",
+                    "Multipliers there",
+                    "At a small step",
+                    "The paper says",
+                    "Agrees",
+                ],
+                [
+                    [
+                        f"`{each.rule.name}`",
+                        _step(each.critical),
+                        _step(each.step) if np.abs(each.multipliers[0]) < 1 - 1e-6 else "none",
+                        spectrum(each.multipliers) if np.abs(each.multipliers[0]) < 1 - 1e-6 else "",
+                        each.word,
+                        *_says(each),
+                    ]
+                    for each in row
+                ],
+            ),
+        ]
+    )
+
+
+def _reasons(told: Sequence[Cell | RuleCell]) -> str:
+    differing = [each for each in told if not each.agrees]
+    lines = [
+        f'- `{each.label}`: {each.says.where} says "{each.says.word}". {each.says.reason}'
+        for each in differing
+        if each.says
+    ]
+    return "\n".join(["## Where they differ\n", *(lines or ["Nowhere."]), ""])
+
+
+def _sources(methods: Sequence[Method]) -> str:
+    kinds = {"loss": "losses.md", "update": "updates.md"}
+
+    def formula(method: Method) -> str:
+        return f"[formula](../{kinds.get(method.kind, 'api/regularizers.md')})"
+
+    rows = [[f"`{each.name}`", each.kind, each.source, formula(each)] for each in methods]
+    return "\n".join(["## Sources\n", _table(["Method", "Kind", "Source", "Formula"], rows)])

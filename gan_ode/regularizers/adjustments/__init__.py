@@ -1,0 +1,1 @@
+"""Velocities added to a field."""
