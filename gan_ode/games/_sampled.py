@@ -97,7 +97,7 @@ class AbstractSampledGame(AbstractGame):
         return self.measures(y, args)
 
 
-def scores_of(game: Any, discriminator: PyTree[Array], points: Float[Array, "num *event"]) -> Float[Array, " num"]:
+def scores_of(game: Any, discriminator: PyTree[Array], points: PyTree[Array]) -> Float[Array, " num"]:
     """The scores of many points: of each by itself, or as the game scores a batch."""
     together = says(game, "scores", "discriminate", otherwise=None)
     if together is not None:
@@ -105,7 +105,7 @@ def scores_of(game: Any, discriminator: PyTree[Array], points: Float[Array, "num
     return jax.vmap(lambda x: game.discriminate(discriminator, x))(points)
 
 
-def samples_of(game: Any, generator: PyTree[Array], points: Float[Array, "num *latent"]) -> Float[Array, "num *event"]:
+def samples_of(game: Any, generator: PyTree[Array], points: PyTree[Array]) -> Any:
     """The samples made of many latent points: of each by itself, or as the game makes a batch."""
     together = says(game, "samples", "generate", otherwise=None)
     if together is not None:
