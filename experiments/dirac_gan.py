@@ -139,7 +139,9 @@ def claims(results: Results) -> list[Claim]:
     found = [claim for cell in cells for claim in of_flow(cell)]
     found += [claim for each in results.found.plain for claim in of_rule(each)]
     differing = [each.label for each in results.found.told if not each.agrees and not each.says.reason]
-    found.append(Claim.equal("rows that differ from their paper without a reason", ", ".join(differing) or "none", "none"))
+    found.append(
+        Claim.equal("rows that differ from their paper without a reason", ", ".join(differing) or "none", "none")
+    )
     if results.config == Config():
         found.append(Claim.above("rows of the table", len(cells) + len(results.found.plain), FEWEST_ROWS))
     return found

@@ -157,9 +157,7 @@ def _places(system: System, methods: list[Method]) -> list[tuple[str, Method | N
     else:
         found += [("", method) for method in methods if method.kind == "loss"]
     for base in system.bases:
-        fit = [
-            each for each in methods if each.kind not in ("loss", "update") and (system.sampled or not each.of_samples)
-        ]
+        fit = [each for each in methods if each.kind not in ("loss", "update") and each.fits(system)]
         found += [(base, method) for method in fit]
     return found
 
@@ -228,7 +226,7 @@ def _speed(field: Callable) -> Callable:
     return lambda y, args: _speed_of(field, y, args)
 
 
-def _num(system: System) -> int:
+def num_of_discriminator(system: System) -> int:
     """Numbers of the discriminator."""
     return ravel_pytree(system.equilibrium.discriminator)[0].size
 
@@ -236,7 +234,7 @@ def _num(system: System) -> int:
 def _eigenvalues(matrix: np.ndarray, system: System) -> np.ndarray:
     if not np.isfinite(matrix).all():
         return np.full(len(matrix), np.nan + 0j)
-    linear = _bank.LinearPart(jnp.asarray(matrix), _num(system))
+    linear = _bank.LinearPart(jnp.asarray(matrix), num_of_discriminator(system))
     return np.asarray(analysis.spectrum(linear, linear.rest, check=False))
 
 
@@ -289,7 +287,7 @@ def critical_steps(cells: Sequence[Cell], rules: Sequence[Method]) -> list[list[
     The multipliers at an equilibrium are those on the linear part of the field, and linear parts are numbers: a rule is
     compiled once for all of them.
     """
-    num = _num(cells[0].system)
+    num = num_of_discriminator(cells[0].system)
     matrices = np.stack([cell.jacobian for cell in cells])
     known = np.isfinite(matrices).all(axis=(1, 2))
     matrices[~known] = np.eye(len(matrices[0]))
