@@ -211,7 +211,7 @@ def claims(results: Results) -> list[Claim]:
         if rule in NOT_AT_A_RATE:
             continue
         at = f"{rule}, {game}"
-        if case.stable and -2 < case.predicted:
+        if case.stable and case.predicted > -2:
             tolerance = RATE_TOLERANCE + 0.1 * abs(case.predicted)
             name = f"{at}: rate at the best step, measured against predicted"
             found.append(Claim.close(name, case.measured, case.predicted, atol=tolerance, unit="per step"))
