@@ -1,13 +1,14 @@
 r"""Which training rules escape the spurious cycles of the published counterexamples?
 
-Two zero-sum games with a single critical point each, of Hsieh, Mertikopoulos and Cevher (2021): around that of
-`AlmostBilinear` lies a cycle that attracts, and the point repels; that of `Forsaken` attracts, but is shielded by a cycle
-that repels, within one that attracts. For every rule and step size many starts are followed: which part comes to the
-critical point, goes on moving for ever, or grows without bound. No rule comes to a point at which one of its multipliers
-is beyond the unit circle, and so none escapes from the first game without a change of the field; with the consensus
-adjustment its point attracts from the weight epsilon/(2 + epsilon^2) on. In the second game a multiplier within the
-circle is not enough: the cycles have to go as well, and they do at large steps of rules that damp rotation, at the
-price of starts that are thrown out.
+Two zero-sum games with a single critical point each, of Hsieh, Mertikopoulos and Cevher (2021). Around that of
+`AlmostBilinear` lies a cycle that attracts, and the point repels. That of `Forsaken` attracts, but is shielded by a
+cycle that repels, within one that attracts. For every rule and step size many starts are followed: which part comes to
+the critical point, still moves at the end, or grows without bound.
+
+No rule comes to a point at which one of its multipliers is beyond the unit circle, and so none escapes from the first
+game without a change of the field; with the consensus adjustment its point attracts from the weight
+epsilon/(2 + epsilon^2) on. In the second game multipliers within the circle are not enough: the cycles have to go as
+well, and they do at large steps of rules that damp rotation, at the price of starts that are thrown out.
 
 Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, section 5; the consensus adjustment is that of
 Mescheder, Nowozin and Geiger (2017), arXiv:1705.10461.
@@ -20,6 +21,8 @@ from experiments._machinery import _runner
 
 @dataclasses.dataclass(frozen=True)
 class Config:
+    games: tuple[str, ...] = ("almost bilinear", "forsaken")
+    """Games: either or both of these."""
     rules: tuple[str, ...] = ("simultaneous", "alternating", "extragradient", "optimistic", "momentum", "consensus")
     """Rules: any of these. 'momentum' is -1/2; 'consensus' is simultaneous steps of the adjusted field."""
     step_sizes: tuple[float, ...] = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
@@ -40,9 +43,10 @@ class Config:
     """Not used: nothing here is random."""
 
     def __post_init__(self) -> None:
-        known = Config.rules
-        if not self.rules or not set(self.rules) <= set(known) or len(set(self.rules)) < len(self.rules):
-            raise ValueError(f"`rules` must be some of {', '.join(known)}, each once, but is {self.rules}.")
+        for name in ("games", "rules"):
+            given, known = getattr(self, name), getattr(Config, name)
+            if not given or not set(given) <= set(known) or len(set(given)) < len(given):
+                raise ValueError(f"`{name}` must be some of {', '.join(known)}, each once, but is {given}.")
         sizes = self.step_sizes
         if not sizes or min(sizes) <= 0 or list(sizes) != sorted(set(sizes)):
             raise ValueError(f"`step_sizes` must be growing and above 0, but is {sizes}.")
@@ -61,7 +65,9 @@ class Config:
             raise ValueError(f"`num_steps` must be at least 1,000, for starts to settle, but is {self.num_steps}.")
 
 
-QUICK = Config(rules=("extragradient", "consensus"), step_sizes=(0.1, 0.35), resolution=16, num_steps=3000)
+QUICK = Config(
+    games=("forsaken",), rules=("extragradient", "consensus"), step_sizes=(0.1, 0.35), resolution=16, num_steps=3000
+)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -89,14 +95,13 @@ RULES: dict[str, Any] = {
     "momentum": lambda h: updates.HeavyBall(h, -0.5),
     "consensus": updates.Simultaneous,
 }
-GAMES = ("almost bilinear", "forsaken")
 COMES, MOVES, GROWS = range(3)
-ENDS = ("comes to the critical point", "moves for ever", "grows without bound")
+ENDS = ("comes to the critical point", "still moves at the end", "grows without bound")
 # Where multipliers are this near to the circle, the time may not do; and from this near the linear part decides.
 NEUTRAL, NEAR = 0.005, 1e-3
 
 
-def game_of(config: Config, name: str) -> games.AbstractGame:
+def game_of(config: Config, name: str) -> games.AlmostBilinear | games.Forsaken:
     return games.AlmostBilinear(config.epsilon) if name == "almost bilinear" else games.Forsaken()
 
 
@@ -113,10 +118,10 @@ class Results:
 
 
 def run(config: Config) -> Results:
-    pairs = [(name, rule) for name in GAMES for rule in config.rules]
+    pairs = [(name, rule) for name in config.games for rule in config.rules]
     ends = [follow(config, *pair) for pair in pairs]
     radii = [radii_of(config, *pair) for pair in pairs]
-    return Results(config, tabulate(config, ends, radii), {name: verdict_of(config, name) for name in GAMES})
+    return Results(config, tabulate(config, ends, radii), {name: verdict_of(config, name) for name in config.games})
 
 
 def starts_of(config: Config, point: Players) -> Players:
@@ -165,7 +170,7 @@ def verdict_of(config: Config, name: str) -> str:
 
 
 def tabulate(config: Config, ends: list[np.ndarray], radii: list[np.ndarray]) -> xr.Dataset:
-    shape, side = (len(GAMES), len(config.rules), len(config.step_sizes)), config.resolution
+    shape, side = (len(config.games), len(config.rules), len(config.step_sizes)), config.resolution
     ticks = np.linspace(-config.widest, config.widest, side)
     over = ("game", "rule", "step_size")
     every = np.reshape(ends, (*shape, side * side + 1))
@@ -179,7 +184,7 @@ def tabulate(config: Config, ends: list[np.ndarray], radii: list[np.ndarray]) ->
             "grows": (over, np.mean(grid == GROWS, axis=(-2, -1)), {"long_name": "part that grows without bound"}),
         },
         coords={
-            "game": list(GAMES),
+            "game": list(config.games),
             "rule": list(config.rules),
             "step_size": list(config.step_sizes),
             "x": ticks,
@@ -190,20 +195,12 @@ def tabulate(config: Config, ends: list[np.ndarray], radii: list[np.ndarray]) ->
 
 def claims(results: Results) -> list[Claim]:
     config, data = results.config, results.dataset
-    found = [Claim.equal(f"{name}: the flow from outside", results.verdicts[name], "cycles") for name in GAMES]
-    for name in GAMES:
-        for rule in config.rules:
-            found.append(of_the_multipliers(data.sel(game=name, rule=rule)))
-    plain = data["comes"].sel(game="almost bilinear", rule=[rule for rule in config.rules if rule != "consensus"])
-    found.append(
-        Claim.equal(
-            "almost bilinear: starts that come to the point, by any rule of the plain field", float(plain.sum()), 0.0
-        )
-    )
-    if "consensus" in config.rules:
-        found += of_consensus(config, data)
-    if "simultaneous" in config.rules:
-        found.append(of_the_critical_step(config))
+    found = [Claim.equal(f"{name}: the flow from outside", results.verdicts[name], "cycles") for name in config.games]
+    found += [of_the_multipliers(data.sel(game=name, rule=rule)) for name in config.games for rule in config.rules]
+    if "almost bilinear" in config.games:
+        found += of_the_almost_bilinear(config, data.sel(game="almost bilinear"))
+    if "forsaken" in config.games:
+        found += of_the_shield(config, data["comes"].sel(game="forsaken"))
     return found
 
 
@@ -216,26 +213,41 @@ def of_the_multipliers(data: xr.Dataset) -> Claim:
     return Claim.equal(name, int(wrong.sum()), 0)
 
 
-def of_consensus(config: Config, data: xr.Dataset) -> list[Claim]:
+def of_the_shield(config: Config, comes: xr.DataArray) -> list[Claim]:
+    """Small steps do as the flow; large steps of extragradient break the cycles for a part of the starts."""
+    small = [h for h in config.step_sizes if h <= 0.1]
+    plain = [rule for rule in config.rules if rule != "consensus"]
+    found = []
+    if small and plain:
+        most = float(comes.sel(rule=plain, step_size=small).max())
+        found.append(Claim.below("forsaken: largest part that comes to the point, plain field, h <= 0.1", most, 0.05))
+    if "extragradient" in plain and max(config.step_sizes) >= 0.35:
+        most = float(comes.sel(rule="extragradient").max())
+        found.append(Claim.above("forsaken, extragradient: part that comes to the point at the best step", most, 0.2))
+    return [*found, of_the_critical_step()]
+
+
+def of_the_almost_bilinear(config: Config, data: xr.Dataset) -> list[Claim]:
     """J - g J^T J with J = [[e, 1], [-1, 0]] has the trace e - g (2 + e^2), which is 0 at the critical weight."""
-    field = lambda weight: regularizers.Adjusted(  # noqa: E731
-        fields.GameField(game_of(config, "almost bilinear")), regularizers.Consensus(weight)
-    )
-    point = game_of(config, "almost bilinear").equilibrium
-    weight = config.epsilon / (2 + config.epsilon**2)
-    abscissa = float(np.asarray(analysis.spectrum(field(weight), point))[0].real)
-    first = data["comes"].sel(game="almost bilinear", rule="consensus").values[0]
-    return [
-        Claim.close(
-            "almost bilinear, consensus at epsilon/(2 + epsilon^2): spectral abscissa", abscissa, 0.0, atol=1e-9
-        ),
-        Claim.equal(
-            f"almost bilinear, consensus, h = {config.step_sizes[0]:g}: part that comes to the point", float(first), 1.0
-        ),
-    ]
+    plain = data["comes"].sel(rule=[rule for rule in config.rules if rule != "consensus"])
+    name = "almost bilinear: starts that come to the point, by any rule of the plain field"
+    found = [Claim.equal(name, float(plain.sum()), 0.0)]
+    if "consensus" in config.rules:
+        field = regularizers.Adjusted(
+            fields.GameField(game_of(config, "almost bilinear")),
+            regularizers.Consensus(config.epsilon / (2 + config.epsilon**2)),
+        )
+        point = game_of(config, "almost bilinear").equilibrium
+        abscissa = float(np.asarray(analysis.spectrum(field, point))[0].real)
+        name = "almost bilinear, consensus at epsilon/(2 + epsilon^2): spectral abscissa"
+        found.append(Claim.close(name, abscissa, 0.0, atol=1e-9, unit="1/time"))
+        first = float(data["comes"].sel(rule="consensus").values[0])
+        name = f"almost bilinear, consensus, h = {config.step_sizes[0]:g}: part that comes to the point"
+        found.append(Claim.equal(name, first, 1.0))
+    return found
 
 
-def of_the_critical_step(config: Config) -> Claim:
+def of_the_critical_step() -> Claim:
     """Two conjugate multipliers 1 + h lambda are on the circle at h = -trace/determinant."""
     game = games.Forsaken()
     x, y = float(game.equilibrium.generator), float(game.equilibrium.discriminator)
@@ -252,9 +264,10 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     config, data = results.config, results.dataset
     num = len(config.rules)
     figure = matplotlib.figure.Figure(figsize=(7.2, 4.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.5))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(1, 1.5), squeeze=False))
+    mapped = config.games[-1]
     panels = above.subplots(1, num, sharex=True, sharey=True, squeeze=False)[0]
-    shown = data["end"].sel(game="forsaken", step_size=config.shown)
+    shown = data["end"].sel(game=mapped, step_size=config.shown)
     for panel, rule, letter in zip(panels, config.rules, "abcdef", strict=False):
         panel.imshow(
             shown.sel(rule=rule),
@@ -264,15 +277,15 @@ def draw(results: Results) -> matplotlib.figure.Figure:
             vmin=-0.5,
             vmax=2.5,
         )
-        point = games.Forsaken().equilibrium
+        point = game_of(config, mapped).equilibrium
         panel.plot(float(point.discriminator), float(point.generator), "k+", markersize=5)
         plot.label_panel(panel, letter, rule)
         panel.set_xlabel("$y$")
     panels[0].set_ylabel("$x$")
     marks = [Patch(facecolor=COLORS(i), edgecolor="0.4", linewidth=0.4) for i in range(3)]
     above.legend(marks, ENDS, loc="outside lower center", ncols=3)
-    wide = below.subplots(1, 2, sharex=True, sharey=True)
-    for panel, name, letter in zip(wide, GAMES, "ghij"[max(num - 6, 0) :], strict=False):
+    wide = below.subplots(1, len(config.games), sharex=True, sharey=True, squeeze=False)[0]
+    for panel, name, letter in zip(wide, config.games, "abcdefgh"[num:], strict=False):
         for rule, marker in zip(config.rules, "osD^vP", strict=False):
             panel.plot(
                 data.step_size, data["comes"].sel(game=name, rule=rule), marker=marker, markersize=3.5, label=rule

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import lineax as lx
+from jaxtyping import Array
 
 from . import _tree
 from ._types import Args, Field, RealScalarLike, State
@@ -17,7 +18,7 @@ def mutual_answer(
     t: RealScalarLike,
     y: Players,
     args: Args,
-    step_size: RealScalarLike,
+    step_size: Array,
     *,
     rtol: Any,
     max_products: int,

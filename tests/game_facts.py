@@ -452,6 +452,7 @@ SMALL_GAMES: list[dict[str, Any]] = [
         "velocity": lambda y, epsilon: np.array([y[1] + epsilon * (y[0] - y[0] ** 3), -y[0]]),
         "equilibrium": np.zeros(2),
         "jacobian": np.array([[0.5, 1.0], [-1.0, 0.0]]),
+        "one_of_its_kind": True,
     },
     {
         "name": "forsaken",

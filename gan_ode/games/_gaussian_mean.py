@@ -1,6 +1,6 @@
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, DTypeLike, Float, PRNGKeyArray
 
 from .. import _checks, _tree
 from .._types import Args, Scalar
@@ -92,7 +92,7 @@ class GaussianMean(AbstractSampledGame):
         """Nodes and weights, `num` along each axis, in the place of a minibatch."""
         return self._nodes(_checks.count("num", num), self.mean.dtype)
 
-    def _nodes(self, num: int, dtype: jnp.dtype) -> tuple[Quadrature, Quadrature]:
+    def _nodes(self, num: int, dtype: DTypeLike) -> tuple[Quadrature, Quadrature]:
         return _gaussian.nodes(self.mean, jnp.diag(jnp.sqrt(self.variances)), num, dtype)
 
     @property

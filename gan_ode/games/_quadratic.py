@@ -70,7 +70,7 @@ class Quadratic(AbstractGame):
         but the value is concave in $x$: the origin is no local Nash equilibrium. It is local min-max in the sense of
         Jin et al. (2020), where the discriminator answers.
 
-        Source: Daskalakis and Panageas (2018), arXiv:1807.03907, section 2.
+        Source: Daskalakis and Panageas (2018), arXiv:1807.03907.
         """
         return cls(jnp.array([[1.0]]), jnp.array([[-0.25]]), jnp.array([[0.6]]))
 

@@ -39,20 +39,19 @@ class InstanceNoise(AbstractSampledGame):
 
     ```python
     import jax
-    from gan_ode import distributions, fields, games, losses, networks, regularizers
+    from gan_ode import fields, games, losses, regularizers
 
-    dirac = regularizers.InstanceNoise(games.Dirac(losses.Minimax()), 0.5)
-    velocity = fields.GameField(dirac)(0.0, games.Dirac(losses.Minimax()).equilibrium)
-
-    lq = regularizers.InstanceNoise(games.LinearQuadratic(losses.Minimax()), 0.5)
-    batch = lq.sample(jax.random.key(0), 64)
+    game = regularizers.InstanceNoise(games.LinearQuadratic(losses.Minimax()), 0.5)
+    exact = fields.GameField(game)(0.0, game.equilibrium)
+    batch = game.sample(jax.random.key(0), 64)
+    drawn = fields.GameField(game)(0.0, game.equilibrium, batch)
     ```
 
     Penalties go around it, `Penalized(InstanceNoise(game, std), penalty)`, and look at the noisy points.
 
-    Source: Sønderby et al. (2016), arXiv:1610.04490, section 3.4; Arjovsky and Bottou (2017), arXiv:1701.04862; the
+    Source: Sønderby et al. (2016), arXiv:1610.04490; Arjovsky and Bottou (2017), arXiv:1701.04862; the
     relation to gradient penalties in Roth et al. (2017), arXiv:1705.09367. The eigenvalues are those of Mescheder,
-    Geiger and Nowozin (2018), arXiv:1801.04406, lemma 3.2, rederived.
+    Geiger and Nowozin (2018), arXiv:1801.04406, rederived.
 
     Args:
         game: A game of scores and samples, without penalties.

@@ -37,7 +37,7 @@ class Projected(eqx.Module):
     ```
 
     Source: clipping is that of Arjovsky et al. (2017), arXiv:1701.07875, algorithm 1; the projected dynamical system
-    that of Dupuis and Nagurney (1993), Ann. Oper. Res. 44, 7. The orbit of the Dirac-GAN is rederived.
+    that of Dupuis and Nagurney (1993), Ann. Oper. Res. 44. The orbit of the Dirac-GAN is rederived.
 
     Args:
         field: A field of `Players`.

@@ -143,6 +143,27 @@ def test_minibatches_of_the_sampled_games_have_their_moments():
 
 
 MINIMAX = losses.Minimax()
+TRACED = {
+    "quadratic": (lambda s: games.Quadratic(s * jnp.eye(2), jnp.eye(2), s * jnp.eye(2)), (2,), (2,)),
+    "rotation": (lambda s: games.Quadratic.rotation(s, 3 * s), (1,), (1,)),
+    "gaussian_mean": (lambda s: games.GaussianMean(MINIMAX, s * jnp.ones(2), num_nodes=2), (2,), (2,)),
+    "covariance": (lambda s: games.GaussianCovariance(MINIMAX, s * jnp.eye(2), num_nodes=2), (2, 2), (2, 2)),
+    "matrix": (lambda s: games.Matrix(s * jnp.eye(2)), (2,), (2,)),
+    "kernel": (lambda s: games.Kernel(MINIMAX, jnp.ones((2, 1)), width=s), (2,), (3, 1)),
+    "finite_sample": (lambda s: games.FiniteSample(games.Dirac(MINIMAX), s * jnp.ones(2)), (), ()),
+    "mazumdar": (lambda s: games.Mazumdar(start=s * jnp.eye(2)), (1, 2), (1, 2)),
+}
+
+
+@pytest.mark.parametrize("name", TRACED)
+def test_the_numbers_of_a_game_may_be_traced(name):
+    make, of_discriminator, of_generator = TRACED[name]
+    y = Players(jnp.full(of_discriminator, 0.1), jnp.full(of_generator, 0.2))
+    # Traced, and not compiled.
+    found = jax.eval_shape(jax.vmap(lambda s: fields.GameField(make(s))(0.0, y, None)), jnp.array([1.0, 2.0, 3.0]))
+    assert (found.discriminator.shape, found.generator.shape) == ((3, *of_discriminator), (3, *of_generator))
+
+
 WRONG = [
     (lambda: games.Quadratic(jnp.eye(2), jnp.eye(1), jnp.ones((1, 2))), "`coupling` must have the shape"),
     (lambda: games.Dirac(MINIMAX, dim=0), "`dim` must be at least 1, but is 0"),

@@ -66,7 +66,7 @@ def test_every_game_is_followed_to_the_same_states(cases: list[GameCase]):
 
 @pytest.mark.parametrize("case", UPDATES, ids=lambda case: case.name)
 def test_every_update_is_followed_to_the_same_states(case: UpdateCase):
-    field = fields.GameField(games.LinearQuadratic(losses.NonSaturating()))
+    field = fields.GameField(games.Dirac(losses.NonSaturating()))
     y0s = players(jnp.array([0.3, -0.2]), jnp.array([0.8, 1.3]))
 
     def followed():

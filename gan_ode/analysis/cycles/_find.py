@@ -94,7 +94,7 @@ def find_periodic_orbit(
     """
     _checks.one_of("derivative", derivative, ("forward", "differences"))
     _checks.count("num_samples", num_samples, least=32)
-    y0 = _problem.state(y0)
+    y0 = _problem.state_of(y0)
     size = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     usual = _TOLERANCE[size]
     rtol = _checks.positive("rtol", usual if rtol is None else rtol, f"{usual:g} is usual.")

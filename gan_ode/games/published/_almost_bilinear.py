@@ -14,8 +14,8 @@ class AlmostBilinear(AbstractGame):
     $V = x y + \epsilon (y^2/2 - y^4/4)$, which the generator $x$ minimizes and the discriminator $y$ maximizes:
     $\dot y = x + \epsilon (y - y^3)$, $\dot x = -y$. The only equilibrium is the origin, with the Jacobian
     $[[\epsilon, 1], [-1, 0]]$, so that for $\epsilon > 0$ it repels; all other orbits end on one cycle, near the
-    circle of radius $\sqrt{4/3}$ for small $\epsilon$, which holds no critical point: it is *spurious*. Turned by a
-    quarter it is van der Pol's oscillator with $y$ as the velocity (Rayleigh's form).
+    circle of radius $\sqrt{4/3}$ for small $\epsilon$, which holds no critical point: it is *spurious*. With $x$
+    as the position this is van der Pol's oscillator in Rayleigh's form, $\ddot x = -x + \epsilon (\dot x - \dot x^3)$.
 
     ```python
     import jax.numpy as jnp
@@ -26,7 +26,7 @@ class AlmostBilinear(AbstractGame):
     assert velocity.discriminator == -2.0 and velocity.generator == -2.0
     ```
 
-    Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, example 5.1; radius rederived.
+    Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, section 5; radius rederived.
 
     Args:
         epsilon: $\epsilon$, of any sign; below 0 the origin attracts and the cycle repels.

@@ -27,7 +27,7 @@ class Forsaken(AbstractGame):
     assert jnp.all((-0.1 < eigenvalues.real) & (eigenvalues.real < 0))
     ```
 
-    Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, example 5.2.
+    Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, section 5.
     """
 
     zero_sum: ClassVar[bool] = True

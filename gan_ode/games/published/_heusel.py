@@ -26,7 +26,7 @@ class Heusel(AbstractGame):
     assert jnp.allclose(eigenvalues, jnp.array([-2.0, -200.0]))
     ```
 
-    Source: Heusel et al. (2017), arXiv:1706.08500, section 2; invariant derived here.
+    Source: Heusel et al. (2017), arXiv:1706.08500; invariant derived here.
 
     Args:
         height: $c > 0$.

@@ -25,7 +25,8 @@ class Mazumdar(AbstractGame):
 
     and the velocity is that of policy gradient, $\dot K_i = -2 (R_i K_i - B_i^T P_i M) \Sigma$ with $P_i = Q_i + K_i^T
     R_i K_i + M^T P_i M$. Its only critical points are Nash equilibria, and they need not attract: with the default
-    matrices the flow leaves the Nash equilibrium in a spiral, and ends up cycling around it.
+    matrices the flow leaves the Nash equilibrium in a spiral, and ends on a cycle around it, of period 35.5. The cycle
+    is stiff: take an implicit solver.
 
     A state is `Players(K_1, K_2)`, of shapes `(inputs, dim)`. Where $M$ is not stable the costs are infinite; losses
     and velocity are NaN.

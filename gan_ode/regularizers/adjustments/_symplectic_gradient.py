@@ -33,7 +33,7 @@ class SymplecticGradient(AbstractAdjustment):
     adjusted = regularizers.Adjusted(field, regularizers.SymplecticGradient(0.5, align=True))
     ```
 
-    Source: Balduzzi et al. (2018), arXiv:1802.05642, definition 3 and the alignment of their algorithm, in terms of
+    Source: Balduzzi et al. (2018), arXiv:1802.05642, the adjustment and its alignment, in terms of
     $F = -\xi$; the eigenvalues are rederived.
 
     Args:

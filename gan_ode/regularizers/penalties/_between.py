@@ -21,14 +21,13 @@ def between(game: AbstractSampledGame, y: Players, args: Args, mixing: Array | N
     if mixing is None and not is_minibatch(args):
         return _all_pairs(Quadrature(made, latent.weights), data)
     num = data.nodes.shape[0]
-    if mixing is None:
-        mixing = (jnp.arange(num, dtype=made.dtype) + 0.5) / num
-    if not num == made.shape[0] == mixing.shape[0]:
+    parts = (jnp.arange(num, dtype=made.dtype) + 0.5) / num if mixing is None else mixing
+    if not num == made.shape[0] == parts.shape[0]:
         raise ValueError(
             f"`args` must hold as many data as latent points, and `mixing` as many numbers, but there are {num}, "
-            f"{made.shape[0]} and {mixing.shape[0]}: draw both by `game.sample(key, num)`."
+            f"{made.shape[0]} and {parts.shape[0]}: draw both by `game.sample(key, num)`."
         )
-    nodes = jax.vmap(_mix)(made, data.nodes, mixing.astype(made.dtype))
+    nodes = jax.vmap(_mix)(made, data.nodes, parts.astype(made.dtype))
     return Quadrature(nodes, data.weights)
 
 

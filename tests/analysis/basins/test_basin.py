@@ -470,5 +470,5 @@ def test_single_precision_tells_cycles():
 
 
 def test_starts_that_are_not_finite_are_refused():
-    with pytest.raises(ValueError, match="`starts` must be finite"):
+    with pytest.raises(ValueError, match=r"`starts\.discriminator` must be finite"):
         analysis.basin(lambda t, y, args: y, Players(jnp.array([1.0, jnp.nan]), jnp.zeros(2)), 1.0)
