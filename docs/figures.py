@@ -3,8 +3,8 @@
     python docs/figures.py [--results DIR]
 
 Each experiment leaves its whole result in DIR/NAME (`results/NAME` by default); its figure goes to `docs/figures`, and
-the atlas, a page with its data, to `docs/atlas`. Exit status: 0; or 1 if a claim fails or an experiment breaks, and then
-the figure of that one stays what it was.
+the atlas, a page with its data, to `docs/atlas`. Exit status: 0; or 1 if a claim fails or an experiment breaks, and
+then the figure of that one stays what it was.
 """
 
 import argparse

@@ -147,8 +147,8 @@ REGULARIZERS = [
             "linear_quadratic/Wasserstein": Says(
                 "converges at a rate",
                 "Gemp and Mahadevan (2018), arXiv:1808.01531",
-                reason="The eigenvalues are those of a node, -8/9 twice, and the flow from this start is within 1e-12 of "
-                "the equilibrium at t = 40. There rounding stops the solves of `classify`, which leaves it undecided.",
+                reason="The eigenvalues are those of a node, -8/9 twice, and the flow from this start is within 1e-12 "
+                "of the equilibrium at t = 40. There rounding stops the solves of `classify`, which leaves it open.",
             )
         },
         of_samples=False,
