@@ -3,8 +3,8 @@
 Near the equilibrium, in two numbers only: the slope and the curvature of what data and samples are paid. They make the
 Jacobian, with two kernels of the game, and so all eigenvalues, decay rates and critical steps; divergences that share
 the two numbers cannot be told apart. Far away they can: orbits of two such divergences from the same start part by the
-square of its distance from the equilibrium. That spectra far from a divergence's own equilibrium tell nothing is the
-first open question of Nagarajan and Kolter (2017).
+square of its distance from the equilibrium. How the dynamics depend on the divergence is an open question of Nagarajan
+and Kolter (2017).
 """
 
 import dataclasses
