@@ -32,7 +32,7 @@ NOT_HERE = {
     "Scores": "what losses take",
     "AtEquilibrium": "what losses say",
     "Players": "a state",
-    "Batch": "a minibatch",
+    "FromLosses": "any two losses of one's own",
     "Penalized": "a game with any penalty",
     "Adjusted": "a field with any adjustment",
 }
