@@ -2,8 +2,9 @@
 
     python docs/figures.py [--results DIR]
 
-Each experiment leaves its whole result in DIR/NAME (`results/NAME` by default); its figure goes to `docs/figures`. Exit
-status: 0; or 1 if a claim fails or an experiment breaks, and then the figure of that one stays what it was.
+Each experiment leaves its whole result in DIR/NAME (`results/NAME` by default); its figure goes to `docs/figures`, and
+the atlas, a page with its data, to `docs/atlas`. Exit status: 0; or 1 if a claim fails or an experiment breaks, and
+then the figure of that one stays what it was.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
 SUFFIXES = (".png",)
+# Experiments that are a page of their own, with its data beside it.
+PAGES = {"atlas": (".md", ".png", ".csv", ".nc")}
 # A page with all figures should load at once, and the repository stay small.
 USUAL_BYTES = 500_000
 
@@ -40,9 +43,10 @@ def remake(name: str, folder: Path) -> bool:
     command = [sys.executable, "-m", f"experiments.{name}", "--out", str(folder)]
     if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
         return False
-    FIGURES.mkdir(exist_ok=True)
-    for suffix in SUFFIXES:
-        target = FIGURES / f"{name}{suffix}"
+    place = ROOT / "docs" / name if name in PAGES else FIGURES
+    place.mkdir(exist_ok=True)
+    for suffix in PAGES.get(name, SUFFIXES):
+        target = place / f"{name}{suffix}"
         shutil.copyfile(folder / target.name, target)
         note = "" if target.stat().st_size <= USUAL_BYTES else f", more than the usual {USUAL_BYTES:,}"
         print(f"{target.relative_to(ROOT)}: {target.stat().st_size:,} bytes{note}")

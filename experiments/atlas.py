@@ -13,7 +13,7 @@ from experiments._machinery import _runner
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    systems: tuple[str, ...] = ("dirac", "linear_quadratic", "linear_quadratic_4", "bilinear", "quadratic")
+    systems: tuple[str, ...] = ("all",)
     """Systems, by their names; `all` takes every one."""
     methods: tuple[str, ...] = ("all",)
     """Methods, by the names of the tables; `all` takes every one."""

@@ -6,11 +6,13 @@ cells, its rows of the page, its line of the data and its portrait.
 
 from collections.abc import Sequence
 
+from ._bank import LinearPart as LinearPart
 from ._cells import (
     Cell as Cell,
     cells_of as cells_of,
     critical_steps as critical_steps,
     is_plain as is_plain,
+    num_of_discriminator as num_of_discriminator,
     RuleCell as RuleCell,
 )
 from ._method import Method as Method, Says as Says, System as System
@@ -43,7 +45,7 @@ def compute(systems: Sequence[System], methods: Sequence[Method]) -> Atlas:
     by_shape: dict[tuple[int, int], list[int]] = {}
     for system in systems:
         found = cells_of(system, methods)
-        shape = (found[0].jacobian.shape[0], found[0].equilibrium.discriminator.size)
+        shape = (found[0].jacobian.shape[0], num_of_discriminator(system))
         by_shape.setdefault(shape, []).extend(range(len(cells), len(cells) + len(found)))
         cells += found
     rows = [[] for _ in cells]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -157,9 +158,7 @@ def _places(system: System, methods: list[Method]) -> list[tuple[str, Method | N
     else:
         found += [("", method) for method in methods if method.kind == "loss"]
     for base in system.bases:
-        fit = [
-            each for each in methods if each.kind not in ("loss", "update") and (system.sampled or not each.of_samples)
-        ]
+        fit = [each for each in methods if each.kind not in ("loss", "update") and each.fits(system)]
         found += [(base, method) for method in fit]
     return found
 
@@ -228,7 +227,7 @@ def _speed(field: Callable) -> Callable:
     return lambda y, args: _speed_of(field, y, args)
 
 
-def _num(system: System) -> int:
+def num_of_discriminator(system: System) -> int:
     """Numbers of the discriminator."""
     return ravel_pytree(system.equilibrium.discriminator)[0].size
 
@@ -236,7 +235,7 @@ def _num(system: System) -> int:
 def _eigenvalues(matrix: np.ndarray, system: System) -> np.ndarray:
     if not np.isfinite(matrix).all():
         return np.full(len(matrix), np.nan + 0j)
-    linear = _bank.LinearPart(jnp.asarray(matrix), _num(system))
+    linear = _bank.LinearPart(jnp.asarray(matrix), num_of_discriminator(system))
     return np.asarray(analysis.spectrum(linear, linear.rest, check=False))
 
 
@@ -289,7 +288,7 @@ def critical_steps(cells: Sequence[Cell], rules: Sequence[Method]) -> list[list[
     The multipliers at an equilibrium are those on the linear part of the field, and linear parts are numbers: a rule is
     compiled once for all of them.
     """
-    num = _num(cells[0].system)
+    num = num_of_discriminator(cells[0].system)
     matrices = np.stack([cell.jacobian for cell in cells])
     known = np.isfinite(matrices).all(axis=(1, 2))
     matrices[~known] = np.eye(len(matrices[0]))
@@ -348,6 +347,7 @@ def is_plain(cell: Cell) -> bool:
 
 
 def orbit_of(cell: Cell, duration: float, num_times: int = 240) -> simulate.Orbit:
-    """The flow from the system's start."""
+    """The flow from the system's start, good to the width of a line: few stages are quickly compiled."""
     ts = jnp.linspace(0.0, duration, num_times)
-    return flow(cell.field, cell.system.start, ts, args=cell.args, rtol=1e-6, throw=False, max_steps=20_000)
+    options = {"solver": diffrax.Heun(), "rtol": 1e-4, "atol": 1e-6, "max_steps": 20_000, "throw": False}
+    return flow(cell.field, cell.system.start, ts, args=cell.args, **options)

@@ -41,6 +41,7 @@ class Method:
         weights: Between which the best one is searched.
         of_samples: Whether it asks a game for its scores and samples.
         of_field: Whether a transformation takes the field in the place of the game.
+        only: The systems that it makes sense on, if not all.
     """
 
     name: str
@@ -52,6 +53,13 @@ class Method:
     weights: tuple[float, float] = (0.0, 4.0)
     of_samples: bool = True
     of_field: bool = False
+    only: tuple[str, ...] = ()
+
+    def fits(self, system: "System") -> bool:
+        """Whether a regularizer is tried on a system."""
+        if self.only:
+            return system.name in self.only
+        return system.regularized and (system.sampled or not self.of_samples)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,6 +77,7 @@ class System:
         source: Authors, year, arXiv number.
         of_loss: From a loss to a game, where every loss can be tried.
         sampled: Whether the game scores samples.
+        regularized: Whether every regularizer is tried on it, not only those that ask for it.
         window: Limits of the plane of a portrait, or None where there are more than two parameters.
         axes: Names of the two parameters in formulas.
     """
@@ -82,5 +91,6 @@ class System:
     source: str
     of_loss: Callable[[Any], Any] | None = None
     sampled: bool = False
+    regularized: bool = True
     window: tuple[tuple[float, float], tuple[float, float]] | None = None
     axes: tuple[str, str] = ("u", "v")

@@ -30,7 +30,8 @@ The same cells, and the critical step of every rule on every one of them, are in
   where the field jumps or has a kink there.
 - *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table.
 - *Best weight* is that at which the flow returns fastest (`analysis.optimal_parameter`), with its decay rate; an arrow
-  says that the best is the end of the range that was searched.
+  says that the best is the end of the range that was searched. Left out where the Jacobian
+  is no polynomial of the weight.
 - *Critical step* is that of `analysis.critical_step_size`: 0 where a rule is unstable at steps of any size, ∞ where
   none is too large.
 - Of a rule on a game: the step at which the fewest are needed with the multipliers there, and the verdict at a tenth of
@@ -166,7 +167,7 @@ def _sources(methods: Sequence[Method]) -> str:
     kinds = {"loss": "losses.md", "update": "updates.md"}
 
     def formula(method: Method) -> str:
-        return f"[formula](../{kinds.get(method.kind, 'api/regularizers.md')})"
+        return f"[formula](../{kinds.get(method.kind, 'regularizers.md')})"
 
     rows = [[f"`{each.name}`", each.kind, each.source, formula(each)] for each in methods]
     return "\n".join(["## Sources\n", _table(["Method", "Kind", "Source", "Formula"], rows)])

@@ -16,7 +16,7 @@ from gan_ode.games import Players
 COLUMNS = 6
 # How long the flow is drawn: some turns of a rotation of frequency 1/2 to 1.
 DURATION = 25.0
-LONGEST_TITLE = 22
+LONGEST_TITLE = 28
 
 
 def drawn(cells: Sequence[Cell]) -> list[Cell]:
@@ -74,13 +74,17 @@ def portrait(ax, cell: Cell) -> None:
     ax.plot(*points[:, :1], "o", color="C0", markersize=2.2, zorder=4)
     ax.plot(*np.asarray(ravel_pytree(cell.equilibrium)[0]), "+", color="C1", markersize=4, zorder=4)
     ax.set(xlim=(left, right), ylim=(low, high))
-    ax.set_title(f"{title(cell)}\n{cell.word}", fontsize=5.5, pad=2)
+    ax.set_title(f"{title(cell)}\n{subtitle(cell)}", fontsize=5.5, pad=2)
 
 
 def title(cell: Cell) -> str:
-    """In two short lines."""
-    name = cell.name if cell.method is not None else cell.base
-    if cell.method is not None and cell.base:
-        weight = "" if np.isnan(cell.weight) else f"({cell.weight:g})"
-        name = f"{cell.base}, {cell.name}{weight}"
+    """The method and its weight."""
+    plain = cell.base if cell.method is None else cell.name
+    name = plain if np.isnan(cell.weight) else f"{plain}({cell.weight:g})"
     return name if len(name) <= LONGEST_TITLE else f"{name[: LONGEST_TITLE - 1].rstrip()}…"
+
+
+def subtitle(cell: Cell) -> str:
+    """The game, where there are several, and the verdict."""
+    told = cell.method is not None and cell.base and len(cell.system.bases) > 1
+    return f"{cell.base}: {cell.word}" if told else cell.word

@@ -8,6 +8,8 @@ from experiments._machinery._atlas._method import System
 from gan_ode import games, losses
 from gan_ode.games import Players
 
+# Integrands are nearly polynomials where the flows go, so that few nodes do; regularizers take pairs of them.
+_NODES = 8
 _USUAL = {"Minimax": losses.Minimax(), "Wasserstein": losses.Wasserstein()}
 
 
@@ -19,29 +21,17 @@ def _linear(loss: Any) -> games.LinearQuadratic:
     return games.LinearQuadratic(loss, linear=True, offset=True)
 
 
-# Games of two numbers: u maximizes or minimizes its own loss, v likewise.
+def _quadratic(own: float, others: float, coupling: float, generator_coupling: float | None = None) -> games.Quadratic:
+    blocks = [jnp.array([[each]]) for each in (own, others, coupling)]
+    back = None if generator_coupling is None else jnp.array([[generator_coupling]])
+    return games.Quadratic(*blocks, back)
 
 
-def _weak_attraction(y: Players, args: Any) -> Players:
-    u, v = y
-    return Players(0.05 * u**2 - u * v, 0.05 * v**2 + u * v)
-
-
-def _no_minimum(y: Players, args: Any) -> Players:
-    value = -(y.generator**2) / 8 - y.discriminator**2 / 2 + 0.6 * y.discriminator * y.generator
-    return Players(-value, value)
-
-
-def _potential(y: Players, args: Any) -> Players:
-    u, v = y
-    shared = u**2 / 2 + v**2 / 2 + 0.5 * u * v
-    return Players(shared, shared)
-
-
-def _common_saddle(y: Players, args: Any) -> Players:
-    shared = y.discriminator * y.generator
-    return Players(shared, shared)
-
+_PENNIES = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
+_DASKALAKIS = "Daskalakis et al. (2018), arXiv:1711.00141"
+_HSIEH = "Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065"
+_SAMPLE = jnp.array([-1.2, -0.4, 0.3, 0.9])
+_MAZUMDAR = Players(jnp.array([[0.4227, 0.4557]]), jnp.array([[0.3532, -0.7075]]))
 
 SYSTEMS = [
     System(
@@ -61,7 +51,7 @@ SYSTEMS = [
         "linear_quadratic",
         "Linear-quadratic GAN",
         "Data and latent uniform on $[-1, 1]$, $D(x) = w x^2$, $G(z) = a z$; state $(w, a)$, equilibrium $(0, 1)$.",
-        bases={name: games.LinearQuadratic(loss) for name, loss in _USUAL.items()},
+        bases={name: games.LinearQuadratic(loss, num_nodes=_NODES) for name, loss in _USUAL.items()},
         equilibrium=_state(0.0, 1.0),
         start=_state(0.4, 1.1),
         source="Nagarajan and Kolter (2017), arXiv:1706.04156",
@@ -80,6 +70,7 @@ SYSTEMS = [
         source="Nagarajan and Kolter (2017), arXiv:1706.04156",
         of_loss=_linear,
         sampled=True,
+        regularized=False,
     ),
     System(
         "bilinear",
@@ -95,22 +86,131 @@ SYSTEMS = [
         "quadratic",
         "Quadratic games",
         "Two numbers, equilibrium $(0, 0)$. *Weak attraction*: losses $u^2/20 - u v$ and $v^2/20 + u v$. *No local "
-        "Nash*: $V = -v^2/8 - u^2/2 + 0.6\\,u v$, where $v$ minimizes a concave function. *Potential*: both pay "
-        "$(u^2 + u v + v^2)/2$. *Common saddle*: both pay $u v$.",
+        "Nash*: $V = -v^2/8 - u^2/2 + 0.6\\,u v$, where $v$ minimizes a concave function. *Potential*: $u$ pays "
+        "$u^2/2 + u v/2$ and $v$ pays $v^2/2 + u v/2$. *Common saddle*: both pay $u v$. *Rotation*: eigenvalues "
+        "$-0.1 \\pm 10 i$.",
         bases={
-            "weak attraction": games.FromLosses(_weak_attraction),
-            "no local Nash": games.FromLosses(_no_minimum),
-            "potential": games.FromLosses(_potential),
-            "common saddle": games.FromLosses(_common_saddle),
+            "weak attraction": _quadratic(0.1, 0.1, 1.0, 1.0),
+            "no local Nash": games.Quadratic.not_local_nash(),
+            "potential": _quadratic(1.0, 1.0, -0.5, 0.5),
+            "common saddle": _quadratic(0.0, 0.0, -1.0, 1.0),
+            "rotation": games.Quadratic.rotation(),
         },
-        equilibrium=_state(0.0, 0.0),
-        start=_state(0.5, 1.0),
-        source="Balduzzi et al. (2018), arXiv:1802.05642; Daskalakis and Panageas (2018), arXiv:1807.03907",
+        equilibrium=_state([0.0], [0.0]),
+        start=_state([0.5], [1.0]),
+        source="Balduzzi et al. (2018), arXiv:1802.05642; Daskalakis and Panageas (2018), arXiv:1807.03907; "
+        "Qin et al. (2020), arXiv:2010.15040",
         window=((-1.6, 1.6), (-1.6, 1.6)),
     ),
+    System(
+        "gaussian_mean",
+        "Gaussian with an unknown mean",
+        "Data $N(\\mu, 1/4)$ with $\\mu = 1$, $D(x) = w x$, $G(z) = z + m$; state $(w, m)$, equilibrium $(0, 1)$.",
+        bases={name: games.GaussianMean(loss, jnp.array([0.25]), jnp.array([1.0])) for name, loss in _USUAL.items()},
+        equilibrium=_state([0.0], [1.0]),
+        start=_state([0.5], [1.5]),
+        source=_DASKALAKIS,
+        sampled=True,
+        regularized=False,
+        window=((-1.6, 1.6), (-0.6, 2.6)),
+        axes=("w", "m"),
+    ),
+    System(
+        "gaussian_covariance",
+        "Gaussian with an unknown covariance",
+        "Data $N(0, 1)$, $D(x) = W x^2$, $G(z) = A z$; state $(W, A)$, equilibrium $(0, 1)$.",
+        bases={name: games.GaussianCovariance(loss, jnp.eye(1)) for name, loss in _USUAL.items()},
+        equilibrium=_state([[0.0]], [[1.0]]),
+        start=_state([[0.2]], [[1.1]]),
+        source=_DASKALAKIS,
+        sampled=True,
+        regularized=False,
+        window=((-0.6, 0.6), (0.4, 1.8)),
+        axes=("W", "A"),
+    ),
+    System(
+        "finite_sample",
+        "Linear-quadratic GAN of a finite sample",
+        "As the linear-quadratic GAN, with the four data -1.2, -0.4, 0.3 and 0.9; the generator's equilibrium is what "
+        "matches their second moment.",
+        bases={name: games.FiniteSample(games.LinearQuadratic(loss), _SAMPLE) for name, loss in _USUAL.items()},
+        equilibrium=_state(0.0, float(jnp.sqrt(3 * jnp.mean(_SAMPLE**2)))),
+        start=_state(0.2, 1.5),
+        source="Nagarajan and Kolter (2017), arXiv:1706.04156",
+        sampled=True,
+        regularized=False,
+        window=((-1.2, 1.2), (0.3, 2.6)),
+        axes=("w", "a"),
+    ),
+    System(
+        "multivariate_linear_quadratic",
+        "Multivariate linear-quadratic GAN",
+        "One dimension of it, data $N(1, 1)$, $D(x) = W x^2 + w x$, $G(z) = A z + b$: four parameters.",
+        bases={
+            "Minimax": games.MultivariateLinearQuadratic(losses.Minimax(), jnp.ones(1), jnp.eye(1)),
+        },
+        equilibrium=games.MultivariateLinearQuadratic(losses.Minimax(), jnp.ones(1), jnp.eye(1)).equilibrium,
+        start=games.MultivariateLinearQuadratic(losses.Minimax(), 1.1 * jnp.ones(1), 1.1 * jnp.eye(1)).equilibrium,
+        source="Nagarajan and Kolter (2017), arXiv:1706.04156",
+        sampled=True,
+        regularized=False,
+    ),
+    System(
+        "kernel",
+        "Kernel discriminator against particles",
+        "A discriminator in the span of two Gaussian bumps, two data and two particles that are the generator.",
+        bases={
+            "Wasserstein": games.Kernel(losses.Wasserstein(), jnp.array([[-0.5], [0.7]])),
+        },
+        equilibrium=games.Kernel(losses.Wasserstein(), jnp.array([[-0.5], [0.7]])).equilibrium,
+        start=_state([0.1, 0.0], [[-0.4], [0.8]]),
+        source="Li et al. (2017), arXiv:1705.08584; Becker et al. (2022), arXiv:2208.09938",
+        sampled=True,
+        regularized=False,
+    ),
+    System(
+        "matching_pennies",
+        "Matching pennies under softmax",
+        "Two moves each, payoff 1 or -1, logits as parameters: replicator dynamics. Two eigenvalues are 0, since "
+        "logits may be shifted.",
+        bases={"matching pennies": games.Matrix(_PENNIES)},
+        equilibrium=_state([0.0, 0.0], [0.0, 0.0]),
+        start=_state([0.3, -0.3], [0.5, -0.5]),
+        source="Taylor and Jonker (1978); Mertikopoulos, Papadimitriou and Piliouras (2018), arXiv:1709.02738",
+        regularized=False,
+    ),
+    System(
+        "published",
+        "Published counterexamples at the origin",
+        "*Almost bilinear*: $V = x y + (y^2/2 - y^4/4)/2$, $x$ minimizes. *Heusel's toy*: $V = (1 + x^2)(100 - y^2)$.",
+        bases={"almost bilinear": games.AlmostBilinear(0.5), "Heusel": games.Heusel()},
+        equilibrium=_state(0.0, 0.0),
+        start=_state(0.5, 0.5),
+        source=f"{_HSIEH}; Heusel et al. (2017), arXiv:1706.08500",
+        regularized=False,
+        window=((-2.0, 2.0), (-2.0, 2.0)),
+        axes=("y", "x"),
+    ),
+    System(
+        "forsaken",
+        "Forsaken matching pennies",
+        "$V = x (y - 0.45) + \\phi(x) - \\phi(y)$, $\\phi(z) = z^2/4 - z^4/2 + z^6/6$; $x$ minimizes.",
+        bases={"Forsaken": games.Forsaken()},
+        equilibrium=games.Forsaken().equilibrium,
+        start=_state(0.5, 0.5),
+        source=_HSIEH,
+        regularized=False,
+        window=((-1.8, 1.8), (-1.8, 1.8)),
+        axes=("y", "x"),
+    ),
+    System(
+        "mazumdar",
+        "Linear-quadratic regulation by two players",
+        "Policy gradient of two linear controllers of one system, at its Nash equilibrium, which repels.",
+        bases={"Mazumdar": games.Mazumdar()},
+        equilibrium=_MAZUMDAR,
+        start=Players(_MAZUMDAR.discriminator + 0.01, _MAZUMDAR.generator),
+        source="Mazumdar et al. (2020), arXiv:1907.03712",
+        regularized=False,
+    ),
 ]
-
-
-def base_fields() -> list[tuple[System, str]]:
-    """Every game that regularizers and updates are tried on."""
-    return [(system, base) for system in SYSTEMS for base in system.bases]
