@@ -114,7 +114,7 @@ class Orbit(eqx.Module):
         import jax.numpy as jnp
         import gan_ode
 
-        orbit = gan_ode.flow(lambda t, y, args: -y, {"a": jnp.array(1.0)}, jnp.linspace(0.0, 1.0, 3))
+        orbit = gan_ode.flow(lambda t, y, args: {"a": -y["a"]}, {"a": jnp.array(1.0)}, jnp.linspace(0.0, 1.0, 3))
         dataset = orbit.to_xarray()
         assert dataset["a"].dims == ("time",) and dataset.attrs["outcome"] == "ok"
         ```
