@@ -290,7 +290,8 @@ def critical_steps(cells: Sequence[Cell], rules: Sequence[Method]) -> list[list[
     """
     num = num_of_discriminator(cells[0].system)
     matrices = np.stack([cell.jacobian for cell in cells])
-    known = np.isfinite(matrices).all(axis=(1, 2))
+    # Where a field is zero to first order no step is typical, and multipliers are 1 at any.
+    known = np.isfinite(matrices).all(axis=(1, 2)) & (np.abs(matrices).max(axis=(1, 2)) > ON_THE_AXIS)
     matrices[~known] = np.eye(len(matrices[0]))
     columns = [_of_rule(rule, cells, jnp.asarray(matrices), known, num) for rule in rules]
     return [list(row) for row in zip(*columns, strict=True)]
