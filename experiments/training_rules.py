@@ -183,7 +183,7 @@ def measure(rule: atlas.Method, sizes: np.ndarray, num_steps: int) -> np.ndarray
     @eqx.filter_jit
     def one(which: Any, rest: Any, size: Any) -> Any:
         start = Players(rest[0] + 0.6 * DISTURBANCE, rest[1] + 0.8 * DISTURBANCE)
-        orbit = iterate(rule.make(size), any_field, start, num_steps=num_steps, args=which, throw=False)
+        orbit = iterate(rule.make(size), any_field, start, num_steps=num_steps, args=which)
         points = jnp.stack([orbit.ys.discriminator, orbit.ys.generator], axis=1) - rest
         return jnp.linalg.norm(points, axis=1)
 
