@@ -138,7 +138,7 @@ def claims(results: Results) -> list[Claim]:
     cells = results.found.cells
     found = [claim for cell in cells for claim in of_flow(cell)]
     found += [claim for each in results.found.plain for claim in of_rule(each)]
-    differing = [each.label for each in results.found.told if not each.agrees and not each.says.reason]
+    differing = [each.label for each in results.found.told if not each.agrees and not (each.says and each.says.reason)]
     found.append(
         Claim.equal("rows that differ from their paper without a reason", ", ".join(differing) or "none", "none")
     )

@@ -119,10 +119,10 @@ class Results:
         over, per_time = ("divergence", "eigenvalue"), {"units": "1/time"}
         return xr.Dataset(
             {
-                "eigenvalue_real": (over, spectra.real, per_time),
-                "eigenvalue_imag": (over, spectra.imag, per_time),
-                "predicted_real": (over, predicted.real, per_time),
-                "predicted_imag": (over, predicted.imag, per_time),
+                "eigenvalue_real": (over, np.real(spectra), per_time),
+                "eigenvalue_imag": (over, np.imag(spectra), per_time),
+                "predicted_real": (over, np.real(predicted), per_time),
+                "predicted_imag": (over, np.imag(predicted), per_time),
                 "orbit": (("divergence", "distance", "time", "parameter"), orbits),
                 "apart": (("twins", "distance"), np.array([self.apart(each) for each in TWINS])),
             },
@@ -160,7 +160,7 @@ def run(config: Config) -> Results:
 
 def sorted_spectrum(matrix: Any) -> np.ndarray:
     values = np.linalg.eigvals(np.asarray(matrix))
-    return values[np.lexsort([values.imag, values.real])]
+    return values[np.lexsort([np.imag(values), np.real(values)])]
 
 
 def numbers_of(name: str) -> tuple[float, float]:
@@ -218,9 +218,11 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     marks = ("o", "s", "^", "v", "D", "P", "X", "<", ">")
     for mark, (name, values) in zip(marks, results.spectra.items(), strict=True):
         color = f"C{list(groups).index(BEND[name])}"
-        spectra.plot(values.real, values.imag, mark, color=color, markerfacecolor="none", markersize=5, label=name)
+        spectra.plot(
+            np.real(values), np.imag(values), mark, color=color, markerfacecolor="none", markersize=5, label=name
+        )
     values = np.concatenate(list(results.predicted.values()))
-    spectra.plot(values.real, values.imag, "+", color="k", markersize=7, zorder=5, label="of two numbers")
+    spectra.plot(np.real(values), np.imag(values), "+", color="k", markersize=7, zorder=5, label="of two numbers")
     spectra.axvline(0.0, color="0.7", linewidth=0.8, zorder=0)
     spectra.set(xlabel="real part", ylabel="imaginary part", xlim=(-0.27, 0.03))
     farthest = results.config.distances[-1]

@@ -293,7 +293,7 @@ def critical_steps(cells: Sequence[Cell], rules: Sequence[Method]) -> list[list[
     # Where a field is zero to first order no step is typical, and multipliers are 1 at any.
     known = np.isfinite(matrices).all(axis=(1, 2)) & (np.abs(matrices).max(axis=(1, 2)) > ON_THE_AXIS)
     matrices[~known] = np.eye(len(matrices[0]))
-    columns = [_of_rule(rule, cells, jnp.asarray(matrices), known, num) for rule in rules]
+    columns = [_of_rule(rule, cells, jnp.asarray(matrices), np.asarray(known), num) for rule in rules]
     return [list(row) for row in zip(*columns, strict=True)]
 
 

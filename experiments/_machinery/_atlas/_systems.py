@@ -22,9 +22,9 @@ def _linear(loss: Any) -> games.LinearQuadratic:
 
 
 def _quadratic(own: float, others: float, coupling: float, generator_coupling: float | None = None) -> games.Quadratic:
-    blocks = [jnp.array([[each]]) for each in (own, others, coupling)]
+    one, other, mixed = (jnp.array([[each]]) for each in (own, others, coupling))
     back = None if generator_coupling is None else jnp.array([[generator_coupling]])
-    return games.Quadratic(*blocks, back)
+    return games.Quadratic(one, other, mixed, back)
 
 
 _PENNIES = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
