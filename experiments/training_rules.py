@@ -249,7 +249,7 @@ def draw(results: Results) -> matplotlib.figure.Figure:
             markerfacecolor="none",
         )
         right.plot([-c.measured if c else np.nan for c in stable], shift, ".", color=f"C{i}", markersize=4)
-    left.set(xlabel="critical step size", yticks=rows, yticklabels=rules, xscale="log")
+    left.set(xlabel="critical step size", yticks=rows, yticklabels=rules, xscale="log", ylim=(-0.6, len(rules) - 0.4))
     right.set(xlabel="decay in a step at the best step size", xscale="log")
     left.tick_params(axis="y", labelsize=6)
     for ax in (left, right):
