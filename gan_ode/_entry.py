@@ -165,6 +165,9 @@ _KINDS: dict[str, Callable[[Any, str], None]] = {
 
 
 def _check_states(given: dict[str, Any], name: str, rows: bool, like: str | None, along: str | None) -> None:
+    if like is not None:
+        # Corners of a box may be whole numbers.
+        given |= {each: jax.tree.map(_floats, given[each]) for each in (name, like)}
     parameter = None if along is None else _first(given[along])
     if parameter is None and along is not None:
         # The function has a word on a range that is none.
@@ -207,6 +210,10 @@ def _first(values: Any) -> Any:
         return None
     value = values[0] if values.ndim else values
     return value if jnp.issubdtype(value.dtype, jnp.inexact) else value.astype(float)
+
+
+def _floats(leaf: Any) -> Any:
+    return _checks.floats(leaf) if isinstance(leaf, int | np.integer | jax.Array | np.ndarray) else leaf
 
 
 def _is_state(y: Any) -> bool:

@@ -29,6 +29,7 @@ METHODS = [*LOSSES, *REGULARIZERS, *RULES]
 # Public classes that are in no table, and why.
 NOT_HERE = {
     "GAN": "networks, whose fate depends on them",
+    "AppliedGAN": "networks, likewise",
     "Scores": "what losses take",
     "AtEquilibrium": "what losses say",
     "Players": "a state",

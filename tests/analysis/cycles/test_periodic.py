@@ -368,7 +368,7 @@ def test_too_many_numbers_are_refused():
 
 def test_an_unknown_derivative_is_refused():
     with pytest.raises(ValueError, match="`derivative` must be one of 'forward', 'differences'"):
-        find_periodic_orbit(spiral, jnp.ones(3), derivative="backward")  # pyright: ignore
+        find_periodic_orbit(lambda t, y, args: -y, jnp.ones(3), derivative="backward")  # pyright: ignore
 
 
 def test_cycles_of_arrays_are_found_in_float32():

@@ -446,7 +446,7 @@ def test_a_field_with_explicit_time_is_refused_or_taken_at_its_beginning():
     [
         (
             lambda: analysis.box_extremes(energy, LOW, jnp.zeros(2)),
-            "`low` and `high` must be two states of the same shape",
+            "`high` must be a state like `low`",
         ),
         (lambda: analysis.box_extremes(energy, HIGH, LOW), "`low` must be below `high` along every axis"),
         (lambda: analysis.box_extremes(energy, LOW, players(jnp.inf, 3.0)), "both finite"),

@@ -155,7 +155,7 @@ def test_what_cannot_work_is_refused(update, y0s, options, message):
     ("update", "field", "y0s", "message"),
     [
         (STEP, lambda t, y, args: 1.0, jnp.ones(3), "`field` must return arrays, but returns the number 1.0"),
-        (STEP, lambda t, y, args: [y], jnp.ones(3), "`y0` must have the structure of the field's velocity"),
+        (STEP, lambda t, y, args: [y], jnp.ones(3), "`y0s` must have the structure of the field's velocity"),
         (STEP, PLAIN.game, STARTS, "`field` must be a field, but is the game LinearQuadratic"),
         (STEP, PLAIN, jnp.ones(5), r"must be `games.Players`, but is an array of shape \(\)"),
         (STEP, PLAIN, jnp.ones(5) + 0j, "`y0s` must be real, but is complex128"),
