@@ -33,7 +33,12 @@ _REMEMBERED = 256
 
 
 def guarded(
-    state: str | None = None, *, rows: bool = False, like: str | None = None, along: str | None = None
+    state: str | None = None,
+    *,
+    rows: bool = False,
+    like: str | None = None,
+    along: str | None = None,
+    whole: bool = False,
 ) -> Callable[[Callable[_Inputs, _Output]], Callable[_Inputs, _Output]]:
     """A decorator: looks at the arguments of the outermost call, and hands on states as arrays.
 
@@ -46,6 +51,7 @@ def guarded(
         like: The name of another argument that must be a state of the same shapes.
         along: The name of the argument with the values of a parameter, from which `family` makes a field and, where it
             is a function, `state` a state.
+        whole: Whether states may be of whole numbers, as the corners of a box.
 
     Returns:
         The decorator. What it decorates raises a `ValueError` that names the argument, what it is, and the remedy.
@@ -61,6 +67,9 @@ def guarded(
             # Python's own word on arguments that are missing, or too many.
             bound = signature.bind(*args, **kwargs)
             _check_kinds(bound.arguments)
+            if whole:
+                corners = {name: bound.arguments[name] for name in (state, like) if name is not None}
+                bound.arguments |= {name: jax.tree.map(_floats, corner) for name, corner in corners.items()}
             if state is not None:
                 _check_states(bound.arguments, state, rows, like, along)
             token = _inside.set(True)
@@ -165,9 +174,6 @@ _KINDS: dict[str, Callable[[Any, str], None]] = {
 
 
 def _check_states(given: dict[str, Any], name: str, rows: bool, like: str | None, along: str | None) -> None:
-    if like is not None:
-        # Corners of a box may be whole numbers.
-        given |= {each: jax.tree.map(_floats, given[each]) for each in (name, like)}
     parameter = None if along is None else _first(given[along])
     if parameter is None and along is not None:
         # The function has a word on a range that is none.
@@ -213,7 +219,10 @@ def _first(values: Any) -> Any:
 
 
 def _floats(leaf: Any) -> Any:
-    return _checks.floats(leaf) if isinstance(leaf, int | np.integer | jax.Array | np.ndarray) else leaf
+    whole = isinstance(leaf, int | np.integer | jax.Array | np.ndarray) and jnp.issubdtype(
+        jnp.result_type(leaf), jnp.integer
+    )
+    return _checks.floats(leaf) if whole else leaf
 
 
 def _is_state(y: Any) -> bool:

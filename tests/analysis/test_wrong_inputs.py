@@ -201,7 +201,12 @@ WRONG = [
         for name in STATES
         for wrong in (
             Wrong("a bare array", name, _rows(name, jnp.ones(2)), "Players"),
-            Wrong("of integers", name, _rows(name, Players(jnp.array(1), jnp.array(0))), "1.0"),
+            # Corners of a box may be whole numbers.
+            *(
+                []
+                if name == "low"
+                else [Wrong("of integers", name, _rows(name, Players(jnp.array(1), jnp.array(0))), "1.0")]
+            ),
             Wrong("of nothing", name, None, "leaves"),
             Wrong("of shapes", name, _rows(name, Players(jnp.ones(2), jnp.ones(3))), "shapes"),
         )

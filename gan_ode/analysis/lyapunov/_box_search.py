@@ -61,7 +61,7 @@ class BoxExtremes(eqx.Module):
         return Report(title, lines)
 
 
-@guarded("low", like="high")
+@guarded("low", like="high", whole=True)
 def box_extremes(
     function: Callable[[State], Scalar], low: State, high: State, *, resolution: int | None = None
 ) -> BoxExtremes:

@@ -188,7 +188,7 @@ class LyapunovCheck(eqx.Module):
         return ~(self.rounding > _MOST_ROUNDING[size])
 
 
-@guarded("low", like="high")
+@guarded("low", like="high", whole=True)
 def check_lyapunov_function(
     quantity: Callable[[State], Scalar],
     field: Field,
