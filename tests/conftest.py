@@ -12,12 +12,8 @@ import jax
 import jaxtyping
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
-
 assert "gan_ode" not in sys.modules, "the hook below sees only modules that are imported after it"
-# What users call. Helpers beside it (trees, checks, lowering) are called thousands of times in a test.
-_CHECKED = [f"gan_ode.{path.stem}" for path in sorted((ROOT / "gan_ode").iterdir()) if not path.name.startswith("_")]
-jaxtyping.install_import_hook(_CHECKED, "beartype.beartype")
+jaxtyping.install_import_hook("gan_ode", "beartype.beartype")
 
 # Most of the time goes into compiling programs that run once: leave out what only makes them faster. A flag that XLA
 # does not know is fatal: the second one is gone from later versions, and the third was tried with these alone.
@@ -62,20 +58,6 @@ def _drop_programs():
     maps = pathlib.Path("/proc/self/maps")
     if not maps.exists() or maps.read_bytes().count(b"\n") > _MANY_MAPS:
         jax.clear_caches()
-
-
-# Types and shapes of what these call are checked where it is tested by itself; here that takes a tenth of the time.
-_UNCHECKED = ("test_snippets", "experiments", "lowering", "basins", "cycles", "fates", "ensembles", "runge_kutta")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _leave_types_alone(request: pytest.FixtureRequest):
-    """Calls without checks in files whose tests are long."""
-    parts = pathlib.Path(request.path).relative_to(ROOT).with_suffix("").parts
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", before or not set(parts).isdisjoint(_UNCHECKED))
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture(autouse=True)
