@@ -7,6 +7,7 @@ from experiments.benchmarks._bank import (
     growth,
     limit_cycles,
     linear,
+    methods,
     normal_forms,
     populations,
     public,
@@ -15,7 +16,20 @@ from experiments.benchmarks._bank import (
 )
 from experiments.benchmarks._bank._case import Case
 
-_MODULES = (normal_forms, linear, conservative, limit_cycles, populations, growth, rough, chaos, games, rules, public)
+_MODULES = (
+    normal_forms,
+    linear,
+    conservative,
+    limit_cycles,
+    populations,
+    growth,
+    rough,
+    chaos,
+    games,
+    rules,
+    methods,
+    public,
+)
 
 
 def _by_name(cases: tuple[Case, ...]) -> dict[str, Case]:

@@ -5,9 +5,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
-
-from gan_ode.games import Players
 
 Fate: TypeAlias = Literal["converges", "cycles", "diverges", "wanders"]
 # What may be known beside the fate. A verdict has the same names, each with its error, as in `period_error`.
@@ -25,7 +24,7 @@ class Case:
     Attributes:
         name: Unique.
         make: Makes the field. Cases with the same field and other parameters share its compiled programs.
-        start: Numbers, or `Players` of numbers or lists.
+        start: Numbers, or `Players` of numbers, of lists, or of mappings to these.
         args: Parameters, handed to the field as a tuple of scalars; None if it takes none.
         update: Makes the update; None for the flow.
         fate: What the orbit does; None where no verdict may be given.
@@ -74,20 +73,21 @@ class Case:
     @property
     def size(self) -> int:
         """How many numbers the state has."""
-        if isinstance(self.start, Players):
-            return sum(jnp.size(jnp.asarray(part)) for part in (self.start.discriminator, self.start.generator))
-        return len(self.start)
+        return sum(leaf.size for leaf in jax.tree.leaves(_arrays(self.start, float)))
 
     def problem(self, dtype: Any) -> dict[str, Any]:
         """Arguments of `analysis.classify`, in this precision."""
-        start = self.start
-        if isinstance(start, Players):
-            y0 = Players(jnp.asarray(start.discriminator, dtype), jnp.asarray(start.generator, dtype))
-        else:
-            y0 = jnp.asarray(start, dtype)
+        y0 = _arrays(self.start, dtype)
         args = None if self.args is None else tuple(jnp.asarray(value, dtype) for value in self.args)
         update = None if self.update is None else self.update()
         return {"field": self.make(), "y0": y0, "args": args, "update": update}
+
+
+def _arrays(start: Any, dtype: Any) -> Any:
+    """Numbers and lists of numbers as arrays."""
+    return jax.tree.map(
+        lambda part: jnp.asarray(part, dtype), start, is_leaf=lambda part: isinstance(part, list | tuple)
+    )
 
 
 def of(velocity: Callable) -> Callable[[], Callable]:

@@ -50,16 +50,6 @@ def _game(make: Callable[[], Any], *penalties: Any, **options: Any) -> Callable:
     return field
 
 
-def _zero_sum(value: Callable) -> Callable:
-    """The discriminator maximizes value(d, g), the generator minimizes it."""
-
-    def both(y: Players, args: Any) -> Players:
-        found = value(y.discriminator, y.generator)
-        return Players(-found, found)
-
-    return _game(lambda: games.FromLosses(both))
-
-
 # The two-parameter GAN.
 
 
@@ -156,19 +146,15 @@ def _bilinear(matrix: list[list[float]]) -> Callable:
 
 
 def _almost_bilinear(epsilon: float) -> Callable:
-    return _zero_sum(lambda d, g: d * g + epsilon * (d**2 / 2 - d**4 / 4))
-
-
-def _phi(z: Any) -> Any:
-    return z**2 / 4 - z**4 / 2 + z**6 / 6
+    return _game(lambda: games.AlmostBilinear(epsilon))
 
 
 def _forsaken_velocity(d: float, g: float) -> tuple[float, float]:
     return g - (d / 2 - 2 * d**3 + d**5), -(d - 0.45) - (g / 2 - 2 * g**3 + g**5)
 
 
-_forsaken = _zero_sum(lambda d, g: g * (d - 0.45) + _phi(g) - _phi(d))
-_two_waves = _zero_sum(lambda d, g: -(g**2) / 8 - d**2 / 2 + 0.6 * g * d)
+_forsaken = _game(games.Forsaken)
+_two_waves = _game(games.Quadratic.not_local_nash)
 
 _LQ = "Jacobian of Nagarajan and Kolter (2017), arXiv:1706.04156"
 _HSIEH = "Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065; by SciPy"
@@ -338,7 +324,7 @@ CASES = (
         reference=lambda: _independent.rest(_forsaken_velocity, (0.41, 0.08)),
     ),
     _case(
-        "stable_and_no_game_equilibrium", _two_waves, Players(1.0, 1.0),
+        "stable_and_no_game_equilibrium", _two_waves, Players([1.0], [1.0]),
         "Daskalakis and Panageas (2018), arXiv:1807.03907: trace -3/4, determinant 0.11", rate=_abscissa(-0.75, 0.11),
     ),
 )  # fmt: skip
