@@ -81,19 +81,3 @@ def test_the_tests_and_files_that_the_page_on_lowering_names_exist():
         found = found or [*PACKAGE.rglob(path), *(ROOT / "tests").rglob(path)]
         assert found, path
         assert not name or f"def {name}(" in found[0].read_text(), f"{path}::{name}"
-
-
-# The list of formulas.
-
-
-def _rules_without_a_formula(page: str) -> set[str]:
-    """The updates that have no row with what they do, or rows without there being any."""
-    rows = re.findall(r"^\| `(\w+)` \| (\S.*?) \|", page, flags=re.MULTILINE)
-    rules = {name for name in _public_names("updates") if not name.startswith("Abstract")}
-    return rules.symmetric_difference(name for name, _ in rows)
-
-
-def test_the_page_of_training_rules_lists_each_with_its_formula():
-    page = (ROOT / "docs" / "updates.md").read_text()
-    assert _rules_without_a_formula(page) == set()
-    assert _rules_without_a_formula(page.replace("| `Nesterov` |", "| `Newton` |")) == {"Nesterov", "Newton"}
