@@ -5,6 +5,7 @@ times as long as its few operations, and that of two narrow ones over a minibatc
 """
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from .. import _checks
-from .._jax import JaxprEqn
+from .._jax import get_opaque_trace_state, JaxprEqn
 from . import _jaxprs
 from ._devices import on_cpu
 from ._plain import is_plain
@@ -27,15 +28,32 @@ def expand_narrow_products(function: Callable[..., Any], *operands: Any) -> Any:
     """`function(*operands)`, with products of narrow matrices made of products of vectors; equal up to rounding.
 
     This is done within programs for CPUs alone, derivatives in `function` included. Outside of a program every
-    operation is compiled by itself, and nothing is gained. JAX traces the function once for operands of a kind, and
-    takes that again wherever a program calls it: a solver does so at each of its stages.
+    operation is compiled by itself, and nothing is gained. Within a program, or the body of one of its loops, JAX
+    traces the function once for operands of a kind, as often as it is called: a solver does so at each of its stages.
     """
     if is_plain() or not (_checks.is_staged() and on_cpu()):
         return function(*operands)
-    return _expanded(function, operands)
+    # Every program traces anew: what the function reads beside its operands may have changed since.
+    return _expanded(function, operands, _traces.name())
 
 
-def _expand(function: Callable[..., Any], operands: tuple[Any, ...]) -> Any:
+class _Traces(threading.local):
+    """Names what JAX is tracing now, for as long as the same is asked about."""
+
+    _state: Any = None
+    _name: object = None
+
+    def name(self) -> object:
+        state = get_opaque_trace_state()
+        if self._state != state:
+            self._state, self._name = state, object()
+        return self._name
+
+
+_traces = _Traces()
+
+
+def _expand(function: Callable[..., Any], operands: tuple[Any, ...], trace: object) -> Any:
     return _jaxprs.evaluated(lambda: function(*operands), _ByVectors())
 
 

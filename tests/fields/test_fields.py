@@ -114,3 +114,40 @@ def test_losses_that_are_no_players_are_refused_with_the_remedy(monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="`losses` must return `Players`, but returned float: return `Players"):
         GameField(games.FromLosses(lambda y, args: 0.0))(0.0, Y)
+
+
+class Weighed:
+    """A game that is no module: a plain object, whose weight may be set."""
+
+    weight = 1.0
+    times = 0
+
+    def losses(self, y, args):
+        type(self).times += 1
+        product = self.weight * y.discriminator * y.generator
+        return games.Players(-product, product)
+
+
+def test_a_program_sees_a_game_as_it_is_when_the_program_is_traced_and_asks_it_once():
+    game = Weighed()
+    field, y = fields.GameField(game), games.Players(jnp.array(0.5), jnp.array(1.0))
+
+    def twice(y):
+        return field(0.0, y).discriminator + field(0.0, y).discriminator
+
+    assert jax.jit(lambda y: twice(y))(y) == 2.0
+    before = Weighed.times
+    game.weight = 3.0
+    assert jax.jit(lambda y: twice(y))(y) == 6.0
+    assert Weighed.times - before == 1
+
+
+def test_a_game_may_hold_what_is_traced_outside_of_it():
+    def velocity(weight, y):
+        game = Weighed()
+        game.weight = weight
+        return fields.GameField(game)(0.0, y).discriminator
+
+    y = games.Players(jnp.array(0.5), jnp.array(1.0))
+    np.testing.assert_array_equal(jax.jit(jax.vmap(velocity, (0, None)))(jnp.arange(3.0), y), [0.0, 1.0, 2.0])
+    assert jax.jit(jax.grad(velocity))(2.0, y) == 1.0
