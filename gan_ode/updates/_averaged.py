@@ -5,7 +5,7 @@ from jaxtyping import Array, Float
 
 from .. import _checks, _tree
 from .._types import Args, Field, RealScalarLike, State
-from ._update import AbstractUpdate, stretched
+from ._update import AbstractUpdate, checked_rule, stretched
 
 
 class Average(NamedTuple):
@@ -65,7 +65,7 @@ class Averaged(AbstractUpdate):
     step_size: Float[Array, ""]
 
     def __init__(self, update: AbstractUpdate, rate: RealScalarLike | None = None):
-        self.update = update
+        self.update = checked_rule("update", update)
         self.rate = None if rate is None else _checks.portion("rate", rate, "Leave it out for the mean of all.")
         self.step_size = _checks.as_float(update.step_size)
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from .. import _checks, _optimizers
 from .._types import Args, Field, RealScalarLike
 from ..games import Players
-from ._update import AbstractUpdate, stretched
+from ._update import AbstractUpdate, checked_rule, stretched
 
 
 class Clipped(AbstractUpdate):
@@ -47,7 +47,7 @@ class Clipped(AbstractUpdate):
     step_size: Float[Array, ""]
 
     def __init__(self, update: AbstractUpdate, bound: RealScalarLike):
-        self.update = update
+        self.update = checked_rule("update", update)
         self.bound = _checks.positive("bound", bound, "It is the largest size of a parameter, 0.01 in the paper.")
         self.step_size = _checks.as_float(update.step_size)
 

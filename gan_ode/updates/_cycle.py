@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 from .. import _checks, _optimizers, _tree
 from .._types import Args, Field, RealScalarLike, State
 from ..games import Players
-from ._update import AbstractUpdate, later, stretched
+from ._update import AbstractUpdate, checked_rule, later, stretched
 
 
 class Cycle(AbstractUpdate):
@@ -62,7 +62,7 @@ class Cycle(AbstractUpdate):
                 f"`factors` must hold one for each of the {len(members)} members, but holds {len(factors)}: a member "
                 "that steps as it is has the factor 1."
             )
-        self.members = tuple(members)
+        self.members = tuple(checked_rule(f"members[{i}]", member) for i, member in enumerate(members))
         self.factors = tuple(jax.tree.map(lambda each: _checks.number("factors", each), factor) for factor in factors)
         self.step_size = self._whole()
 

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float
 
 from .. import _checks, _tree
 from .._types import Args, Field, RealScalarLike, State
-from ._update import AbstractUpdate, later, stretched
+from ._update import AbstractUpdate, checked_rule, later, stretched
 
 
 class Lookahead(AbstractUpdate):
@@ -52,7 +52,7 @@ class Lookahead(AbstractUpdate):
     step_size: Float[Array, ""]
 
     def __init__(self, update: AbstractUpdate, steps: int, alpha: RealScalarLike):
-        self.update = update
+        self.update = checked_rule("update", update)
         self.steps = _checks.count("steps", steps)
         self.alpha = _checks.positive("alpha", alpha, "It is the part of the way that is kept, often 0.5.")
         self.step_size = self.steps * _checks.as_float(update.step_size)

@@ -40,6 +40,14 @@ class AbstractUpdate(eqx.Module):
         """
 
 
+def checked_rule(name: str, update: Any) -> AbstractUpdate:
+    """What another rule is made of, refused unless it is a rule itself."""
+    if isinstance(update, AbstractUpdate):
+        return update
+    found = f"the class {update.__name__}" if isinstance(update, type) else repr(update)
+    raise ValueError(f"`{name}` must be a rule, but is {found}: make an instance, for example `Simultaneous(0.1)`.")
+
+
 def stretched(update: AbstractUpdate, factor: RealScalarLike) -> AbstractUpdate:
     """The update with its step size times a factor; as it is, if its step size is static or computed."""
     if not any(leaf is update.step_size for leaf in jax.tree.leaves(update)):

@@ -12,7 +12,7 @@ import scipy.integrate
 import scipy.optimize
 import scipy.special
 
-from gan_ode import losses
+from gan_ode import fields, games, iterate, losses, OUTCOMES, updates
 
 # Sums of exponentials of order one to ten: measured 4e-15.
 CLOSE = 1e-12
@@ -231,3 +231,15 @@ def test_a_traced_function_is_checked_when_it_runs_and_can_be_swept():
     np.testing.assert_allclose(found, [-1 / 1.5, -1 / 4, -1 / 12], rtol=CLOSE)
     with pytest.raises(RuntimeError, match="`function` must be convex"):
         eqx.filter_jit(curvature)(jnp.asarray(0.5))
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.0, -1.0])
+def test_beyond_the_scores_that_a_ratio_has_nothing_rests(alpha):
+    loss, last = losses.Alpha(alpha), 1 / (1 - alpha)
+    pay, pull = jax.value_and_grad(loss.sample)(jnp.asarray(1.5 * last))
+    assert pay == -jnp.inf and not jnp.isfinite(pull)
+    assert jnp.isfinite(jax.grad(loss.sample)(jnp.asarray(0.5 * last)))
+    # A step over the edge ends the run, and does not look like an equilibrium.
+    field = fields.GameField(games.Dirac(loss))
+    beyond = games.Players(jnp.asarray(3.0 * last), jnp.asarray(-1.0))
+    assert iterate(updates.Simultaneous(0.1), field, beyond, 3).outcome == OUTCOMES.nonfinite_field

@@ -488,6 +488,10 @@ def test_ensembles_make_the_same_steps_in_double_and_single_precision(update):
         (lambda: updates.Nesterov(0.1, np.nan), "`momentum` must be finite, but is nan"),
         (lambda: updates.Lookahead(updates.Simultaneous(0.1), 0, 0.5), "`steps` must be at least 1, but is 0"),
         (lambda: updates.Lookahead(updates.Simultaneous(0.1), 5, 0.0), "`alpha` must be above 0 and finite, but is 0"),
+        (lambda: updates.Lookahead(updates.Simultaneous, 5, 0.5), "`update` must be a rule, but is the class Simultan"),
+        (lambda: updates.Averaged(optax.sgd(0.1)), "`update` must be a rule, but is Gradient"),
+        (lambda: updates.Clipped(None, 1.0), "`update` must be a rule, but is None"),
+        (lambda: updates.Cycle([updates.Simultaneous(0.1), 0.1]), r"`members\[1\]` must be a rule, but is 0.1"),
         (lambda: updates.Averaged(updates.Simultaneous(0.1), 0.0), "`rate` must be above 0 and at most 1, but is 0"),
         (lambda: updates.Averaged(updates.Simultaneous(0.1), 1.5), "`rate` must be above 0 and at most 1, but is 1.5"),
         (lambda: updates.Clipped(updates.Simultaneous(0.1), -1.0), "`bound` must be above 0 and finite, but is -1"),
@@ -501,7 +505,8 @@ def test_ensembles_make_the_same_steps_in_double_and_single_precision(update):
         (lambda: updates.Cycle([updates.Simultaneous(0.1)], factors=[np.inf]), "`factors` must be finite, but is inf"),
     ],
 )
-def test_what_cannot_work_is_refused(make, message):
+def test_what_cannot_work_is_refused(make, message, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match=message):
         make()
 

@@ -62,9 +62,9 @@ class Alpha(AbstractDivergence):
         k = alpha - 1
         inside = k * score > -1
         found = _power(_log_ratio(jnp.where(inside, score, 0), k), alpha)
-        # The ratio 0, or none at all.
-        beyond = jnp.where(k > 0, -1 / jnp.where(k > 0, alpha, 1), jnp.inf)
-        return jnp.where(inside, found, beyond)
+        # The ratio 0; or none at all, where the slope is infinite, too: one of zero would look like a place to rest.
+        nowhere = jnp.where(k > 0, 0, jnp.inf) * jnp.where(inside, 1, score)
+        return jnp.where(inside, found, jnp.where(k > 0, -1 / jnp.where(k > 0, alpha, 1), nowhere))
 
 
 def _power(log: Array, k: Array) -> Array:
