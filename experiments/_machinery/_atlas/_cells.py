@@ -294,7 +294,7 @@ def critical_steps(cells: Sequence[Cell], rules: Sequence[Method]) -> list[list[
     known = np.isfinite(matrices).all(axis=(1, 2)) & (np.abs(matrices).max(axis=(1, 2)) > ON_THE_AXIS)
     matrices[~known] = np.eye(len(matrices[0]))
     columns = [_of_rule(rule, cells, jnp.asarray(matrices), np.asarray(known), num) for rule in rules]
-    return [list(row) for row in zip(*columns, strict=True)]
+    return [[column[i] for column in columns] for i in range(len(cells))]
 
 
 def _of_rule(rule: Method, cells: Sequence[Cell], matrices: jax.Array, known: np.ndarray, num: int) -> list[RuleCell]:

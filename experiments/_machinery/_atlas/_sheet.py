@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
@@ -47,14 +48,23 @@ def sheet(cells: Sequence[Cell]) -> matplotlib.figure.Figure:
     return figure
 
 
+class _Plane(eqx.Module):
+    """From two numbers to a state; a module, so that portraits of a system share what is compiled."""
+
+    like: Players
+
+    def __call__(self, x: jax.Array, y: jax.Array) -> Players:
+        return ravel_pytree(self.like)[1](jnp.stack([x, y]))
+
+
+def _numbers(y: Players) -> tuple[jax.Array, jax.Array]:
+    return jnp.ravel(y.discriminator)[0], jnp.ravel(y.generator)[0]
+
+
 def portrait(ax, cell: Cell) -> None:
     """Streamlines, the flow from the start, its verdict."""
     assert cell.system.window is not None
     (left, right), (low, high) = cell.system.window
-
-    def state(x: jax.Array, y: jax.Array) -> Players:
-        _, restore = ravel_pytree(cell.system.equilibrium)
-        return restore(jnp.stack([x, y]))
 
     plot.phase_portrait(
         cell.field,
@@ -62,8 +72,8 @@ def portrait(ax, cell: Cell) -> None:
         args=cell.args,
         xlim=(left, right),
         ylim=(low, high),
-        state=state,
-        project=lambda y: (jnp.ravel(y.discriminator)[0], jnp.ravel(y.generator)[0]),
+        state=_Plane(cell.system.equilibrium),
+        project=_numbers,
         background=None,
         nullclines=False,
         resolution=40,
