@@ -5,6 +5,7 @@ compiles some operations to, and runs by itself.
 """
 
 from ._devices import num_cpus as num_cpus, on_cpu as on_cpu
+from ._javascript import to_javascript as to_javascript
 from ._jaxprs import evaluate_equation as evaluate_equation, evaluate_jaxpr as evaluate_jaxpr
 from ._jit import jit as jit, jit_quickly as jit_quickly, strongly_typed as strongly_typed
 from ._kernels import (

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from .._jax import Jaxpr, JaxprEqn, Tracer
+from .._jax import ClosedJaxpr, Jaxpr, JaxprEqn, Tracer
 from . import _jaxprs
 
 # Equations that are evaluated by the functions which they hold. Nothing is differentiated here any more.
@@ -82,6 +82,56 @@ def evaluated(function: Callable[[], Any], instead: _jaxprs.Replacement, most: i
     else:
         found = _jaxprs.evaluate_jaxpr(traced, [], functools.partial(_results, instead=instead), _CALLS)
     return jax.tree.unflatten(jax.tree.structure(like), map(_from_scalars, found))
+
+
+def scalar_program(function: Callable[..., Any], inputs: Sequence[Any]) -> ClosedJaxpr:
+    """What a function does with its inputs' elements, as equations between scalars.
+
+    Args:
+        function: Of pytrees of arrays.
+        inputs: What it is called with, or their shapes and dtypes.
+
+    Returns:
+        A program from the inputs' elements to the results', one after the other. What no rule takes apart is still in
+        it as it is.
+    """
+    traced = jax.make_jaxpr(function)(*inputs)
+    shapes = [_shape(each) for each in traced.jaxpr.invars]
+    sizes = [math.prod(shape) for shape in shapes]
+    elements = [
+        jax.ShapeDtypeStruct((), each.aval.dtype)
+        for each, size in zip(traced.jaxpr.invars, sizes, strict=True)
+        for _ in range(size)
+    ]
+
+    def of_elements(*scalars: Any) -> list[Any]:
+        firsts = itertools.accumulate(sizes, initial=0)
+        operands = [
+            ScalarArray(list(scalars[first : first + size]), shape)
+            for first, size, shape in zip(firsts, sizes, shapes, strict=False)
+        ]
+        found = _jaxprs.evaluate_jaxpr(traced, operands, _results_or_constants, _CALLS)
+        return [scalar for each in found for scalar in _to_scalars(each).times_factor().scalars]
+
+    return jax.make_jaxpr(of_elements)(*elements)
+
+
+def _results_or_constants(equation: JaxprEqn, operands: list[Any]) -> list[Any]:
+    """As `_results`, but what depends on no input is computed at once."""
+    known = [_from_known(each) for each in operands]
+    if any(isinstance(each, Tracer) for each in known):
+        return _results(equation, operands, _jaxprs.as_it_is)
+    with jax.ensure_compile_time_eval():
+        return _jaxprs.evaluate_equation(equation, known)
+
+
+def _from_known(value: Any) -> Any:
+    """An array of numbers, or a tracer if one of the elements is one."""
+    if not isinstance(value, ScalarArray):
+        return value
+    tracers = [each for each in (*value.scalars, value.factor) if isinstance(each, Tracer)]
+    with jax.ensure_compile_time_eval():
+        return tracers[0] if tracers else _from_scalars(value)
 
 
 def work(jaxpr: Jaxpr) -> int:
