@@ -7,6 +7,7 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 from ._basin import basin as basin, BasinPlot as BasinPlot
 from ._branches_along import branches as branches, BranchesPlot as BranchesPlot
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
+from ._explorer import Explorer as Explorer, explorer as explorer
 from ._levels import level_sets as level_sets, LevelSets as LevelSets
 from ._maps import (
     orbit_diagram as orbit_diagram,

@@ -1,0 +1,164 @@
+"""The figures of an explorer, as Bokeh draws them: empty, to be filled in the browser."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Range1d
+from bokeh.plotting import figure
+
+from .._style import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, VERMILLION
+
+Range = tuple[float, float]
+
+# The flow is blue; updates take the rest, told apart by color-blind readers.
+COLORS = (ORANGE, GREEN, PURPLE, VERMILLION, SKY_BLUE)
+MARKERS = ("square", "triangle", "diamond", "inverted_triangle", "hex")
+MAP_SIZE = (36, 30)
+# From stable to unstable: blue, white at a radius of 1, red-orange.
+_STABLE, _EVEN, _UNSTABLE = (0, 114, 178), (245, 245, 245), (213, 94, 0)
+# In square roots of the growth a step, so that the border is seen.
+_STEEPEST = 0.45
+# Two small panels stand side by side on a laptop, each with a square frame within its borders.
+_SQUARE: Mapping[str, Any] = MappingProxyType(
+    {
+        "sizing_mode": "fixed", "width": 232, "height": 248, "min_border_left": 56, "min_border_right": 8,
+        "min_border_top": 30, "min_border_bottom": 50,
+    }
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """What the page shows, and what of it the browser fills.
+
+    Attributes:
+        portrait: The plane.
+        multipliers: The complex plane with the unit circle.
+        map: First parameter against step size.
+        distance: Distance to the nearest equilibrium over time.
+        parts: Sources and titles, by the names that the page's script uses.
+        inked: Glyphs that take the color of the text.
+    """
+
+    portrait: Any
+    multipliers: Any
+    map: Any
+    distance: Any
+    parts: dict[str, Any]
+    inked: list[Any]
+
+    @property
+    def all(self) -> list[Any]:
+        return [self.portrait, self.multipliers, self.map, self.distance]
+
+
+def figures(
+    view: tuple[Range, Range], labels: tuple[str, str], rules: Sequence[str], parameter: str, ranges: Sequence[Range]
+) -> Figures:
+    parts: dict[str, Any] = {}
+    inked: list[Any] = []
+    portrait = _portrait(view, labels, rules, parts, inked)
+    circle = _multipliers(rules, parts, inked)
+    stability = _map(parameter, ranges, parts, inked)
+    distance = _distance(rules, parts)
+    return Figures(portrait, circle, stability, distance, parts, inked)
+
+
+def _source(parts: dict[str, Any], name: str, *columns: str) -> ColumnDataSource:
+    parts[name] = ColumnDataSource({column: [] for column in columns})
+    return parts[name]
+
+
+def _figure(title: str, x_label: str, y_label: str, **options: Any) -> Any:
+    # Nothing is dragged by a tool: the page's script moves the start.
+    made = figure(
+        title=title, x_axis_label=x_label, y_axis_label=y_label, toolbar_location=None, tools="",
+        **{"sizing_mode": "stretch_width", **options},
+    )  # fmt: skip
+    made.grid.visible = False
+    made.title.text_font_size, made.title.text_font_style = "12px", "normal"
+    for axis in made.axis:
+        axis.axis_label_text_font_style = "normal"
+        axis.axis_label_text_font_size, axis.major_label_text_font_size = "12px", "11px"
+    return made
+
+
+def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
+    made = _figure(
+        "", *labels, height=540, x_range=Range1d(*map(float, view[0])), y_range=Range1d(*map(float, view[1]))
+    )
+    lines = _source(parts, "streamlines", "xs", "ys")
+    made.multi_line("xs", "ys", source=lines, line_color=GRAY, line_alpha=0.75, line_width=1)
+    heads = _source(parts, "heads", "x", "y", "angle")
+    made.scatter("x", "y", source=heads, marker="triangle", angle="angle", size=6, color=GRAY, line_color=None)
+    for i, color in enumerate((PURPLE, SKY_BLUE)):
+        zero = _source(parts, f"nullcline_{i}", "xs", "ys")
+        made.multi_line("xs", "ys", source=zero, line_color=color, line_width=1.6, line_dash=[2, 3], line_alpha=0.9)
+    for i, _ in enumerate(rules):
+        steps = _source(parts, f"steps_{i}", "x", "y")
+        made.line("x", "y", source=steps, line_color=COLORS[i], line_width=1, line_alpha=0.7)
+        made.scatter("x", "y", source=steps, marker=MARKERS[i], size=5, color=COLORS[i], line_color=None)
+    made.line("x", "y", source=_source(parts, "flow", "x", "y"), line_color=BLUE, line_width=2)
+    points = _source(parts, "equilibria", "x", "y", "type", "marker", "fill")
+    drawn = made.scatter(
+        "x", "y", source=points, marker="marker", size=11, line_color=INK, fill_color=INK, fill_alpha="fill",
+        line_width=1.8,
+    )  # fmt: skip
+    inked.append(drawn.glyph)
+    made.add_tools(HoverTool(renderers=[drawn], tooltips=[("equilibrium", "@type"), ("at", "(@x{0.0000}, @y{0.0000})")]))
+    start = _source(parts, "start", "x", "y")
+    made.scatter("x", "y", source=start, marker="circle", size=14, fill_color=BLUE, line_color="white", line_width=2)
+    return made
+
+
+def _multipliers(rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
+    # Equal frames and ranges: the circle is round.
+    made = _figure(
+        "Multipliers of a step", "real part", "imaginary part", **_SQUARE, x_range=Range1d(-1.4, 1.4), y_range=Range1d(-1.4, 1.4),
+    )  # fmt: skip
+    angles = np.linspace(0, 2 * math.pi, 181)
+    made.patch(np.cos(angles), np.sin(angles), fill_color=SKY_BLUE, fill_alpha=0.12, line_color=None)
+    inked.append(made.line(np.cos(angles), np.sin(angles), line_color=INK, line_width=1).glyph)
+    own = _source(parts, "flow_multipliers", "x", "y")
+    made.scatter("x", "y", source=own, marker="circle", size=8, color=BLUE)
+    for i, _ in enumerate(rules):
+        source = _source(parts, f"multipliers_{i}", "x", "y")
+        made.scatter("x", "y", source=source, marker=MARKERS[i], size=8, color=COLORS[i])
+    return made
+
+
+def _map(parameter: str, ranges: Sequence[Range], parts: dict[str, Any], inked: list[Any]) -> Any:
+    (low, high), (least, most) = ranges[0], ranges[-1]
+    beside, above = 0.03 * (high - low), 0.03 * math.log10(most / least)
+    made = _figure(
+        "Growth", parameter, "log₁₀ step size", **_SQUARE,
+        x_range=Range1d(low - beside, high + beside),
+        y_range=Range1d(math.log10(least) - above, math.log10(most) + above),
+    )  # fmt: skip
+    image = ColumnDataSource({"image": [np.zeros(MAP_SIZE[::-1])], "x": [low], "y": [0.0], "dw": [1.0], "dh": [1.0]})
+    parts["map"] = image
+    mapper = LinearColorMapper(palette=_palette(), low=-_STEEPEST, high=_STEEPEST, nan_color="rgba(0, 0, 0, 0)")
+    made.image("image", "x", "y", "dw", "dh", source=image, color_mapper=mapper)
+    cross = _source(parts, "cross", "x", "y")
+    made.scatter("x", "y", source=cross, marker="circle_cross", size=14, fill_alpha=0, line_color=INK, line_width=1.6)
+    parts["map_title"] = made.title
+    return made
+
+
+def _palette() -> list[str]:
+    half = np.linspace(0, 1, 32)[:, None]
+    lower = (1 - half) * _STABLE + half * _EVEN
+    upper = (1 - half) * _EVEN + half * _UNSTABLE
+    return ["#" + "".join(f"{round(value):02x}" for value in color) for color in (*lower, *upper)]
+
+
+def _distance(rules: Sequence[str], parts: dict[str, Any]) -> Any:
+    made = _figure("Distance to the nearest equilibrium", "time", "", height=190, y_axis_type="log")
+    for i, _ in enumerate(rules):
+        made.line("x", "y", source=_source(parts, f"distance_{i}", "x", "y"), line_color=COLORS[i], line_width=1.5)
+    made.line("x", "y", source=_source(parts, "flow_distance", "x", "y"), line_color=BLUE, line_width=2)
+    return made

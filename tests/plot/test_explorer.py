@@ -1,0 +1,222 @@
+"""The explorer's page: what it computes is what the package computes."""
+
+import json
+import re
+from importlib import resources
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from py_mini_racer import MiniRacer
+
+from gan_ode import analysis, fields, flow, games, iterate, losses, plot, regularizers, updates
+from gan_ode._lowering import to_javascript
+from gan_ode.games import Players
+from gan_ode.plot._explorer._programs import Programs
+
+# Measured: at most 3e-16 of a field, 2e-13 after a hundred steps.
+ROUNDING = 1e-9
+# Measured: 2e-14, relative to the norm, of random matrices, and 1e-7 of one that is not diagonalizable.
+EIGENVALUES = 1e-11
+RULES = {
+    "simultaneous": updates.Simultaneous,
+    "alternating": updates.Alternating,
+    "extragradient": updates.Extragradient,
+    "optimistic": updates.Optimistic,
+    "heavy ball": lambda h: updates.HeavyBall(h, -0.5),
+}
+
+
+def of(loss):
+    def family(eta, rate):
+        game = regularizers.Penalized(games.LinearQuadratic(loss), regularizers.GradientNorm(eta))
+        return fields.GameField(game, rates=Players(1.0, rate))
+
+    return family
+
+
+FAMILIES = {"usual loss": of(losses.Minimax()), "Wasserstein": of(losses.Wasserstein())}
+START = Players(jnp.array(0.5), jnp.array(1.2))
+PRESETS = {
+    "GAN": {"family": "usual loss", "eta": 0.0, "rate": 1.0, "step_size": 0.1},
+    "WGAN": {"family": "Wasserstein", "eta": 0.0, "rate": 1.0, "step_size": 0.1},
+    "regularized": {"family": "Wasserstein", "eta": 0.5, "rate": 1.0, "step_size": 0.1},
+}
+
+
+def engine() -> str:
+    return resources.files("gan_ode.plot._explorer").joinpath("engine.js").read_text()
+
+
+@pytest.fixture(scope="module")
+def programs() -> Programs:
+    return Programs(FAMILIES["usual loss"], ("eta", "rate"), START, RULES)
+
+
+@pytest.fixture(scope="module")
+def browser(programs) -> MiniRacer:
+    """An engine like the browser's, with the programs of both families."""
+    racer = MiniRacer()
+    wasserstein = Programs(FAMILIES["Wasserstein"], ("eta", "rate"), START, {"simultaneous": updates.Simultaneous})
+    racer.eval(f"{engine()}\nconst own = {programs.javascript()}; const linear = {wasserstein.javascript()};")
+    return racer
+
+
+def told(racer: MiniRacer, expression: str):
+    return json.loads(racer.eval(f"JSON.stringify({expression})"))
+
+
+def settings(num: int) -> np.ndarray:
+    """State, step size and parameters at random."""
+    rng = np.random.default_rng(0)
+    return np.concatenate(
+        [rng.uniform(-1.5, 1.5, (num, 2)), rng.uniform(0.01, 0.5, (num, 1)), rng.uniform(0.1, 2.0, (num, 2))], axis=1
+    )
+
+
+def test_the_field_and_its_jacobian_are_those_of_the_package(programs, browser):
+    for y, _, p in (map(jnp.asarray, np.split(each, [2, 3])) for each in settings(20)):
+        inputs = [*y.tolist(), *p.tolist()]
+        assert told(browser, f"own.field({inputs})") == pytest.approx(np.asarray(programs.velocity(y, p)), abs=ROUNDING)
+        assert told(browser, f"own.jacobian({inputs})") == pytest.approx(np.asarray(programs.jacobian(y, p)), abs=ROUNDING)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_hundred_steps_are_those_of_the_package(browser, rule):
+    number = list(RULES).index(rule)
+    for each in settings(3):
+        y, h, p = each[:2].tolist(), float(each[2]), each[3:].tolist()
+        field = FAMILIES["usual loss"](*p)
+        steps = iterate(RULES[rule](h), field, Players(*map(jnp.asarray, y)), num_steps=100)
+        found = told(browser, f"iterate(own.updates[{number}], {y}, {h}, {p}, 100).ys")
+        expected = np.stack([steps.ys.discriminator, steps.ys.generator], axis=1)
+        np.testing.assert_allclose(found, expected, rtol=ROUNDING, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_multipliers_and_critical_steps_are_those_of_the_package(browser, rule):
+    field, number = FAMILIES["usual loss"](0.3, 1.0), list(RULES).index(rule)
+    there = Players(jnp.array(0.0), jnp.array(1.0))
+    found = told(browser, f"multipliers(own.updates[{number}], [0, 1], 0.2, [0.3, 1.0])")
+    expected = np.asarray(analysis.multipliers(RULES[rule](0.2), field, there))
+    assert np.max(np.abs([complex(*each) for each in found])) == pytest.approx(np.max(np.abs(expected)), abs=1e-7)
+    critical = told(browser, f"criticalStepSize(own.updates[{number}], [0, 1], [0.3, 1.0], [1e-3, 50])")
+    assert critical == pytest.approx(float(analysis.critical_step_size(RULES[rule], field, there)), rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_eigenvalues_are_those_of_lapack(browser, size):
+    rng = np.random.default_rng(size)
+    for _ in range(20):
+        matrix = rng.normal(size=(size, size)) * rng.integers(0, 2, (size, size))
+        found = np.array([complex(*each) for each in told(browser, f"eigenvalues({matrix.ravel().tolist()})")])
+        expected = np.linalg.eigvals(matrix)
+        # Where eigenvalues are repeated neither is exact: their polynomials are compared.
+        scale = max(np.linalg.norm(matrix), 1.0) ** np.arange(size + 1)
+        assert np.poly(found) / scale == pytest.approx(np.poly(expected) / scale, abs=EIGENVALUES)
+
+
+def test_equilibria_are_found_and_named_as_by_the_package(browser):
+    box, field, jacobian = "[[-1.5, 1.5], [0.2, 2.2]]", "(y) => own.field([...y, 0.3, 1])", "(y) => own.jacobian([...y, 0.3, 1])"
+    (found,) = told(browser, f"equilibriaWithin({field}, {jacobian}, {box})")
+    assert found == pytest.approx([0.0, 1.0], abs=1e-12)
+    kinds = {
+        (-1.0, 2.0, -2.0, -1.0): "stable focus", (1.0, 2.0, -2.0, 1.0): "unstable focus", (0.0, 2.0, -2.0, 0.0): "center",
+        (-1.0, 0.0, 0.0, -2.0): "stable node", (1.0, 0.0, 0.0, 2.0): "unstable node", (1.0, 0.0, 0.0, -2.0): "saddle",
+        (0.0, 0.0, 0.0, -2.0): "degenerate",
+    }  # fmt: skip
+    for matrix, kind in kinds.items():
+        assert analysis.equilibrium_type(np.linalg.eigvals(np.reshape(matrix, (2, 2))).astype(complex)) == kind
+        assert told(browser, f"equilibriumType(eigenvalues({list(matrix)}))") == kind
+
+
+def test_the_flow_is_that_of_the_package(browser):
+    orbit = flow(FAMILIES["usual loss"](0.3, 1.0), START, jnp.array([0.0, 10.0]), rtol=1e-10, atol=1e-12)
+    found = told(browser, "flow((y) => own.field([...y, 0.3, 1]), [0.5, 1.2], 10, {rtol: 1e-10, atol: 1e-12}).ys.at(-1)")
+    expected = [float(orbit.ys.discriminator[-1]), float(orbit.ys.generator[-1])]
+    assert found == pytest.approx(expected, abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("own", "eta", "word"), [("own", 0.0, "converges"), ("linear", 0.0, "cycles"), ("linear", 0.5, "converges")]
+)
+def test_the_fate_is_that_of_the_package(browser, own, eta, word):
+    field = f"(y) => {own}.field([...y, {eta}, 1])"
+    rest = f'[{{y: [0, 1], type: equilibriumType(eigenvalues({own}.jacobian([0, 1, {eta}, 1])))}}]'
+    found = told(browser, f"fate({field}, [0.5, 1.2], {rest}, 240)")
+    verdict = analysis.classify(FAMILIES["usual loss" if own == "own" else "Wasserstein"](eta, 1.0), START)
+    assert found["word"] == word == str(verdict.kind)
+    if word == "cycles":
+        assert found["period"] == pytest.approx(float(verdict.period), rel=1e-6)
+
+
+def test_a_flow_that_leaves_diverges_and_a_limit_cycle_is_one(browser):
+    assert told(browser, "fate((y) => [y[0], y[1]], [1, 0], [], 100)")["word"] == "diverges"
+    polar = "(y) => { const s = 0.25 - y[0] ** 2 - y[1] ** 2; return [s * y[0] - y[1], s * y[1] + y[0]]; }"
+    found = told(browser, f"fate({polar}, [0.45, 0], [{{y: [0, 0], type: 'unstable focus'}}], 60)")
+    assert found["word"] == "cycles in the end" and found["period"] == pytest.approx(2 * np.pi, rel=1e-6)
+
+
+def test_checks_that_raise_are_left_out_and_choices_are_written_out():
+    def function(x, n):
+        x = jax.lax.cond(x > 1, lambda x: x**3, lambda x: jnp.round(x) - 1, x)
+        return jnp.where(n > 2, jnp.arctan2(x, 2.0), jnp.logaddexp(x, -x)), jnp.max(jnp.array([x, n]))
+
+    body, num = to_javascript(function, (jnp.array(0.5), jnp.array(1.0)))
+    racer = MiniRacer()
+    racer.eval(f"{engine()}\nconst f = function (x) {{{body}}};")
+    assert num == 2
+    for x, n in ((0.5, 1.0), (1.7, 3.0), (2.5, 0.0), (-1.5, 2.5)):
+        assert told(racer, f"f([{x}, {n}])") == pytest.approx([float(each) for each in function(x, jnp.array(n))], abs=1e-15)
+
+
+def test_a_loop_of_fixed_length_is_unrolled():
+    body, _ = to_javascript(lambda x: jax.lax.fori_loop(0, 5, lambda i, y: y * x + i, x), (jnp.array(0.5),))
+    racer = MiniRacer()
+    racer.eval(f"const f = function (x) {{{body}}};")
+    assert told(racer, "f([0.5])") == pytest.approx([0.5**6 + 0.5**3 + 2 * 0.5**2 + 3 * 0.5 + 4])
+
+
+@pytest.fixture(scope="module")
+def page() -> plot.Explorer:
+    return plot.explorer(
+        {name: (lambda eta, family=family: family(eta, 1.0)) for name, family in FAMILIES.items()},
+        {"eta": (0.0, 1.0)}, (0.01, 1.0), {"simultaneous": updates.Simultaneous, "</script>": updates.Alternating},
+        start=START, presets={name: {k: v for k, v in each.items() if k != "rate"} for name, each in PRESETS.items()},
+    )  # fmt: skip
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page, tmp_path):
+    path = page.save(tmp_path / "explorer.html")
+    text = path.read_text()
+    assert len(text) < 3e6
+    assert not re.search(r'(src|href)="(?!data:)', re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL))
+    assert page._repr_html_().startswith("<iframe srcdoc=")
+
+
+def test_names_are_text_and_end_no_script(page):
+    body = page.page
+    assert "&lt;/script&gt;" in body and '"</script>"' not in body
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"parameters": {}}, "`parameters` must name at least one"),
+        ({"parameters": {"eta": (1.0, 0.0)}}, r"`parameters\['eta'\]` must be a lower and a higher number"),
+        ({"step_size": (0.0, 1.0)}, "`step_size` must begin above 0"),
+        ({"updates": []}, "`updates` must be one to 5 rules"),
+        ({"updates": {"it": 3}}, "`rule` must make an update"),
+        ({"start": jnp.zeros(3)}, "`start` must hold two numbers, but has 3"),
+        ({"family": lambda eta: lambda t, y, args: jax.tree.map(lambda x: -x * t, y)}, "without explicit time"),
+        ({"family": lambda eta: games.Dirac(losses.Minimax())}, "must give a field, but gives"),
+        ({"presets": {"one": {"etta": 1.0}}}, r"names \['etta'\]"),
+        ({"updates": [updates.CompetitiveGradient]}, "cannot be written as"),
+    ],
+)
+def test_what_cannot_be_explored_is_refused_by_name(change, message):
+    given = {"family": of(losses.Wasserstein()), "parameters": {"eta": (0.0, 1.0)}, "step_size": (0.1, 1.0), "updates": [updates.Simultaneous]}
+    given["family"] = lambda eta: of(losses.Wasserstein())(eta, 1.0)
+    with pytest.raises(ValueError, match=message):
+        plot.explorer(**{**given, **change})
