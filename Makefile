@@ -15,7 +15,7 @@ PYTHON := $(VENV)/bin/python
 PY_VERSION := $(shell $(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 MADE := $(VENV)/.made-python$(PY_VERSION)
 
-.PHONY: help run test test-fast lint format types layers docs figures clean
+.PHONY: help run test test-fast test-browser lint format types layers docs figures clean
 # Two pip at once in one environment break it.
 .NOTPARALLEL:
 .SECONDARY:
@@ -24,6 +24,7 @@ help:
 	@echo "make run        run the main experiments ($(MAIN_EXPERIMENTS)) into $(RESULTS)/"
 	@echo "make test       run all tests"
 	@echo "make test-fast  run the tests that are not marked slow"
+	@echo "make test-browser  run the tests of pages, in Chromium, which has to be installed"
 	@echo "make lint       check style (ruff); make format repairs what it can"
 	@echo "make types      check types (basedpyright)"
 	@echo "make layers     check which group imports which (import-linter)"
@@ -53,7 +54,10 @@ test: $(VENV)/.has-test
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --durations=20
 
 test-fast: $(VENV)/.has-test
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not browser"
+
+test-browser: $(VENV)/.has-browser
+	$(PYTHON) -m pytest -m browser tests/browser
 
 lint: $(VENV)/.has-lint
 	$(PYTHON) -m ruff check .
@@ -70,6 +74,7 @@ layers: $(VENV)/.has-lint
 	$(VENV)/bin/lint-imports
 
 docs: $(VENV)/.has-docs
+	$(PYTHON) docs/explorers.py
 	$(VENV)/bin/zensical build --clean --strict
 
 figures: $(VENV)/.has-experiments

@@ -72,6 +72,12 @@ def test_every_image_of_a_page_exists(page):
     assert not missing
 
 
+def test_every_frame_of_a_page_shows_an_explorer_that_is_made():
+    made = (ROOT / "docs" / "explorers.py").read_text()
+    shown = [name for page in PAGES for name in re.findall(r'src="[./]*explorers/(\S+)"', page.read_text())]
+    assert len(shown) >= 3 and all(f'FOLDER / "{name}"' in made for name in shown)
+
+
 def test_the_tests_and_files_that_the_page_on_lowering_names_exist():
     page = (ROOT / "docs" / "lowering.md").read_text()
     tests = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", page)

@@ -79,7 +79,9 @@ def test_the_field_and_its_jacobian_are_those_of_the_package(programs, browser):
     for y, _, p in (map(jnp.asarray, np.split(each, [2, 3])) for each in settings(20)):
         inputs = [*y.tolist(), *p.tolist()]
         assert told(browser, f"own.field({inputs})") == pytest.approx(np.asarray(programs.velocity(y, p)), abs=ROUNDING)
-        assert told(browser, f"own.jacobian({inputs})") == pytest.approx(np.asarray(programs.jacobian(y, p)), abs=ROUNDING)
+        assert told(browser, f"own.jacobian({inputs})") == pytest.approx(
+            np.asarray(programs.jacobian(y, p)), abs=ROUNDING
+        )
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -118,22 +120,29 @@ def test_eigenvalues_are_those_of_lapack(browser, size):
 
 
 def test_equilibria_are_found_and_named_as_by_the_package(browser):
-    box, field, jacobian = "[[-1.5, 1.5], [0.2, 2.2]]", "(y) => own.field([...y, 0.3, 1])", "(y) => own.jacobian([...y, 0.3, 1])"
+    box, field, jacobian = (
+        "[[-1.5, 1.5], [0.2, 2.2]]",
+        "(y) => own.field([...y, 0.3, 1])",
+        "(y) => own.jacobian([...y, 0.3, 1])",
+    )
     (found,) = told(browser, f"equilibriaWithin({field}, {jacobian}, {box})")
     assert found == pytest.approx([0.0, 1.0], abs=1e-12)
     kinds = {
-        (-1.0, 2.0, -2.0, -1.0): "stable focus", (1.0, 2.0, -2.0, 1.0): "unstable focus", (0.0, 2.0, -2.0, 0.0): "center",
-        (-1.0, 0.0, 0.0, -2.0): "stable node", (1.0, 0.0, 0.0, 2.0): "unstable node", (1.0, 0.0, 0.0, -2.0): "saddle",
-        (0.0, 0.0, 0.0, -2.0): "degenerate",
+        "stable focus": (-1.0, 2.0, -2.0, -1.0), "unstable focus": (1.0, 2.0, -2.0, 1.0),
+        "center": (0.0, 2.0, -2.0, 0.0),
+        "stable node": (-1.0, 0.0, 0.0, -2.0), "unstable node": (1.0, 0.0, 0.0, 2.0), "saddle": (1.0, 0.0, 0.0, -2.0),
+        "degenerate": (0.0, 0.0, 0.0, -2.0),
     }  # fmt: skip
-    for matrix, kind in kinds.items():
+    for kind, matrix in kinds.items():
         assert analysis.equilibrium_type(np.linalg.eigvals(np.reshape(matrix, (2, 2))).astype(complex)) == kind
         assert told(browser, f"equilibriumType(eigenvalues({list(matrix)}))") == kind
 
 
 def test_the_flow_is_that_of_the_package(browser):
     orbit = flow(FAMILIES["usual loss"](0.3, 1.0), START, jnp.array([0.0, 10.0]), rtol=1e-10, atol=1e-12)
-    found = told(browser, "flow((y) => own.field([...y, 0.3, 1]), [0.5, 1.2], 10, {rtol: 1e-10, atol: 1e-12}).ys.at(-1)")
+    found = told(
+        browser, "flow((y) => own.field([...y, 0.3, 1]), [0.5, 1.2], 10, {rtol: 1e-10, atol: 1e-12}).ys.at(-1)"
+    )
     expected = [float(orbit.ys.discriminator[-1]), float(orbit.ys.generator[-1])]
     assert found == pytest.approx(expected, abs=1e-8)
 
@@ -143,7 +152,7 @@ def test_the_flow_is_that_of_the_package(browser):
 )
 def test_the_fate_is_that_of_the_package(browser, own, eta, word):
     field = f"(y) => {own}.field([...y, {eta}, 1])"
-    rest = f'[{{y: [0, 1], type: equilibriumType(eigenvalues({own}.jacobian([0, 1, {eta}, 1])))}}]'
+    rest = f"[{{y: [0, 1], type: equilibriumType(eigenvalues({own}.jacobian([0, 1, {eta}, 1])))}}]"
     found = told(browser, f"fate({field}, [0.5, 1.2], {rest}, 240)")
     verdict = analysis.classify(FAMILIES["usual loss" if own == "own" else "Wasserstein"](eta, 1.0), START)
     assert found["word"] == word == str(verdict.kind)
@@ -168,7 +177,9 @@ def test_checks_that_raise_are_left_out_and_choices_are_written_out():
     racer.eval(f"{engine()}\nconst f = function (x) {{{body}}};")
     assert num == 2
     for x, n in ((0.5, 1.0), (1.7, 3.0), (2.5, 0.0), (-1.5, 2.5)):
-        assert told(racer, f"f([{x}, {n}])") == pytest.approx([float(each) for each in function(x, jnp.array(n))], abs=1e-15)
+        assert told(racer, f"f([{x}, {n}])") == pytest.approx(
+            [float(each) for each in function(x, jnp.array(n))], abs=1e-15
+        )
 
 
 def test_a_loop_of_fixed_length_is_unrolled():
@@ -216,7 +227,7 @@ def test_names_are_text_and_end_no_script(page):
     ],
 )
 def test_what_cannot_be_explored_is_refused_by_name(change, message):
-    given = {"family": of(losses.Wasserstein()), "parameters": {"eta": (0.0, 1.0)}, "step_size": (0.1, 1.0), "updates": [updates.Simultaneous]}
-    given["family"] = lambda eta: of(losses.Wasserstein())(eta, 1.0)
+    given = {"parameters": {"eta": (0.0, 1.0)}, "step_size": (0.1, 1.0), "updates": [updates.Simultaneous]}
+    given["family"] = lambda eta: FAMILIES["Wasserstein"](eta, 1.0)
     with pytest.raises(ValueError, match=message):
         plot.explorer(**{**given, **change})

@@ -112,7 +112,10 @@ def explorer(
     """
     rules = _named_rules(updates)
     families = dict(family) if isinstance(family, Mapping) else {"": family}
-    ranges = [*(_range(f"parameters[{name!r}]", each) for name, each in parameters.items()), _range("step_size", step_size)]
+    ranges = [
+        *(_range(f"parameters[{name!r}]", each) for name, each in parameters.items()),
+        _range("step_size", step_size),
+    ]
     if not parameters:
         raise ValueError("`parameters` must name at least one, but is empty: for example {'eta': (0.0, 1.0)}.")
     if ranges[-1][0] <= 0:
@@ -206,7 +209,13 @@ def _preset(name: str, given: Mapping[str, Any], setup: dict[str, Any], families
 
 
 def _page(
-    setup: dict[str, Any], families: list[str], presets: list[str], programs: list[str], view: Any, labels: Any, title: str
+    setup: dict[str, Any],
+    families: list[str],
+    presets: list[str],
+    programs: list[str],
+    view: Any,
+    labels: Any,
+    title: str,
 ) -> str:
     try:
         from bokeh.embed import components
@@ -230,8 +239,8 @@ def _page(
     )
     own = string.Template(_text("shell.js")).substitute(
         engine=_text("engine.js"), page=_text("page.js"), families=",\n".join(programs), setup=json_of(setup),
-        ids=json_of(ids), figures=json_of([each.id for each in shown.all]), inked=json_of([each.id for each in shown.inked]),
-        identity=json_of(identity),
+        ids=json_of(ids), figures=json_of([each.id for each in shown.all]),
+        inked=json_of([each.id for each in shown.inked]), identity=json_of(identity),
     )  # fmt: skip
     library = Resources(mode="inline", components=["bokeh"]).render_js()
     return (
@@ -243,7 +252,7 @@ def _page(
 
 
 def _text(name: str) -> str:
-    return importlib.resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return importlib.resources.files("gan_ode.plot._explorer").joinpath(name).read_text(encoding="utf-8")
 
 
 def _button(k: int, name: str) -> str:
@@ -272,6 +281,6 @@ def _flow_swatch() -> str:
 
 def _box(i: int, name: str, color: str) -> str:
     return (
-        f'<label><input type="checkbox" data-part="rule-{i}"><span class="swatch" style="border-color: {color}"></span> '
-        f"{html.escape(name)}</label>"
+        f'<label><input type="checkbox" data-part="rule-{i}">'
+        f'<span class="swatch" style="border-color: {color}"></span> {html.escape(name)}</label>'
     )

@@ -68,6 +68,10 @@ def figures(
     return Figures(portrait, circle, stability, distance, parts, inked)
 
 
+def _range(start: float, end: float) -> Range1d:
+    return Range1d(start=float(start), end=float(end))
+
+
 def _source(parts: dict[str, Any], name: str, *columns: str) -> ColumnDataSource:
     parts[name] = ColumnDataSource({column: [] for column in columns})
     return parts[name]
@@ -75,7 +79,7 @@ def _source(parts: dict[str, Any], name: str, *columns: str) -> ColumnDataSource
 
 def _figure(title: str, x_label: str, y_label: str, **options: Any) -> Any:
     # Nothing is dragged by a tool: the page's script moves the start.
-    made = figure(
+    made: Any = figure(
         title=title, x_axis_label=x_label, y_axis_label=y_label, toolbar_location=None, tools="",
         **{"sizing_mode": "stretch_width", **options},
     )  # fmt: skip
@@ -88,9 +92,7 @@ def _figure(title: str, x_label: str, y_label: str, **options: Any) -> Any:
 
 
 def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
-    made = _figure(
-        "", *labels, height=540, x_range=Range1d(*map(float, view[0])), y_range=Range1d(*map(float, view[1]))
-    )
+    made = _figure("", *labels, height=540, x_range=_range(*view[0]), y_range=_range(*view[1]))
     lines = _source(parts, "streamlines", "xs", "ys")
     made.multi_line("xs", "ys", source=lines, line_color=GRAY, line_alpha=0.75, line_width=1)
     heads = _source(parts, "heads", "x", "y", "angle")
@@ -109,7 +111,9 @@ def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any
         line_width=1.8,
     )  # fmt: skip
     inked.append(drawn.glyph)
-    made.add_tools(HoverTool(renderers=[drawn], tooltips=[("equilibrium", "@type"), ("at", "(@x{0.0000}, @y{0.0000})")]))
+    made.add_tools(
+        HoverTool(renderers=[drawn], tooltips=[("equilibrium", "@type"), ("at", "(@x{0.0000}, @y{0.0000})")])
+    )
     start = _source(parts, "start", "x", "y")
     made.scatter("x", "y", source=start, marker="circle", size=14, fill_color=BLUE, line_color="white", line_width=2)
     return made
@@ -118,7 +122,8 @@ def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any
 def _multipliers(rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
     # Equal frames and ranges: the circle is round.
     made = _figure(
-        "Multipliers of a step", "real part", "imaginary part", **_SQUARE, x_range=Range1d(-1.4, 1.4), y_range=Range1d(-1.4, 1.4),
+        "Multipliers of a step", "real part", "imaginary part", **_SQUARE, x_range=_range(-1.4, 1.4),
+        y_range=_range(-1.4, 1.4),
     )  # fmt: skip
     angles = np.linspace(0, 2 * math.pi, 181)
     made.patch(np.cos(angles), np.sin(angles), fill_color=SKY_BLUE, fill_alpha=0.12, line_color=None)
@@ -136,8 +141,8 @@ def _map(parameter: str, ranges: Sequence[Range], parts: dict[str, Any], inked: 
     beside, above = 0.03 * (high - low), 0.03 * math.log10(most / least)
     made = _figure(
         "Growth", parameter, "log₁₀ step size", **_SQUARE,
-        x_range=Range1d(low - beside, high + beside),
-        y_range=Range1d(math.log10(least) - above, math.log10(most) + above),
+        x_range=_range(low - beside, high + beside),
+        y_range=_range(math.log10(least) - above, math.log10(most) + above),
     )  # fmt: skip
     image = ColumnDataSource({"image": [np.zeros(MAP_SIZE[::-1])], "x": [low], "y": [0.0], "dw": [1.0], "dh": [1.0]})
     parts["map"] = image
@@ -160,5 +165,7 @@ def _distance(rules: Sequence[str], parts: dict[str, Any]) -> Any:
     made = _figure("Distance to the nearest equilibrium", "time", "", height=190, y_axis_type="log")
     for i, _ in enumerate(rules):
         made.line("x", "y", source=_source(parts, f"distance_{i}", "x", "y"), line_color=COLORS[i], line_width=1.5)
-    made.line("x", "y", source=_source(parts, "flow_distance", "x", "y"), line_color=BLUE, line_width=2)
+    # Bokeh warns of a logarithmic axis without data.
+    parts["flow_distance"] = ColumnDataSource({"x": [0.0, 1.0], "y": [1.0, 0.1]})
+    made.line("x", "y", source=parts["flow_distance"], line_color=BLUE, line_width=2)
     return made

@@ -262,5 +262,6 @@ function explore(root, setup, families, model) {
   paint();
   place();
   choose(setup.presets[0] ?? {});
-  return {state, choose, plan, paint, box, known: () => known, programs};
+  const iterateOf = (i, start, h, ...p) => iterate(programs().updates[i], start, h, p, 100).ys;
+  return {state, choose, plan, paint, box, known: () => known, programs, iterateOf};
 }
