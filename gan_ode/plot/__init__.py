@@ -4,6 +4,7 @@ Each function draws a result into an `ax` and returns its artists by name, to be
 measured by `colorbar`. None simulates, shows, saves or changes global settings; `style` is a context to make them in.
 """
 
+from ._animate import animate as animate
 from ._basin import basin as basin, BasinPlot as BasinPlot
 from ._branches_along import branches as branches, BranchesPlot as BranchesPlot
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
