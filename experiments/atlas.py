@@ -27,7 +27,7 @@ class Config:
                 raise ValueError(f"`{name}` must name at least one, each once, but is {given}.")
 
 
-QUICK = Config(systems=("bilinear",), methods=("Consensus", "Simultaneous", "Alternating"))
+QUICK = Config(systems=("bilinear",), methods=("Simultaneous",))
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)

@@ -7,7 +7,7 @@ from gan_ode import regularizers
 from gan_ode.games import Players
 
 _MESCHEDER = "Mescheder, Geiger and Nowozin (2018), arXiv:1801.04406"
-_SETTLES = Says("converges at a rate", f"{_MESCHEDER}, section 4")
+_SETTLES = Says("converges at a rate", f"{_MESCHEDER}, section 3.3")
 
 _ROTH = f"Roth et al. (2017), arXiv:1705.09367; {_MESCHEDER}"
 _DIRACS = {"dirac/Minimax": _SETTLES, "dirac/Wasserstein": _SETTLES}
@@ -24,7 +24,7 @@ REGULARIZERS = [
         "penalty",
         regularizers.WGANGP,
         "Gulrajani et al. (2017), arXiv:1704.00028",
-        says={"dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3")},
+        says={"dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3.1")},
     ),
     Method("WGANLP", "penalty", regularizers.WGANLP, "Petzka, Fischer and Lukovnikov (2018), arXiv:1709.08894"),
     Method(
@@ -53,7 +53,7 @@ REGULARIZERS = [
         regularizers.GradientNorm,
         "Nagarajan and Kolter (2017), arXiv:1706.04156",
         says={
-            f"{system}/{base}": Says("converges at a rate", "Nagarajan and Kolter (2017), arXiv:1706.04156, section 4")
+            f"{system}/{base}": Says("converges at a rate", "Nagarajan and Kolter (2017), arXiv:1706.04156")
             for system in ("linear_quadratic",)
             for base in ("Minimax", "Wasserstein")
         },
@@ -93,7 +93,7 @@ REGULARIZERS = [
         "transformation",
         regularizers.InstanceNoise,
         "Sønderby et al. (2016), arXiv:1610.04490; Arjovsky and Bottou (2017), arXiv:1701.04862",
-        says={"dirac/Minimax": Says("converges at a rate", f"{_MESCHEDER}, section 3")},
+        says={"dirac/Minimax": Says("converges at a rate", f"{_MESCHEDER}, section 3.2")},
     ),
     Method(
         "Projected",
@@ -103,7 +103,7 @@ REGULARIZERS = [
         says={
             "dirac/Wasserstein": Says(
                 "cycles",
-                f"{_MESCHEDER}, section 3",
+                f"{_MESCHEDER}, section 3.1",
                 reason="The orbit ends on the circle that touches the bound. It attracts from outside alone, since all "
                 "circles inside are closed, too, and `classify` leaves that undecided.",
             )
@@ -117,7 +117,7 @@ REGULARIZERS = [
         regularizers.Consensus,
         "Mescheder, Nowozin and Geiger (2017), arXiv:1705.10461",
         says={
-            "dirac/Minimax": Says("converges at a rate", f"{_MESCHEDER}, section 3"),
+            "dirac/Minimax": Says("converges at a rate", _MESCHEDER),
             _TURN: Says("converges at a rate", "Mescheder, Nowozin and Geiger (2017), arXiv:1705.10461"),
         },
         of_samples=False,

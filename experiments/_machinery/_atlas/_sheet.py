@@ -18,6 +18,8 @@ COLUMNS = 6
 # How long the flow is drawn: some turns of a rotation of frequency 1/2 to 1.
 DURATION = 25.0
 LONGEST_TITLE = 28
+# Beyond every window.
+FAR = 100.0
 
 
 def drawn(cells: Sequence[Cell]) -> list[Cell]:
@@ -78,8 +80,10 @@ def portrait(ax, cell: Cell) -> None:
         nullclines=False,
         resolution=40,
     )
-    orbit = orbit_of(cell, DURATION).trim()
+    orbit = orbit_of(cell, DURATION)
     points = np.stack([np.ravel(orbit.ys.discriminator), np.ravel(orbit.ys.generator)])
+    # What has left is not drawn: Matplotlib overflows on what blows up.
+    points = np.where(np.abs(points).max(axis=0) < FAR, points, np.nan)
     ax.plot(*points, color="C0", linewidth=0.9, zorder=3)
     ax.plot(*points[:, :1], "o", color="C0", markersize=2.2, zorder=4)
     ax.plot(*np.asarray(ravel_pytree(cell.equilibrium)[0]), "+", color="C1", markersize=4, zorder=4)
