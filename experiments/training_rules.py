@@ -157,8 +157,9 @@ def run(config: Config) -> Results:
     for rule in rules:
         predictions = predict(rule)
         sizes = np.array([[best, (1 - config.margin) * h, (1 + config.margin) * h] for h, best, _ in predictions])
-        growth = measure(rule, np.where(np.isfinite(sizes), sizes, 0.0), config.num_steps)
-        growth = np.where(np.isfinite(sizes), growth, np.nan)
+        # No step below a critical one of 0, and none above infinity.
+        usable = np.isfinite(sizes) & (sizes > 0)
+        growth = np.where(usable, measure(rule, np.where(usable, sizes, 1.0), config.num_steps), np.nan)
         for game, (critical, best, predicted), row in zip(GAMES, predictions, growth, strict=True):
             found[rule.name, game] = Case(critical, best, predicted, *map(float, row))
     return Results(config, found)

@@ -76,8 +76,14 @@ class Cell:
 
     @property
     def weight(self) -> float:
-        regularized = self.method is not None and self.method.kind != "loss"
-        return float(self.args[1]) if regularized else float("nan")
+        if self.method is None or self.method.kind == "loss" or not self.method.weighted:
+            return float("nan")
+        return float(self.args[1])
+
+    @property
+    def note(self) -> str:
+        """What a reader should know where the verdict is left open."""
+        return "" if self.method is None else self.method.notes.get(_place(self.system, self.base), "")
 
     @property
     def abscissa(self) -> float:
@@ -209,7 +215,12 @@ def _verdict(system: System, field: Callable, args: Any, smooth: bool) -> analys
 def _said(system: System, base: str, method: Method | None) -> Says | None:
     if method is None:
         return None
-    return method.says.get(f"{system.name}/{base}" if base else system.name)
+    return method.says.get(_place(system, base))
+
+
+def _place(system: System, base: str) -> str:
+    """How a system, or one of its games, is called in what is said of a method."""
+    return f"{system.name}/{base}" if base else system.name
 
 
 def _equilibrium(system: System, field: Callable, args: Any) -> Players:

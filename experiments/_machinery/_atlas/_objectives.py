@@ -41,7 +41,17 @@ LOSSES = [
         _GOODFELLOW,
         says={"dirac": _ROTATES, "linear_quadratic": _SETTLES, "linear_quadratic_4": _SETTLES},
     ),
-    Method("MaximumLikelihood", "loss", losses.MaximumLikelihood, "Goodfellow (2016), arXiv:1701.00160"),
+    Method(
+        "MaximumLikelihood",
+        "loss",
+        losses.MaximumLikelihood,
+        "Goodfellow (2016), arXiv:1701.00160",
+        notes={
+            "dirac": "The trajectory winds outward, and then blows up: the generator is paid exp(s)/2 for a score s, "
+            "which grows as minus the logarithm of the time that is left, so that the state is of ordinary size when "
+            "the last steps are too small for a floating-point number."
+        },
+    ),
     Method(
         "Wasserstein",
         "loss",
@@ -52,7 +62,18 @@ LOSSES = [
             "linear_quadratic": Says("cycles", _THEOREM),
         },
     ),
-    Method("Hinge", "loss", losses.Hinge, "Lim and Ye (2017), arXiv:1705.02894", says={"dirac": _ROTATES}),
+    Method(
+        "Hinge",
+        "loss",
+        losses.Hinge,
+        "Lim and Ye (2017), arXiv:1705.02894",
+        says={"dirac": _ROTATES},
+        notes={
+            "linear_quadratic": "The trajectory is closed: it stays where scores are below 1, and there the hinge is "
+            "the Wasserstein loss. Larger ones beside it reach the kink and drift, and a cycle is said where neighbors "
+            "on both sides are seen to close or to come nearer."
+        },
+    ),
     Method(
         "LeastSquares",
         "loss",

@@ -1,5 +1,6 @@
 """The atlas as a page of the documentation: Markdown tables of what was computed."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -26,9 +27,13 @@ The same cells, and the critical step of every rule on every one of them, are in
 
 ![Phase portraits of the games of two parameters, one for each loss or regularizer](atlas.png)
 
+Blue is the flow from the start, a dot, up to the time 25; the cross is the equilibrium. Below the name stand the
+verdict and, where there are several games, which of them.
+
 - *Eigenvalues* are those of the field's Jacobian at the equilibrium, at the *weight* of the row. "Not smooth" is said
   where the field jumps or has a kink there.
-- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table.
+- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table; of those
+  that are undecided the reasons stand [below](#what-is-undecided-and-why).
 - *Best weight* is that at which the flow returns fastest (`analysis.optimal_parameter`), with its decay rate; an arrow
   says that the best is the end of the range that was searched. Left out where the Jacobian
   is no polynomial of the weight.
@@ -48,7 +53,7 @@ def page(atlas: Atlas, methods: Sequence[Method]) -> str:
         num_cells=atlas.num_cells, num_told=len(told), num_agree=sum(bool(each.agrees) for each in told)
     )
     sections = [_section(atlas, system) for system in atlas.systems]
-    return "\n".join([head, *sections, _reasons(told), _sources(methods)])
+    return "\n".join([head, *sections, _reasons(told), _undecided(atlas), _sources(methods)])
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -65,7 +70,18 @@ def _says(cell: Cell | RuleCell) -> tuple[str, str]:
     if cell.says is None:
         return "", ""
     word = cell.says.word.replace("converges at a rate", "converges, at a rate")
-    return word, "yes" if cell.agrees else "no, see [below](#where-they-differ)"
+    agrees = "yes" if cell.agrees else "no, see [below](#where-they-differ)"
+    return f"{word} ({_linked(_short(cell.says.where))})", agrees
+
+
+def _short(where: str) -> str:
+    """The number of a paper and the place in it, without its authors, who stand among the sources."""
+    return where[where.index("arXiv:") :] if "arXiv:" in where else where
+
+
+def _linked(text: str) -> str:
+    """A text with its arXiv numbers as links."""
+    return re.sub(r"arXiv:(\d+\.\d+)", r"[\1](https://arxiv.org/abs/\1)", text)
 
 
 def _best(cell: Cell) -> str:
@@ -83,7 +99,7 @@ def _section(atlas: Atlas, system: System) -> str:
     return "\n".join(
         [
             f"## {system.title}\n",
-            f"{system.about} Source: {system.source}. Flows start at ({start}).\n",
+            f"{system.about} Source: {_linked(system.source)}. Flows start at ({start}).\n",
             _table(
                 [
                     *("Method", "On", "Weight", "Eigenvalues", "Flow", "Best weight"),
@@ -156,11 +172,26 @@ def _rules_on(cell: Cell, row: Sequence[RuleCell], system: System) -> str:
 def _reasons(told: Sequence[Cell | RuleCell]) -> str:
     differing = [each for each in told if not each.agrees]
     lines = [
-        f'- `{each.label}`: {each.says.where} says "{each.says.word}". {each.says.reason}'
+        f'- `{each.label}`: {_linked(each.says.where)} says "{each.says.word}". {each.says.reason}'
         for each in differing
         if each.says
     ]
     return "\n".join(["## Where they differ\n", *(lines or ["Nowhere."]), ""])
+
+
+def _undecided(atlas: Atlas) -> str:
+    lines = [
+        f"- `{cell.label}`: {cell.note}{' ' if cell.note else ''}*{cell.verdict.reason}.*"
+        for cell in atlas.cells
+        if cell.word == "undecided"
+    ]
+    return "\n".join(
+        [
+            "## What is undecided, and why\n\nWhat `analysis.classify` found missing stands in italics.\n",
+            *(lines or ["Nothing."]),
+            "",
+        ]
+    )
 
 
 def _sources(methods: Sequence[Method]) -> str:
@@ -169,5 +200,5 @@ def _sources(methods: Sequence[Method]) -> str:
     def formula(method: Method) -> str:
         return f"[formula](../{kinds.get(method.kind, 'regularizers.md')})"
 
-    rows = [[f"`{each.name}`", each.kind, each.source, formula(each)] for each in methods]
+    rows = [[f"`{each.name}`", each.kind, _linked(each.source), formula(each)] for each in methods]
     return "\n".join(["## Sources\n", _table(["Method", "Kind", "Source", "Formula"], rows)])

@@ -16,6 +16,34 @@ _TURN = "bilinear/V = u v"
 # What is tried of a parameter's own: an anchor off the equilibrium, which moves it.
 _ANCHOR = Players(jnp.array(0.2), jnp.array(-0.3))
 
+# What `classify` leaves open.
+_STOPS = (
+    "The field jumps where the discriminator is zero. The trajectory comes back to that line again and again, and what "
+    "is smooth between two crossings is too short to see a law."
+)
+_JUMPS = {
+    "linear_quadratic/Minimax": _STOPS,
+    "linear_quadratic/Wasserstein": _STOPS,
+    "dirac/Minimax": "The field jumps where the discriminator is zero, and the closed curve of the portrait crosses "
+    "that line twice a turn: the solves stop at one of the crossings.",
+}
+_ONE_SIDED = (
+    "The penalty acts beyond the slope 1 alone. All circles within are closed, and the trajectory comes to the largest "
+    "of them from outside, ever more slowly; what attracts from one side is not told from what does not."
+)
+_STAYS_WITHIN = (
+    "The trajectory is closed, as without it: it stays where this does nothing. Larger ones beside it drift, and a "
+    "cycle is said where neighbors on both sides are seen to close or to come nearer."
+)
+_LIKE_A_NODE = (
+    "The eigenvalues are those of a node, -8/9 twice, and the flow from this start is within 1e-12 of the equilibrium "
+    "at t = 40. There rounding stops the solves of `classify`, which leaves it open."
+)
+_TOUCHES = (
+    "The trajectory ends on the circle that touches the bound. It attracts from outside alone, since all circles "
+    "inside are closed, too, and `classify` leaves that undecided."
+)
+
 REGULARIZERS = [
     Method("R1", "penalty", regularizers.R1, _ROTH, says=_DIRACS),
     Method("R2", "penalty", regularizers.R2, _ROTH, says=_DIRACS),
@@ -25,13 +53,25 @@ REGULARIZERS = [
         regularizers.WGANGP,
         "Gulrajani et al. (2017), arXiv:1704.00028",
         says={"dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3.1")},
+        notes=_JUMPS,
     ),
-    Method("WGANLP", "penalty", regularizers.WGANLP, "Petzka, Fischer and Lukovnikov (2018), arXiv:1709.08894"),
+    Method(
+        "WGANLP",
+        "penalty",
+        regularizers.WGANLP,
+        "Petzka, Fischer and Lukovnikov (2018), arXiv:1709.08894",
+        notes={
+            "dirac/Minimax": _ONE_SIDED,
+            "dirac/Wasserstein": _ONE_SIDED,
+            "linear_quadratic/Wasserstein": _STAYS_WITHIN,
+        },
+    ),
     Method(
         "DRAGAN",
         "penalty",
         regularizers.DRAGAN,
         "Kodali et al. (2017), arXiv:1705.07215",
+        notes=_JUMPS,
     ),
     Method(
         "ZeroCenteredGP",
@@ -101,12 +141,12 @@ REGULARIZERS = [
         regularizers.Projected,
         "Arjovsky, Chintala and Bottou (2017), arXiv:1701.07875; Dupuis and Nagurney (1993)",
         says={
-            "dirac/Wasserstein": Says(
-                "cycles",
-                f"{_MESCHEDER}, section 3.1",
-                reason="The orbit ends on the circle that touches the bound. It attracts from outside alone, since all "
-                "circles inside are closed, too, and `classify` leaves that undecided.",
-            )
+            "dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3.1", reason=_TOUCHES),
+        },
+        notes={
+            "dirac/Minimax": _TOUCHES,
+            "dirac/Wasserstein": _TOUCHES,
+            "linear_quadratic/Wasserstein": _STAYS_WITHIN,
         },
         weights=(0.2, 2.0),
         of_field=True,
@@ -143,14 +183,15 @@ REGULARIZERS = [
         "adjustment",
         lambda weight: regularizers.CrossingTheCurl(),
         "Gemp and Mahadevan (2018), arXiv:1808.01531",
+        weighted=False,
         says={
             "linear_quadratic/Wasserstein": Says(
                 "converges at a rate",
                 "Gemp and Mahadevan (2018), arXiv:1808.01531",
-                reason="The eigenvalues are those of a node, -8/9 twice, and the flow from this start is within 1e-12 "
-                "of the equilibrium at t = 40. There rounding stops the solves of `classify`, which leaves it open.",
+                reason=_LIKE_A_NODE,
             )
         },
+        notes={"linear_quadratic/Wasserstein": _LIKE_A_NODE},
         of_samples=False,
     ),
     Method(
