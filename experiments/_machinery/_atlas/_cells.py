@@ -22,6 +22,8 @@ MOST_IN_A_BANK = 32
 NODES = 9
 # A step, in units of one over the largest eigenvalue, at which rules are judged: a tenth, as the package's own look.
 TYPICAL = 0.1
+# Critical steps below, in units of that one, are 0.
+SMALLEST = 1e-5
 # How long an orbit is followed to an equilibrium at which its field jumps.
 SLIDING = 100.0
 # Radii nearer to 1 are taken for 1: multipliers that collide are good to the square root of rounding.
@@ -82,8 +84,8 @@ class Cell:
 
     @property
     def note(self) -> str:
-        """What a reader should know where the verdict is left open."""
-        return "" if self.method is None else self.method.notes.get(_place(self.system, self.base), "")
+        """What a reader should know of the verdict."""
+        return self.system.note if self.method is None else self.method.notes.get(_place(self.system, self.base), "")
 
     @property
     def abscissa(self) -> float:
@@ -287,8 +289,8 @@ def _best_weight(matrices: np.ndarray, weight: float, low: float, high: float) -
         return float("nan"), float("nan"), False
     grid = jnp.linspace(low, high, 161)
     optimum = analysis.optimal_parameter(family, grid, family(low).rest, check=False)
-    # Weights that change nothing are all best.
-    still = np.ptp(matrices[1:], axis=0).max() < 1e-12
+    # Weights that change nothing, or not what is slowest, are all best.
+    still = np.ptp(matrices[1:], axis=0).max() < 1e-12 or abs(float(optimum.rate)) < ON_THE_AXIS
     return (float("nan") if still else float(optimum.value)), float(optimum.rate), bool(optimum.at_end)
 
 
@@ -330,6 +332,8 @@ def _of_rule(rule: Method, cells: Sequence[Cell], matrices: jax.Array, known: np
         critical, best, multipliers, typical, radius = (
             each[number] if known[number] else each[number] * np.nan for each in found
         )
+        # An anchor, however far its pull has faded, holds against a repelling point for the smallest of steps.
+        critical = 0.0 if critical < SMALLEST * typical else critical
         rows.append(
             RuleCell(
                 cell,

@@ -40,7 +40,7 @@ class Method:
         weight: The one that the tables look at.
         weights: Between which the best one is searched.
         weighted: Whether there is a weight at all.
-        notes: What a reader should know of a cell that `classify` leaves undecided, by the name of the system.
+        notes: What a reader should know of a verdict: why it is open, or not what it seems; by the name of the system.
         of_samples: Whether it asks a game for its scores and samples.
         of_field: Whether a transformation takes the field in the place of the game.
         only: The systems that it makes sense on, if not all.
@@ -84,6 +84,7 @@ class System:
         regularized: Whether every regularizer is tried on it, not only those that ask for it.
         window: Limits of the plane of a portrait, or None where there are more than two parameters.
         axes: Names of the two parameters in formulas.
+        note: What a reader should know of a game as it is that `classify` leaves undecided.
     """
 
     name: str
@@ -98,3 +99,4 @@ class System:
     regularized: bool = True
     window: tuple[tuple[float, float], tuple[float, float]] | None = None
     axes: tuple[str, str] = ("u", "v")
+    note: str = ""

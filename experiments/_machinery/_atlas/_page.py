@@ -32,15 +32,17 @@ verdict and, where there are several games, which of them.
 
 - *Eigenvalues* are those of the field's Jacobian at the equilibrium, at the *weight* of the row. "Not smooth" is said
   where the field jumps or has a kink there.
-- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table; of those
-  that are undecided the reasons stand [below](#what-is-undecided-and-why).
+- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table; why some
+  are undecided stands [below](#remarks). "Wanders" is said of what stays bounded and neither settles nor repeats: here,
+  tori.
 - *Best weight* is that at which the flow returns fastest (`analysis.optimal_parameter`), with its decay rate; an arrow
   says that the best is the end of the range that was searched. Left out where the Jacobian
   is no polynomial of the weight.
-- *Critical step* is that of `analysis.critical_step_size`: 0 where a rule is unstable at steps of any size, ∞ where
+- *Critical step* is that of `analysis.critical_step_size`: 0 where a rule is unstable at the smallest steps, ∞ where
   none is too large.
-- Of a rule on a game: the step at which the fewest are needed with the multipliers there, and the verdict at a tenth of
-  one over the largest eigenvalue. "Cycles" is said where a small disturbance neither shrinks nor grows.
+- Of a rule on a game: the step at which the fewest are needed, of those up to a hundred over the largest eigenvalue
+  ("none" where it is stable at none of them), with the multipliers there, and the verdict at a tenth of one over the
+  largest eigenvalue. "Cycles" is said where a small disturbance neither shrinks nor grows by a ten millionth in a step.
 - *The paper says* "at a rate" where it claims local exponential convergence, and "no rate" where it claims eigenvalues
   on the imaginary axis.
 """
@@ -53,7 +55,7 @@ def page(atlas: Atlas, methods: Sequence[Method]) -> str:
         num_cells=atlas.num_cells, num_told=len(told), num_agree=sum(bool(each.agrees) for each in told)
     )
     sections = [_section(atlas, system) for system in atlas.systems]
-    return "\n".join([head, *sections, _reasons(told), _undecided(atlas), _sources(methods)])
+    return "\n".join([head, *sections, _reasons(told), _remarks(atlas), _sources(methods)])
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -124,7 +126,11 @@ def _row(cell: Cell, row: Sequence[RuleCell], rules: Sequence[str]) -> list[str]
     steps = {each.rule.name: _step(each.critical) for each in row}
     name = "*as it is*" if cell.method is None else f"`{cell.name}`"
     verdict = cell.word
-    if cell.word == "converges" and abs(cell.abscissa) < 1e-9:
+    if cell.note:
+        verdict = f"{cell.word}, see [below](#remarks)"
+    elif "rests" in cell.verdict.reason:
+        verdict = f"{cell.word}: at rest from the start"
+    elif cell.word == "converges" and np.abs(np.real(cell.eigenvalues)).max() < 1e-9:
         verdict = "converges, as a power of time"
     return [
         name,
@@ -179,19 +185,19 @@ def _reasons(told: Sequence[Cell | RuleCell]) -> str:
     return "\n".join(["## Where they differ\n", *(lines or ["Nowhere."]), ""])
 
 
-def _undecided(atlas: Atlas) -> str:
+REMARKS = """## Remarks
+
+Why some verdicts are open, and where another is not what it seems. What `analysis.classify` says is in italics.
+"""
+
+
+def _remarks(atlas: Atlas) -> str:
     lines = [
         f"- `{cell.label}`: {cell.note}{' ' if cell.note else ''}*{cell.verdict.reason}.*"
         for cell in atlas.cells
-        if cell.word == "undecided"
+        if cell.note or cell.word == "undecided"
     ]
-    return "\n".join(
-        [
-            "## What is undecided, and why\n\nWhat `analysis.classify` found missing stands in italics.\n",
-            *(lines or ["Nothing."]),
-            "",
-        ]
-    )
+    return "\n".join([REMARKS, *(lines or ["None."]), ""])
 
 
 def _sources(methods: Sequence[Method]) -> str:

@@ -21,9 +21,16 @@ _STOPS = (
     "The field jumps where the discriminator is zero. The trajectory comes back to that line again and again, and what "
     "is smooth between two crossings is too short to see a law."
 )
+
+
+def _rests_at(place: str) -> str:
+    return (
+        "The field jumps where the discriminator is zero. On one side of that line there are points of rest that are "
+        f"no equilibria of the game, where what the penalty pushes is balanced: the trajectory comes to {place}."
+    )
+
+
 _JUMPS = {
-    "linear_quadratic/Minimax": _STOPS,
-    "linear_quadratic/Wasserstein": _STOPS,
     "dirac/Minimax": "The field jumps where the discriminator is zero, and the closed curve of the portrait crosses "
     "that line twice a turn: the solves stop at one of the crossings.",
 }
@@ -53,7 +60,8 @@ REGULARIZERS = [
         regularizers.WGANGP,
         "Gulrajani et al. (2017), arXiv:1704.00028",
         says={"dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3.1")},
-        notes=_JUMPS,
+        notes=_JUMPS
+        | {"linear_quadratic/Minimax": _rests_at("w = 0, a = 2.24"), "linear_quadratic/Wasserstein": _STOPS},
     ),
     Method(
         "WGANLP",
@@ -71,7 +79,11 @@ REGULARIZERS = [
         "penalty",
         regularizers.DRAGAN,
         "Kodali et al. (2017), arXiv:1705.07215",
-        notes=_JUMPS,
+        notes=_JUMPS
+        | {
+            "linear_quadratic/Minimax": _rests_at("w = 0, a = 2.55"),
+            "linear_quadratic/Wasserstein": _rests_at("w = 0, a = 1.94"),
+        },
     ),
     Method(
         "ZeroCenteredGP",

@@ -121,10 +121,10 @@ RULES = [
         says={
             _TURN: Says(
                 "converges",
-                f"{_GIDEL}: the average of all iterates",
-                reason="The multipliers are those of averages and iterates together, and the iterates cycle; an "
-                "average at a constant rate follows them on a smaller circle. The average of all iterates converges: "
-                "`anchoring_and_averaging`.",
+                _GIDEL,
+                reason="The paper's average is that of all iterates; that it converges is shown by the experiment "
+                "`anchoring_and_averaging`. Here a moving average is asked about, together with the iterates, which "
+                "cycle: it follows them on a smaller circle.",
             )
         },
     ),

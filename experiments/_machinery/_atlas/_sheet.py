@@ -17,7 +17,7 @@ from gan_ode.games import Players
 COLUMNS = 6
 # How long the flow is drawn: some turns of a rotation of frequency 1/2 to 1.
 DURATION = 25.0
-LONGEST_TITLE = 26
+LONGEST_TITLE = 27
 # Beyond every window.
 FAR = 100.0
 

@@ -175,8 +175,8 @@ SYSTEMS = [
     System(
         "matching_pennies",
         "Matching pennies under softmax",
-        "Two moves each, payoff 1 or -1, logits as parameters: replicator dynamics. Two eigenvalues are 0, since "
-        "logits may be shifted.",
+        "Two moves each, payoff 1 or -1, logits as parameters: replicator dynamics. Two eigenvalues are 0, and "
+        "two multipliers of every rule 1, since logits may be shifted.",
         bases={"matching pennies": games.Matrix(_PENNIES)},
         equilibrium=_state([0.0, 0.0], [0.0, 0.0]),
         start=_state([0.3, -0.3], [0.5, -0.5]),
@@ -216,5 +216,7 @@ SYSTEMS = [
         start=Players(_MAZUMDAR.discriminator + 0.01, _MAZUMDAR.generator),
         source="Mazumdar et al. (2020), arXiv:1907.03712",
         regularized=False,
+        note="The equilibrium repels: a turn takes 34 units of time, in which a disturbance grows by a fifth. Where "
+        "the trajectory goes from there is not settled in the time that is followed.",
     ),
 ]
