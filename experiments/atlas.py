@@ -155,4 +155,5 @@ def extras(results: Results) -> dict[str, bytes]:
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    return atlas.sheet(atlas.drawn(results.found.cells) or list(results.found.cells))
+    planes = atlas.drawn(results.found.cells)
+    return atlas.sheet(planes) if planes else atlas.spectra(results.found.cells)

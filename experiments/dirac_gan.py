@@ -24,7 +24,7 @@ class Config:
             raise ValueError(f"`methods` must name at least one, each once, but is {self.methods}.")
 
 
-QUICK = Config(methods=("Minimax", "Simultaneous"))
+QUICK = Config(methods=("Minimax",))
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)

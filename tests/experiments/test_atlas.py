@@ -159,6 +159,12 @@ def test_the_linear_part_is_linear():
     assert (float(velocity.discriminator[0]), float(velocity.generator[0])) == (21.0, 43.0)
 
 
+def test_where_there_is_no_plane_eigenvalues_are_drawn(small):
+    figure = atlas.spectra(small.cells)
+    titles = [ax.get_title().splitlines()[0] for ax in figure.axes if ax.get_visible()]
+    assert titles == [atlas.title(cell) for cell in small.cells]
+
+
 def test_where_no_rules_are_chosen_flows_are_told_alone(small, dirac):
     assert _cells.critical_steps(small.cells, []) == [[]] * len(small.cells)
     alone = atlas.Atlas(small.cells, [[] for _ in small.cells])

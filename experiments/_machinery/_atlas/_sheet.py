@@ -50,6 +50,19 @@ def sheet(cells: Sequence[Cell]) -> matplotlib.figure.Figure:
     return figure
 
 
+def spectra(cells: Sequence[Cell]) -> matplotlib.figure.Figure:
+    """Eigenvalues, for systems of more than two parameters."""
+    rows = math.ceil(len(cells) / COLUMNS)
+    figure = matplotlib.figure.Figure(figsize=(7.2, 0.3 + 1.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, min(COLUMNS, len(cells)), squeeze=False)
+    for ax in axes.flat[len(cells) :]:
+        ax.set_visible(False)
+    for ax, cell in zip(axes.flat, cells, strict=False):
+        plot.spectrum(cell.eigenvalues, ax=ax)
+        ax.set_title(f"{title(cell)}\n{subtitle(cell)}", fontsize=5.5, pad=2)
+    return figure
+
+
 class _Plane(eqx.Module):
     """From two numbers to a state; a module, so that portraits of a system share what is compiled."""
 

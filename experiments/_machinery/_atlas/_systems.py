@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -34,7 +35,8 @@ _PENNIES = jnp.array([[1.0, -1.0], [-1.0, 1.0]])
 _DASKALAKIS = "Daskalakis et al. (2018), arXiv:1711.00141"
 _HSIEH = "Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065"
 _SAMPLE = jnp.array([-1.2, -0.4, 0.3, 0.9])
-_KERNEL = games.Kernel(losses.Wasserstein(), jnp.array([[-0.5], [0.7]]))
+# Made in one program, not in twenty.
+_KERNEL = eqx.filter_jit(lambda data: games.Kernel(losses.Wasserstein(), data))(jnp.array([[-0.5], [0.7]]))
 _MAZUMDAR = Players(jnp.array([[0.4227, 0.4557]]), jnp.array([[0.3532, -0.7075]]))
 
 SYSTEMS = [
