@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "docs" / "figures"
 SUFFIXES = (".png",)
@@ -20,6 +22,8 @@ SUFFIXES = (".png",)
 PAGES = {"atlas": (".md", ".png", ".csv", ".nc")}
 # A page with all figures should load at once, and the repository stay small.
 USUAL_BYTES = 500_000
+# Of a larger figure: lines of a few colors, and their edges.
+COLORS = 128
 
 
 def main(argv: list[str]) -> int:
@@ -48,9 +52,22 @@ def remake(name: str, folder: Path) -> bool:
     for suffix in PAGES.get(name, SUFFIXES):
         target = place / f"{name}{suffix}"
         shutil.copyfile(folder / target.name, target)
+        if suffix == ".png" and target.stat().st_size > USUAL_BYTES:
+            lighten(target)
         note = "" if target.stat().st_size <= USUAL_BYTES else f", more than the usual {USUAL_BYTES:,}"
         print(f"{target.relative_to(ROOT)}: {target.stat().st_size:,} bytes{note}")
     return True
+
+
+def lighten(figure: Path) -> None:
+    """Keeps a figure in few colors, if that makes its file smaller."""
+    full = figure.read_bytes()
+    with Image.open(figure) as image:
+        # The most different colors, not the most frequent ones: those of a few small marks are kept.
+        few = image.convert("RGB").quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(figure, optimize=True)
+    if figure.stat().st_size > len(full):
+        figure.write_bytes(full)
 
 
 if __name__ == "__main__":

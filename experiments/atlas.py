@@ -27,7 +27,7 @@ class Config:
                 raise ValueError(f"`{name}` must name at least one, each once, but is {given}.")
 
 
-QUICK = Config(systems=("bilinear",), methods=("Consensus", "Simultaneous", "Alternating"))
+QUICK = Config(systems=("bilinear",), methods=("Simultaneous",))
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
@@ -155,4 +155,5 @@ def extras(results: Results) -> dict[str, bytes]:
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    return atlas.sheet(atlas.drawn(results.found.cells) or list(results.found.cells))
+    planes = atlas.drawn(results.found.cells)
+    return atlas.sheet(planes) if planes else atlas.spectra(results.found.cells)

@@ -159,9 +159,28 @@ def test_the_linear_part_is_linear():
     assert (float(velocity.discriminator[0]), float(velocity.generator[0])) == (21.0, 43.0)
 
 
+def test_where_there_is_no_plane_eigenvalues_are_drawn(small):
+    figure = atlas.spectra(small.cells)
+    titles = [ax.get_title().splitlines()[0] for ax in figure.axes if ax.get_visible()]
+    assert titles == [atlas.title(cell) for cell in small.cells]
+
+
+def test_where_no_rules_are_chosen_flows_are_told_alone(small, dirac):
+    assert _cells.critical_steps(small.cells, []) == [[]] * len(small.cells)
+    alone = atlas.Atlas(small.cells, [[] for _ in small.cells])
+    assert (alone.num_cells, alone.plain) == (len(small.cells), [])
+    text = atlas.page(alone, [method for method in atlas.METHODS if method.name in NAMES])
+    assert "Critical" not in text.split(f"## {dirac.title}")[1] and "Training rules on" not in text
+    rows = list(csv.DictReader(io.StringIO(atlas.to_csv(alone).decode())))
+    assert [row["rule"] for row in rows] == ["flow"] * len(small.cells)
+    dataset = atlas.to_dataset(alone)
+    assert dataset.critical_step.shape == (len(small.cells), 0)
+    np.testing.assert_array_equal(dataset.eigenvalue_real, atlas.to_dataset(small).eigenvalue_real)
+
+
 # The page that is committed.
 
-made = pytest.mark.skipif(not PAGE.exists(), reason="made by `python -m experiments.atlas --out docs/atlas`")
+FEWEST_CELLS = 250
 
 
 def stale(page, methods):
@@ -170,7 +189,24 @@ def stale(page, methods):
     return {(method.name, method.kind) for method in methods}.symmetric_difference(rows)
 
 
-@made
+def tables(text):
+    """Each table of a text: a dictionary for each of its lines."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        # Of "| one |  |", between the outer bars.
+        header, _, *lines = (line.strip()[2:-2].split(" | ") for line in block.splitlines())
+        yield [dict(zip(header, line, strict=True)) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def committed():
+    """The lines of the table that lies beside the page."""
+    with (PAGE.parent / "atlas.csv").open() as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    assert tuple(reader.fieldnames or ()) == _tables.HEADER
+    return rows
+
+
 def test_the_page_is_that_of_the_tables():
     page = PAGE.read_text()
     assert stale(page, atlas.METHODS) == set(), "run `python -m experiments.atlas --out docs/atlas`"
@@ -181,12 +217,40 @@ def test_the_page_is_that_of_the_tables():
         assert (PAGE.parent / name).exists() and f"({name})" in page
 
 
-@made
-def test_the_table_beside_the_page_has_its_header():
-    with (PAGE.parent / "atlas.csv").open() as file:
-        rows = list(csv.reader(file))
-    assert tuple(rows[0]) == _tables.HEADER
-    flows = [row for row in rows if row[4] == "flow"]
-    assert {row[0] for row in flows} == {system.name for system in atlas.SYSTEMS}
-    assert {row[2] for row in flows} >= {method.name for method in atlas.METHODS if method.kind != "update"}
-    assert len(flows) > 100
+def test_the_table_beside_the_page_has_every_system_and_method(committed):
+    flows = [row for row in committed if row["rule"] == "flow"]
+    assert {row["system"] for row in flows} == {system.name for system in atlas.SYSTEMS}
+    assert {row["method"] for row in flows} >= {method.name for method in atlas.METHODS if method.kind != "update"}
+    assert {row["rule"] for row in committed} >= {method.name for method in atlas.METHODS if method.kind == "update"}
+    assert all(row["reason"] for row in committed if row["agrees"] == "no")
+
+
+def differences(page, committed):
+    """Cells whose text on the page is not that of the table beside it, and how many were looked at."""
+    found, num = [], 0
+    for system in atlas.SYSTEMS:
+        section = re.split(rf"^## {re.escape(system.title)}$", page, flags=re.MULTILINE)[1].split("\n## ")[0]
+        of_flows, *of_rules = tables(section)
+        rows = [row for row in committed if row["system"] == system.name]
+        flows = [row for row in rows if row["rule"] == "flow"]
+        steps = {(row["base"], row["method"], row["rule"]): row["critical_step"] for row in rows}
+        for line, row in zip(of_flows, flows, strict=True):
+            pairs = [(line["Eigenvalues"], row["eigenvalues_or_multipliers"]), (line["Flow"], row["verdict"])]
+            pairs += [(line["Best weight"].split(" ")[0], row["best"])]
+            asked = [name.removeprefix("Critical: ") for name in line if name.startswith("Critical: ")]
+            critical = [steps.get((row["base"], row["method"], name), "") for name in asked]
+            pairs += zip([line[f"Critical: {name}"].replace("∞", "inf") for name in asked], critical, strict=True)
+            found += [(system.name, row["base"], row["method"]) for said, held in pairs if not said.startswith(held)]
+            num += 1
+        num += sum(map(len, of_rules))
+    return found, num
+
+
+def test_the_cells_of_the_page_are_those_of_the_table_beside_it(committed):
+    page = PAGE.read_text()
+    found, num = differences(page, committed)
+    assert found == []
+    assert num >= FEWEST_CELLS
+    assert f"{num} cells stand here" in page
+    assert differences(page, [row | {"verdict": "wanders"} for row in committed])[0]
+    assert differences(page, [row | {"critical_step": "7"} for row in committed])[0]

@@ -20,7 +20,7 @@ from ._objectives import LOSSES as LOSSES
 from ._page import BESIDE as BESIDE, page as page
 from ._regularizers import REGULARIZERS as REGULARIZERS
 from ._rules import RULES as RULES
-from ._sheet import drawn as drawn, portrait as portrait, sheet as sheet
+from ._sheet import drawn as drawn, portrait as portrait, sheet as sheet, spectra as spectra, title as title
 from ._systems import SYSTEMS as SYSTEMS
 from ._tables import Atlas as Atlas, number as number, spectrum as spectrum, to_csv as to_csv, to_dataset as to_dataset
 

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,8 @@ from jax.flatten_util import ravel_pytree
 
 from experiments._machinery._atlas import _bank
 from experiments._machinery._atlas._method import Method, Says, System
-from gan_ode import analysis, flow, simulate
+from experiments._machinery._programs import drop_programs_if_many
+from gan_ode import analysis, iterate, simulate, solvers, updates
 from gan_ode.games import Players
 
 # A larger switch compiles more slowly than two.
@@ -22,12 +22,16 @@ MOST_IN_A_BANK = 32
 NODES = 9
 # A step, in units of one over the largest eigenvalue, at which rules are judged: a tenth, as the package's own look.
 TYPICAL = 0.1
+# Critical steps below, in units of that one, are 0.
+SMALLEST = 1e-5
 # How long an orbit is followed to an equilibrium at which its field jumps.
 SLIDING = 100.0
 # Radii nearer to 1 are taken for 1: multipliers that collide are good to the square root of rounding.
 NEUTRAL = 1e-7
 # Real parts below are zero: eigenvalues here are of order 1.
 ON_THE_AXIS = 1e-9
+# Of the lines in portraits. The fastest system, Heusel's toy, has the rate 200, and Kutta's method is stable to 2.78.
+LINE_STEP = 0.01
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -74,8 +78,14 @@ class Cell:
 
     @property
     def weight(self) -> float:
-        regularized = self.method is not None and self.method.kind != "loss"
-        return float(self.args[1]) if regularized else float("nan")
+        if self.method is None or self.method.kind == "loss" or not self.method.weighted:
+            return float("nan")
+        return float(self.args[1])
+
+    @property
+    def note(self) -> str:
+        """What a reader should know of the verdict."""
+        return self.system.note if self.method is None else self.method.notes.get(_place(self.system, self.base), "")
 
     @property
     def abscissa(self) -> float:
@@ -143,12 +153,12 @@ class RuleCell:
 
 def cells_of(system: System, methods: Iterable[Method]) -> list[Cell]:
     """Every method on a system, and its games as they are where they are not among the losses."""
-    places = _places(system, list(methods))
-    return [
-        cell
-        for start in range(0, len(places), MOST_IN_A_BANK)
-        for cell in _of_bank(system, places[start:][:MOST_IN_A_BANK])
-    ]
+    places, found = _places(system, list(methods)), []
+    for start in range(0, len(places), MOST_IN_A_BANK):
+        found += _of_bank(system, places[start:][:MOST_IN_A_BANK])
+        # What was compiled for a bank is of no use to the next.
+        drop_programs_if_many()
+    return found
 
 
 def _places(system: System, methods: list[Method]) -> list[tuple[str, Method | None]]:
@@ -207,7 +217,12 @@ def _verdict(system: System, field: Callable, args: Any, smooth: bool) -> analys
 def _said(system: System, base: str, method: Method | None) -> Says | None:
     if method is None:
         return None
-    return method.says.get(f"{system.name}/{base}" if base else system.name)
+    return method.says.get(_place(system, base))
+
+
+def _place(system: System, base: str) -> str:
+    """How a system, or one of its games, is called in what is said of a method."""
+    return f"{system.name}/{base}" if base else system.name
 
 
 def _equilibrium(system: System, field: Callable, args: Any) -> Players:
@@ -274,8 +289,8 @@ def _best_weight(matrices: np.ndarray, weight: float, low: float, high: float) -
         return float("nan"), float("nan"), False
     grid = jnp.linspace(low, high, 161)
     optimum = analysis.optimal_parameter(family, grid, family(low).rest, check=False)
-    # Weights that change nothing are all best.
-    still = np.ptp(matrices[1:], axis=0).max() < 1e-12
+    # Weights that change nothing, or not what is slowest, are all best.
+    still = np.ptp(matrices[1:], axis=0).max() < 1e-12 or abs(float(optimum.rate)) < ON_THE_AXIS
     return (float("nan") if still else float(optimum.value)), float(optimum.rate), bool(optimum.at_end)
 
 
@@ -317,6 +332,8 @@ def _of_rule(rule: Method, cells: Sequence[Cell], matrices: jax.Array, known: np
         critical, best, multipliers, typical, radius = (
             each[number] if known[number] else each[number] * np.nan for each in found
         )
+        # An anchor, however far its pull has faded, holds against a repelling point for the smallest of steps.
+        critical = 0.0 if critical < SMALLEST * typical else critical
         rows.append(
             RuleCell(
                 cell,
@@ -347,8 +364,8 @@ def is_plain(cell: Cell) -> bool:
 # Orbits for portraits.
 
 
-def orbit_of(cell: Cell, duration: float, num_times: int = 240) -> simulate.Orbit:
-    """The flow from the system's start, good to the width of a line: few stages are quickly compiled."""
-    ts = jnp.linspace(0.0, duration, num_times)
-    options = {"solver": diffrax.Heun(), "rtol": 1e-4, "atol": 1e-6, "max_steps": 20_000, "throw": False}
-    return flow(cell.field, cell.system.start, ts, args=cell.args, **options)
+def orbit_of(cell: Cell, duration: float) -> simulate.Orbit:
+    """The flow from the system's start, in steps of one size: a scan is compiled in a third of a solver's time."""
+    num_steps = int(duration / LINE_STEP)
+    rule = updates.SolverStep(solvers.RK4(), LINE_STEP)
+    return iterate(rule, cell.field, cell.system.start, num_steps=num_steps, args=cell.args)

@@ -39,6 +39,8 @@ class Method:
         says: What papers say, by the name of the system, "dirac/Minimax" for one of its bases.
         weight: The one that the tables look at.
         weights: Between which the best one is searched.
+        weighted: Whether there is a weight at all.
+        notes: What a reader should know of a verdict: why it is open, or not what it seems; by the name of the system.
         of_samples: Whether it asks a game for its scores and samples.
         of_field: Whether a transformation takes the field in the place of the game.
         only: The systems that it makes sense on, if not all.
@@ -51,6 +53,8 @@ class Method:
     says: Mapping[str, Says] = dataclasses.field(default_factory=dict)
     weight: float = 0.5
     weights: tuple[float, float] = (0.0, 4.0)
+    weighted: bool = True
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     of_samples: bool = True
     of_field: bool = False
     only: tuple[str, ...] = ()
@@ -80,6 +84,7 @@ class System:
         regularized: Whether every regularizer is tried on it, not only those that ask for it.
         window: Limits of the plane of a portrait, or None where there are more than two parameters.
         axes: Names of the two parameters in formulas.
+        note: What a reader should know of a game as it is that `classify` leaves undecided.
     """
 
     name: str
@@ -94,3 +99,4 @@ class System:
     regularized: bool = True
     window: tuple[tuple[float, float], tuple[float, float]] | None = None
     axes: tuple[str, str] = ("u", "v")
+    note: str = ""

@@ -1,5 +1,6 @@
 """The atlas as a page of the documentation: Markdown tables of what was computed."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -26,16 +27,22 @@ The same cells, and the critical step of every rule on every one of them, are in
 
 ![Phase portraits of the games of two parameters, one for each loss or regularizer](atlas.png)
 
+Blue is the flow from the start, a dot, up to the time 25; the cross is the equilibrium. Below the name stand the
+verdict and, where there are several games, which of them.
+
 - *Eigenvalues* are those of the field's Jacobian at the equilibrium, at the *weight* of the row. "Not smooth" is said
   where the field jumps or has a kink there.
-- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table.
+- *Flow* is the verdict of `analysis.classify` on the trajectory from the start that is named above the table; why some
+  are undecided stands [below](#remarks). "Wanders" is said of what stays bounded and neither settles nor repeats: here,
+  tori.
 - *Best weight* is that at which the flow returns fastest (`analysis.optimal_parameter`), with its decay rate; an arrow
   says that the best is the end of the range that was searched. Left out where the Jacobian
   is no polynomial of the weight.
-- *Critical step* is that of `analysis.critical_step_size`: 0 where a rule is unstable at steps of any size, ∞ where
+- *Critical step* is that of `analysis.critical_step_size`: 0 where a rule is unstable at the smallest steps, ∞ where
   none is too large.
-- Of a rule on a game: the step at which the fewest are needed with the multipliers there, and the verdict at a tenth of
-  one over the largest eigenvalue. "Cycles" is said where a small disturbance neither shrinks nor grows.
+- Of a rule on a game: the step at which the fewest are needed, of those up to a hundred over the largest eigenvalue
+  ("none" where it is stable at none of them), with the multipliers there, and the verdict at a tenth of one over the
+  largest eigenvalue. "Cycles" is said where a small disturbance neither shrinks nor grows by a ten millionth in a step.
 - *The paper says* "at a rate" where it claims local exponential convergence, and "no rate" where it claims eigenvalues
   on the imaginary axis.
 """
@@ -48,7 +55,7 @@ def page(atlas: Atlas, methods: Sequence[Method]) -> str:
         num_cells=atlas.num_cells, num_told=len(told), num_agree=sum(bool(each.agrees) for each in told)
     )
     sections = [_section(atlas, system) for system in atlas.systems]
-    return "\n".join([head, *sections, _reasons(told), _sources(methods)])
+    return "\n".join([head, *sections, _reasons(told), _remarks(atlas), _sources(methods)])
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -65,7 +72,18 @@ def _says(cell: Cell | RuleCell) -> tuple[str, str]:
     if cell.says is None:
         return "", ""
     word = cell.says.word.replace("converges at a rate", "converges, at a rate")
-    return word, "yes" if cell.agrees else "no, see [below](#where-they-differ)"
+    agrees = "yes" if cell.agrees else "no, see [below](#where-they-differ)"
+    return f"{word} ({_linked(_short(cell.says.where))})", agrees
+
+
+def _short(where: str) -> str:
+    """The number of a paper and the place in it, without its authors, who stand among the sources."""
+    return where[where.index("arXiv:") :] if "arXiv:" in where else where
+
+
+def _linked(text: str) -> str:
+    """A text with its arXiv numbers as links."""
+    return re.sub(r"arXiv:(\d+\.\d+)", r"[\1](https://arxiv.org/abs/\1)", text)
 
 
 def _best(cell: Cell) -> str:
@@ -83,7 +101,7 @@ def _section(atlas: Atlas, system: System) -> str:
     return "\n".join(
         [
             f"## {system.title}\n",
-            f"{system.about} Source: {system.source}. Flows start at ({start}).\n",
+            f"{system.about} Source: {_linked(system.source)}. Flows start at ({start}).\n",
             _table(
                 [
                     *("Method", "On", "Weight", "Eigenvalues", "Flow", "Best weight"),
@@ -108,7 +126,11 @@ def _row(cell: Cell, row: Sequence[RuleCell], rules: Sequence[str]) -> list[str]
     steps = {each.rule.name: _step(each.critical) for each in row}
     name = "*as it is*" if cell.method is None else f"`{cell.name}`"
     verdict = cell.word
-    if cell.word == "converges" and abs(cell.abscissa) < 1e-9:
+    if cell.note:
+        verdict = f"{cell.word}, see [below](#remarks)"
+    elif "rests" in cell.verdict.reason:
+        verdict = f"{cell.word}: at rest from the start"
+    elif cell.word == "converges" and np.abs(np.real(cell.eigenvalues)).max() < 1e-9:
         verdict = "converges, as a power of time"
     return [
         name,
@@ -156,11 +178,26 @@ def _rules_on(cell: Cell, row: Sequence[RuleCell], system: System) -> str:
 def _reasons(told: Sequence[Cell | RuleCell]) -> str:
     differing = [each for each in told if not each.agrees]
     lines = [
-        f'- `{each.label}`: {each.says.where} says "{each.says.word}". {each.says.reason}'
+        f'- `{each.label}`: {_linked(each.says.where)} says "{each.says.word}". {each.says.reason}'
         for each in differing
         if each.says
     ]
     return "\n".join(["## Where they differ\n", *(lines or ["Nowhere."]), ""])
+
+
+REMARKS = """## Remarks
+
+Why some verdicts are open, and where another is not what it seems. What `analysis.classify` says is in italics.
+"""
+
+
+def _remarks(atlas: Atlas) -> str:
+    lines = [
+        f"- `{cell.label}`: {cell.note}{' ' if cell.note else ''}*{cell.verdict.reason}.*"
+        for cell in atlas.cells
+        if cell.note or cell.word == "undecided"
+    ]
+    return "\n".join([REMARKS, *(lines or ["None."]), ""])
 
 
 def _sources(methods: Sequence[Method]) -> str:
@@ -169,5 +206,5 @@ def _sources(methods: Sequence[Method]) -> str:
     def formula(method: Method) -> str:
         return f"[formula](../{kinds.get(method.kind, 'regularizers.md')})"
 
-    rows = [[f"`{each.name}`", each.kind, each.source, formula(each)] for each in methods]
+    rows = [[f"`{each.name}`", each.kind, _linked(each.source), formula(each)] for each in methods]
     return "\n".join(["## Sources\n", _table(["Method", "Kind", "Source", "Formula"], rows)])

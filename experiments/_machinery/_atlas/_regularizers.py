@@ -7,7 +7,7 @@ from gan_ode import regularizers
 from gan_ode.games import Players
 
 _MESCHEDER = "Mescheder, Geiger and Nowozin (2018), arXiv:1801.04406"
-_SETTLES = Says("converges at a rate", f"{_MESCHEDER}, section 4")
+_SETTLES = Says("converges at a rate", f"{_MESCHEDER}, section 3.3")
 
 _ROTH = f"Roth et al. (2017), arXiv:1705.09367; {_MESCHEDER}"
 _DIRACS = {"dirac/Minimax": _SETTLES, "dirac/Wasserstein": _SETTLES}
@@ -15,6 +15,41 @@ _BALDUZZI = "Balduzzi et al. (2018), arXiv:1802.05642"
 _TURN = "bilinear/V = u v"
 # What is tried of a parameter's own: an anchor off the equilibrium, which moves it.
 _ANCHOR = Players(jnp.array(0.2), jnp.array(-0.3))
+
+# What `classify` leaves open.
+_STOPS = (
+    "The field jumps where the discriminator is zero. The trajectory comes back to that line again and again, and what "
+    "is smooth between two crossings is too short to see a law."
+)
+
+
+def _rests_at(place: str) -> str:
+    return (
+        "The field jumps where the discriminator is zero. On one side of that line there are points of rest that are "
+        f"no equilibria of the game, where what the penalty pushes is balanced: the trajectory comes to {place}."
+    )
+
+
+_JUMPS = {
+    "dirac/Minimax": "The field jumps where the discriminator is zero, and the closed curve of the portrait crosses "
+    "that line twice a turn: the solves stop at one of the crossings.",
+}
+_ONE_SIDED = (
+    "The penalty acts beyond the slope 1 alone. All circles within are closed, and the trajectory comes to the largest "
+    "of them from outside, ever more slowly; what attracts from one side is not told from what does not."
+)
+_STAYS_WITHIN = (
+    "The trajectory is closed, as without it: it stays where this does nothing. Larger ones beside it drift, and a "
+    "cycle is said where neighbors on both sides are seen to close or to come nearer."
+)
+_LIKE_A_NODE = (
+    "The eigenvalues are those of a node, -8/9 twice, and the flow from this start is within 1e-12 of the equilibrium "
+    "at t = 40. There rounding stops the solves of `classify`, which leaves it open."
+)
+_TOUCHES = (
+    "The trajectory ends on the circle that touches the bound. It attracts from outside alone, since all circles "
+    "inside are closed, too, and `classify` leaves that undecided."
+)
 
 REGULARIZERS = [
     Method("R1", "penalty", regularizers.R1, _ROTH, says=_DIRACS),
@@ -24,14 +59,31 @@ REGULARIZERS = [
         "penalty",
         regularizers.WGANGP,
         "Gulrajani et al. (2017), arXiv:1704.00028",
-        says={"dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3")},
+        says={"dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3.1")},
+        notes=_JUMPS
+        | {"linear_quadratic/Minimax": _rests_at("w = 0, a = 2.24"), "linear_quadratic/Wasserstein": _STOPS},
     ),
-    Method("WGANLP", "penalty", regularizers.WGANLP, "Petzka, Fischer and Lukovnikov (2018), arXiv:1709.08894"),
+    Method(
+        "WGANLP",
+        "penalty",
+        regularizers.WGANLP,
+        "Petzka, Fischer and Lukovnikov (2018), arXiv:1709.08894",
+        notes={
+            "dirac/Minimax": _ONE_SIDED,
+            "dirac/Wasserstein": _ONE_SIDED,
+            "linear_quadratic/Wasserstein": _STAYS_WITHIN,
+        },
+    ),
     Method(
         "DRAGAN",
         "penalty",
         regularizers.DRAGAN,
         "Kodali et al. (2017), arXiv:1705.07215",
+        notes=_JUMPS
+        | {
+            "linear_quadratic/Minimax": _rests_at("w = 0, a = 2.55"),
+            "linear_quadratic/Wasserstein": _rests_at("w = 0, a = 1.94"),
+        },
     ),
     Method(
         "ZeroCenteredGP",
@@ -53,7 +105,7 @@ REGULARIZERS = [
         regularizers.GradientNorm,
         "Nagarajan and Kolter (2017), arXiv:1706.04156",
         says={
-            f"{system}/{base}": Says("converges at a rate", "Nagarajan and Kolter (2017), arXiv:1706.04156, section 4")
+            f"{system}/{base}": Says("converges at a rate", "Nagarajan and Kolter (2017), arXiv:1706.04156")
             for system in ("linear_quadratic",)
             for base in ("Minimax", "Wasserstein")
         },
@@ -93,7 +145,7 @@ REGULARIZERS = [
         "transformation",
         regularizers.InstanceNoise,
         "Sønderby et al. (2016), arXiv:1610.04490; Arjovsky and Bottou (2017), arXiv:1701.04862",
-        says={"dirac/Minimax": Says("converges at a rate", f"{_MESCHEDER}, section 3")},
+        says={"dirac/Minimax": Says("converges at a rate", f"{_MESCHEDER}, section 3.2")},
     ),
     Method(
         "Projected",
@@ -101,12 +153,12 @@ REGULARIZERS = [
         regularizers.Projected,
         "Arjovsky, Chintala and Bottou (2017), arXiv:1701.07875; Dupuis and Nagurney (1993)",
         says={
-            "dirac/Wasserstein": Says(
-                "cycles",
-                f"{_MESCHEDER}, section 3",
-                reason="The orbit ends on the circle that touches the bound. It attracts from outside alone, since all "
-                "circles inside are closed, too, and `classify` leaves that undecided.",
-            )
+            "dirac/Wasserstein": Says("cycles", f"{_MESCHEDER}, section 3.1", reason=_TOUCHES),
+        },
+        notes={
+            "dirac/Minimax": _TOUCHES,
+            "dirac/Wasserstein": _TOUCHES,
+            "linear_quadratic/Wasserstein": _STAYS_WITHIN,
         },
         weights=(0.2, 2.0),
         of_field=True,
@@ -117,7 +169,7 @@ REGULARIZERS = [
         regularizers.Consensus,
         "Mescheder, Nowozin and Geiger (2017), arXiv:1705.10461",
         says={
-            "dirac/Minimax": Says("converges at a rate", f"{_MESCHEDER}, section 3"),
+            "dirac/Minimax": Says("converges at a rate", _MESCHEDER),
             _TURN: Says("converges at a rate", "Mescheder, Nowozin and Geiger (2017), arXiv:1705.10461"),
         },
         of_samples=False,
@@ -143,14 +195,15 @@ REGULARIZERS = [
         "adjustment",
         lambda weight: regularizers.CrossingTheCurl(),
         "Gemp and Mahadevan (2018), arXiv:1808.01531",
+        weighted=False,
         says={
             "linear_quadratic/Wasserstein": Says(
                 "converges at a rate",
                 "Gemp and Mahadevan (2018), arXiv:1808.01531",
-                reason="The eigenvalues are those of a node, -8/9 twice, and the flow from this start is within 1e-12 "
-                "of the equilibrium at t = 40. There rounding stops the solves of `classify`, which leaves it open.",
+                reason=_LIKE_A_NODE,
             )
         },
+        notes={"linear_quadratic/Wasserstein": _LIKE_A_NODE},
         of_samples=False,
     ),
     Method(

@@ -17,7 +17,9 @@ from gan_ode.games import Players
 COLUMNS = 6
 # How long the flow is drawn: some turns of a rotation of frequency 1/2 to 1.
 DURATION = 25.0
-LONGEST_TITLE = 28
+LONGEST_TITLE = 27
+# Beyond every window.
+FAR = 100.0
 
 
 def drawn(cells: Sequence[Cell]) -> list[Cell]:
@@ -45,6 +47,19 @@ def sheet(cells: Sequence[Cell]) -> matplotlib.figure.Figure:
             ax.tick_params(labelbottom=last, labelleft=number % COLUMNS == 0, labelsize=5)
             ax.set_xlabel(f"${system.axes[0]}$" if last else "", fontsize=6)
             ax.set_ylabel(f"${system.axes[1]}$" if number % COLUMNS == 0 else "", fontsize=6)
+    return figure
+
+
+def spectra(cells: Sequence[Cell]) -> matplotlib.figure.Figure:
+    """Eigenvalues, for systems of more than two parameters."""
+    rows = math.ceil(len(cells) / COLUMNS)
+    figure = matplotlib.figure.Figure(figsize=(7.2, 0.3 + 1.6 * rows), layout="constrained")
+    axes = figure.subplots(rows, min(COLUMNS, len(cells)), squeeze=False)
+    for ax in axes.flat[len(cells) :]:
+        ax.set_visible(False)
+    for ax, cell in zip(axes.flat, cells, strict=False):
+        plot.spectrum(cell.eigenvalues, ax=ax)
+        ax.set_title(f"{title(cell)}\n{subtitle(cell)}", fontsize=5.5, pad=2)
     return figure
 
 
@@ -78,8 +93,10 @@ def portrait(ax, cell: Cell) -> None:
         nullclines=False,
         resolution=40,
     )
-    orbit = orbit_of(cell, DURATION).trim()
+    orbit = orbit_of(cell, DURATION)
     points = np.stack([np.ravel(orbit.ys.discriminator), np.ravel(orbit.ys.generator)])
+    # What has left is not drawn: Matplotlib overflows on what blows up.
+    points = np.where(np.abs(points).max(axis=0) < FAR, points, np.nan)
     ax.plot(*points, color="C0", linewidth=0.9, zorder=3)
     ax.plot(*points[:, :1], "o", color="C0", markersize=2.2, zorder=4)
     ax.plot(*np.asarray(ravel_pytree(cell.equilibrium)[0]), "+", color="C1", markersize=4, zorder=4)

@@ -77,6 +77,8 @@ def spectrum(values: np.ndarray, digits: int = 4) -> str:
     """Eigenvalues in words of mathematics: a pair once."""
     if not np.isfinite(values).all():
         return "not smooth"
+    # Double eigenvalues come apart by the square root of rounding.
+    values = np.where(np.abs(np.imag(values)) < 1e-6 * np.abs(values), np.real(values), values)
     found = []
     for value in values:
         real, imag = number(value.real, digits), number(abs(value.imag), digits)
