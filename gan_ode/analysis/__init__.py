@@ -11,6 +11,7 @@ from .cycles import (
     SEARCHES as SEARCHES,
 )
 from .diagnosis import (
+    diagnose as diagnose,
     Diagnosis as Diagnosis,
     DISEASES as DISEASES,
     Extremes as Extremes,
