@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -24,9 +23,9 @@ from ._findings import Evidence, findings, leading_rotation, sort_key, verdict
 from ._model import largest_step, Model, model
 from ._noise import noise
 from ._remedies import remedy
-from ._result import Diagnosis, Noise, Remedy
-from ._spectrum import dense_jacobian, field_modes, Spectrum, spectrum, step_modes
-from ._training import flat, Rested, Training, training
+from ._result import Diagnosis, Mode, Noise, Remedy
+from ._spectrum import field_modes, Spectrum, spectrum, step_modes
+from ._training import flat, Training, training
 
 _NAN = float("nan")
 # A look whether a state is an equilibrium takes about so many evaluations.
@@ -205,22 +204,27 @@ class _Work:
         return self.at
 
     def _modes(self) -> None:
-        self.found = spectrum(self._at, self._at.rested, self.dense, self.budget)
+        self.jacobian = self._at.jacobian(self.budget)
+        self.found = spectrum(self._at, self.jacobian, self.dense)
         modes = tuple(field_modes(self._at, self.found))
         leading = leading_rotation(modes)
-        decays = all(mode.value.real < 0 for mode in modes if mode.does != "flat") and (
+        decays = all(mode.value.real < 0 for mode in modes if self._counts(mode)) and (
             leading is None or leading.value.real < -_thresholds.CYCLES * leading.value.imag
         )
         self._know(modes=modes, decays_in_flow=decays)
 
+    def _counts(self, mode: Mode) -> bool:
+        """Away from an equilibrium what grows without turning is no disease: so a loss is descended."""
+        return mode.does != "flat" and (self.seen.near_equilibrium or mode.value.imag != 0 or mode.rate.real <= 0)
+
     def _steps(self) -> None:
         assert self.found is not None
-        steps = tuple(step_modes(self._at, self.found, list(self.seen.modes), self.budget))
-        self.small: Model = model(self._at, self.found, self.budget)
+        steps = tuple(step_modes(self._at, self.found, list(self.seen.modes), self.jacobian))
+        self.small: Model = model(self._at, self.found, self.seen.near_equilibrium, self.jacobian)
         turning = [mode.rate.imag for mode in steps if mode.does not in ("flat", "flips") and mode.rate.imag > 0]
         turn = max(turning, default=0.0)
-        moving = [mode for mode in steps if mode.does != "flat"]
-        turns = [mode for mode in moving if mode.rate.imag >= _thresholds.TURNS * turn > 0 or mode.rate.real > 0]
+        moving = [mode for mode in steps if self._counts(mode)]
+        turns = [mode for mode in moving if mode.rate.imag >= _thresholds.TURNS * turn > 0]
         counts = moving if self.dense else turns
         growth = max((mode.rate.real for mode in counts), default=_NAN)
         largest = largest_step(self.small, self._at.rule, self.small.matrix)
@@ -230,10 +234,9 @@ class _Work:
         at = self._at
         matrix = self.found.matrix if self.found is not None else None
         if matrix is not None and at.adaptive:
-            ones = jax.tree.map(jnp.ones_like, at.y)
-            matrix = dense_jacobian(at, Rested(at.field, at.velocity, ones), self.budget)
+            matrix = at.jacobian(self.budget, scaled=False).dense()
         self.rotation = _where.rotation(at, matrix, self.key, self.budget)
-        self.curvatures = _where.curvatures(at, matrix, self.budget)
+        self.curvatures = _where.curvatures(at, matrix, at.jacobian(self.budget, scaled=False))
 
     def _remedies(self) -> None:
         for candidate in _candidates.candidates(self._at, self.names):

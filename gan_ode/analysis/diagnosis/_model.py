@@ -3,19 +3,14 @@
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array
 
-from ..._lowering import jit
-from ..._types import Args, State
 from ...updates import AbstractUpdate
 from . import _thresholds
-from ._budget import Budget
 from ._linear_game import BATCH, num_flat, steps_of
-from ._spectrum import dense_jacobian, Spectrum
-from ._training import Rested, Training
+from ._products import Jacobian
+from ._spectrum import Spectrum
+from ._training import Training
 
 # Parts of modes that are this small beside the others say nothing new.
 _RANK = 1e-6
@@ -45,14 +40,14 @@ class Model:
     within: np.ndarray | None
     flat: int
 
-    def of(self, field: Rested, budget: Budget) -> np.ndarray:
+    def of(self, jacobian: Jacobian) -> np.ndarray:
         """The matrix of a treated field."""
-        if self.basis is None:
-            return dense_jacobian(self.at, field, budget)
-        return _compressed(self.at, field, self.basis, budget)
+        return jacobian.dense() if self.basis is None else jacobian.compressed(self.basis)
 
     def growths(self, rule: AbstractUpdate, matrices: np.ndarray) -> np.ndarray:
         """The largest growth per step of the modes that count, of treated games on a leading axis."""
+        if not len(self.matrix):
+            return np.full(len(matrices), np.nan)
         steps = steps_of(rule, len(self.matrix), self.split)
         if self.within is None:
             return steps.growths(matrices, np.full(len(matrices), self.flat))
@@ -73,45 +68,40 @@ class Model:
             return float(np.max(np.log(np.abs(values[belongs])), initial=-np.inf))
 
 
-def model(at: Training, found: Spectrum, budget: Budget) -> Model:
-    """The small game of the modes that were found."""
+def model(at: Training, found: Spectrum, near: bool, jacobian: Jacobian) -> Model:
+    """The small game of the modes that were found.
+
+    Away from an equilibrium what grows without turning is left out: so a loss is descended that is not convex there.
+    """
+    counts = ~found.is_flat(at.bytes)
+    if not near:
+        counts &= ~((np.real(found.values) > 0) & (np.abs(np.imag(found.values)) <= found.norm * 1e-12))
+    columns = np.concatenate([found.vectors[:, counts].real, found.vectors[:, counts].imag], axis=1)
     if found.matrix is not None:
-        return Model(at, found.matrix, at.split, None, None, int(num_flat(found.matrix[None])[0]))
-    keep = ~found.is_flat(at.bytes)
-    columns = np.concatenate([found.vectors[:, keep].real, found.vectors[:, keep].imag], axis=1)
+        flat = int(num_flat(found.matrix[None])[0])
+        within = None if near or np.sum(counts) + flat == at.size else _orthonormal(columns)
+        return Model(at, found.matrix, at.split, None, within, flat)
     parts = [columns] if at.split is None else [columns[: at.split], columns[at.split :]]
     bases = [_orthonormal(part) for part in parts]
     split = None if at.split is None else bases[0].shape[1]
-    rows, width = sum(len(base) for base in bases), sum(base.shape[1] for base in bases)
-    basis, row, column = np.zeros((rows, width)), 0, 0
-    for base in bases:
-        basis[row : row + len(base), column : column + base.shape[1]] = base
-        row, column = row + len(base), column + base.shape[1]
-    within = _orthonormal(basis.T @ columns)
-    return Model(at, _compressed(at, at.rested, basis, budget), split, basis, within, 0)
+    # SciPy's linear algebra takes a while to import.
+    import scipy.linalg
+
+    basis = scipy.linalg.block_diag(*bases)
+    return Model(at, jacobian.compressed(basis), split, basis, _orthonormal(basis.T @ columns), 0)
 
 
 def _orthonormal(columns: np.ndarray) -> np.ndarray:
+    if not columns.shape[1]:
+        return columns
     left, sizes, _ = np.linalg.svd(columns, full_matrices=False)
     return left[:, sizes > _RANK * max(float(sizes[0]), np.finfo(float).tiny)]
 
 
-def _compressed(at: Training, field: Rested, basis: np.ndarray, budget: Budget) -> np.ndarray:
-    budget.require(_thresholds.PRODUCT * basis.shape[1])
-    budget.spend(_thresholds.PRODUCT * basis.shape[1])
-    images = np.asarray(_images(field, at.y, at.args, basis.T), np.float64)
-    return basis.T @ images.T
-
-
-@jit
-def _images(field: Rested, y: State, args: Args, rows: Any) -> Array:
-    flat, restore = ravel_pytree(y)
-    _, along = jax.linearize(lambda x: ravel_pytree(field(0.0, restore(x), args))[0], flat)
-    return jax.lax.map(lambda row: along(row.astype(flat.dtype)), jax.numpy.asarray(rows))
-
-
 def largest_step(small: Model, rule: AbstractUpdate, matrix: np.ndarray) -> float:
     """The largest factor on the step at which nothing grows: 0 if something does at all, infinite if nothing does."""
+    if not len(matrix):
+        return float("nan")
     factors = np.logspace(np.log10(_thresholds.LEAST_STEP), np.log10(_thresholds.MOST_STEP), 3 * BATCH)
     grows = _grows(small, rule, factors, matrix)
     if not np.any(grows):

@@ -1,23 +1,17 @@
 """What each change would do to the modes that were found."""
 
 import dataclasses
-from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ... import _tree
-from ..._lowering import jit
-from ..._types import Args, Field, State
-from ..maps._clock import time_zero
-from ..spectra._arnoldi import OfField
 from . import _thresholds
 from ._budget import Budget, SpentError
 from ._candidates import Candidate
 from ._model import largest_step, Model
+from ._products import Jacobian, Steps
 from ._result import Noise, Remedy
-from ._spectrum import badness, rates_of, search, step_linearization
+from ._spectrum import badness, rates_of, search
 from ._training import takes_any_state, Training
 
 # Weights between these powers of ten, in units of the norm of the Jacobian over that of what a weight of 1 adds.
@@ -84,17 +78,8 @@ def _linear_in_weight(small: Model, candidate: Candidate, budget: Budget) -> tup
     if candidate.field is None:
         return small.matrix, np.zeros_like(small.matrix)
     treated = candidate.field(jnp.asarray(1.0)) if candidate.has_weight else candidate.field(None)
-    there = small.of(_rested(small.at, treated), budget)
+    there = small.of(small.at.jacobian(budget, treated))
     return (small.matrix, there - small.matrix) if candidate.has_weight else (there, np.zeros_like(there))
-
-
-def _rested(at: Training, field: Field) -> Any:
-    return at.rest_of(field, _velocity(field, at.y, at.args))
-
-
-@jit
-def _velocity(field: Field, y: State, args: Args) -> State:
-    return field(time_zero(y), y, args)
 
 
 def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndarray) -> _Choice:
@@ -151,32 +136,30 @@ def _best_weight(small: Model, candidate: Candidate, base: np.ndarray, slope: np
 def _looked_at(small: Model, candidate: Candidate, chosen: _Choice, turn: float, budget: Budget) -> tuple[float, float]:
     """The growth of what still turns or grows in the treated training, and its residual; else what was said."""
     at = small.at
-    field = _treated(at, candidate, chosen)
+    jacobian = _treated(at, candidate, chosen, budget)
     try:
         if takes_any_state(candidate.rule):
-            pairs = search(at, OfField(field, at.y, at.args, 0.0), _thresholds.NUM_MODES, badness, budget,
-                           _thresholds.PRODUCT, _MOST_PRODUCTS)  # fmt: skip
-            rates = rates_of(dataclasses.replace(at, rule=candidate.rule), pairs.values)
-            residuals = pairs.residuals * float(candidate.rule.step_size)
+            found = search(at, jacobian, at.size, _thresholds.NUM_MODES, badness, _MOST_PRODUCTS)
+            rates = rates_of(dataclasses.replace(at, rule=candidate.rule), found.values)
+            residuals = found.residuals * float(candidate.rule.step_size)
         else:
-            pairs = search(at, step_linearization(at, candidate.rule, field), _thresholds.NUM_MODES,
-                           lambda v: badness(v - 1), budget, 2 * _thresholds.PRODUCT, _MOST_PRODUCTS)  # fmt: skip
-            rates, residuals = np.log(pairs.values.astype(complex)), pairs.residuals
+            steps = Steps(candidate.rule, jacobian, at.size, at.split)
+            found = search(at, steps, steps.size, _thresholds.NUM_MODES, lambda v: badness(v - 1), _MOST_PRODUCTS)
+            rates, residuals = np.log(found.values.astype(complex)), found.residuals
     except SpentError:
         return chosen.growth, float("nan")
-    counts = (np.abs(rates.imag) >= _thresholds.TURNS * turn) | (rates.real > np.maximum(residuals, 1e-9))
-    counts &= turn > 0
+    counts = (np.abs(np.imag(rates)) >= _thresholds.TURNS * turn) & (turn > 0)
     if not np.any(counts):
         return chosen.growth, float("nan")
-    i = int(np.argmax(np.where(counts, rates.real, -np.inf)))
-    return float(rates[i].real), float(residuals[i])
+    i = int(np.argmax(np.where(counts, np.real(rates), -np.inf)))
+    return float(np.real(rates[i])), float(residuals[i])
 
 
-def _treated(at: Training, candidate: Candidate, chosen: _Choice) -> Any:
-    treated = at.field if candidate.field is None else candidate.field(jnp.asarray(chosen.weight))
-    field = _rested(at, treated)
-    scale = _tree.scale(chosen.factor, field.scale)
+def _treated(at: Training, candidate: Candidate, chosen: _Choice, budget: Budget) -> Jacobian:
+    treated = None if candidate.field is None else candidate.field(jnp.asarray(chosen.weight))
+    factors = np.full(at.size, chosen.factor)
     if candidate.rows is not None:
         first, second = candidate.rows(np.asarray([chosen.weight]))
-        scale = type(at.y)(_tree.scale(first[0], scale.discriminator), _tree.scale(second[0], scale.generator))
-    return dataclasses.replace(field, scale=jax.tree.map(jnp.asarray, scale))
+        factors[: at.split] *= first[0]
+        factors[at.split :] *= second[0]
+    return at.jacobian(budget, treated).stretched(factors)

@@ -1,24 +1,21 @@
 """Modes of the scaled field and of the update's step: all of a small state, the leading ones of a large."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from ..._lowering import jit
 from ..._printing import leaf_name
-from ..._types import Args, State
 from ...games import Players
-from ...updates import AbstractUpdate
-from ..maps._rhythm import rhythm
-from ..spectra._arnoldi import AbstractLinearization, leading, OfField, OfStep, Pairs
 from . import _thresholds
-from ._budget import Budget
-from ._linear_game import blocks, Steps, steps_of
+from ._krylov import Found, leading
+from ._linear_game import blocks, steps_of
+from ._products import Jacobian, Product, Steps
 from ._result import Mode
-from ._training import Rested, Training
+from ._training import Training
+
+Score = Callable[[np.ndarray], np.ndarray]
 
 _TOLERANCE = {4: 1e-3, 8: 1e-8}
 
@@ -46,26 +43,14 @@ class Spectrum:
         return np.abs(self.values) <= _thresholds.FLAT[size] * self.norm
 
 
-def spectrum(at: Training, field: Rested, dense: bool, budget: Budget) -> Spectrum:
-    """Of the training's field, or of a treated one."""
-    return _dense(at, field, budget) if dense else _leading(at, field, budget)
-
-
-def dense_jacobian(at: Training, field: Rested, budget: Budget) -> np.ndarray:
-    """In double precision."""
-    budget.require(_thresholds.PRODUCT * at.size)
-    budget.spend(_thresholds.PRODUCT * at.size)
-    return np.asarray(_jacobian(field, at.y, at.args), np.float64)
-
-
-@jit
-def _jacobian(field: Rested, y: State, args: Args) -> Any:
-    flat, restore = ravel_pytree(y)
-    return jax.jacfwd(lambda x: ravel_pytree(field(0.0, restore(x), args))[0])(flat)
-
-
-def _dense(at: Training, field: Rested, budget: Budget) -> Spectrum:
-    return of_matrix(dense_jacobian(at, field, budget))
+def spectrum(at: Training, jacobian: Jacobian, dense: bool) -> Spectrum:
+    """Of the training's field: all of it, or what grows or turns most, and what decays fastest."""
+    if dense:
+        return of_matrix(jacobian.dense())
+    found = [search(at, jacobian, jacobian.size, _thresholds.NUM_MODES, badness)]
+    found.append(search(at, jacobian, jacobian.size, _thresholds.NUM_FASTEST, lambda v: -np.real(v)))
+    values, vectors, residuals = _joined(found)
+    return Spectrum(values, vectors, residuals, max(each.norm for each in found), None)
 
 
 def of_matrix(matrix: np.ndarray) -> Spectrum:
@@ -84,53 +69,37 @@ def badness(values: np.ndarray) -> np.ndarray:
     return np.maximum(np.real(values), np.abs(np.imag(values)))
 
 
-def _leading(at: Training, field: Rested, budget: Budget) -> Spectrum:
-    matrix = OfField(field, at.y, at.args, 0.0)
-    found = [search(at, matrix, _thresholds.NUM_MODES, badness, budget, _thresholds.PRODUCT)]
-    found.append(search(at, matrix, _thresholds.NUM_FASTEST, lambda v: -np.real(v), budget, _thresholds.PRODUCT))
-    values = np.concatenate([each.values for each in found])
-    vectors = np.concatenate([np.asarray(each.real, float) + 1j * np.asarray(each.imag, float) for each in found]).T
-    residuals = np.concatenate([each.residuals for each in found])
-    kept = _distinct(values, residuals, found[0].norm)
-    norm = max(each.norm for each in found)
-    return Spectrum(values[kept], vectors[:, kept], residuals[kept], norm, None)
-
-
 def search(
-    at: Training, matrix: AbstractLinearization, k: int, score: Any, budget: Budget, each: int, most: int | None = None
-) -> Pairs:
-    """The leading eigenvalues by products, each of so many field evaluations."""
-    room = budget.left // each - 2 * k
-    size = min(_thresholds.SUBSPACE, at.size)
-    budget.require(each * (size + 2 * k))
-    pairs = leading(
-        matrix, min(k, at.size), score, subspace=size, tol=_TOLERANCE[at.bytes],
-        max_products=min(most or _thresholds.MOST_PRODUCTS, max(room, size)), key=jax.random.key(0),
-    )  # fmt: skip
-    budget.spend(each * pairs.num_products)
-    return pairs
+    at: Training, product: Product, size: int, k: int, score: Score, most: int = _thresholds.MOST_PRODUCTS
+) -> Found:
+    """The leading eigenvalues by products."""
+    eps = float(np.finfo(np.float32 if at.bytes == 4 else np.float64).eps)
+    return leading(product, size, k, score, subspace=_thresholds.SUBSPACE, tol=_TOLERANCE[at.bytes], eps=eps, most=most)
 
 
-def _distinct(values: np.ndarray, residuals: np.ndarray, norm: float) -> np.ndarray:
+def _joined(found: list[Found]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What several searches found, each eigenvalue once."""
+    values = np.concatenate([each.values for each in found])
+    vectors = np.concatenate([each.vectors for each in found], axis=1)
+    residuals = np.concatenate([each.residuals for each in found])
     kept: list[int] = []
     for i, value in enumerate(values):
-        near = [j for j in kept if abs(values[j] - value) <= 1e-6 * norm]
-        if not near:
+        if not any(abs(values[j] - value) <= 1e-6 * found[0].norm for j in kept):
             kept.append(i)
-    return np.asarray(kept, int)
+    return values[kept], vectors[:, kept], residuals[kept]
 
 
 def field_modes(at: Training, found: Spectrum) -> list[Mode]:
     """Modes of the field, worst first, with what the update makes of each."""
-    above = np.flatnonzero(found.values.imag >= 0)
-    values = found.values[above]
+    above = np.flatnonzero(np.imag(found.values) >= 0)
+    values = np.asarray(found.values[above], complex)
     order = np.argsort(-np.round(badness(values) / (found.norm or 1.0), 10), kind="stable")
     rates = rates_of(at, values)
     floor = _thresholds.FLAT[at.bytes] * found.norm
-    fastest = np.max(np.abs(values.real), initial=0.0)
+    fastest = np.max(np.abs(np.real(values)), initial=0.0)
     return [
-        _mode(at, "field", values[i], rates[i], found.residuals[above[i]], found.vectors[:, above[i]],
-              what_it_does(values[i], floor, fastest))
+        _mode(at, "field", complex(values[i]), complex(rates[i]), float(found.residuals[above[i]]), found.vectors[:, above[i]],
+              what_it_does(complex(values[i]), floor, fastest))
         for i in order
     ]  # fmt: skip
 
@@ -161,7 +130,7 @@ def what_it_does(rate: complex, floor: float, fastest: float, flip: bool = False
 
 
 def _mode(at: Training, of: str, value: complex, rate: complex, residual: float, vector: np.ndarray, does: str) -> Mode:
-    squares = np.abs(vector) ** 2
+    squares = np.square(np.abs(vector))
     squares = squares / np.sum(squares)
     shares, start = {}, 0
     for path, leaf in jax.tree_util.tree_flatten_with_path(at.y)[0]:
@@ -172,13 +141,13 @@ def _mode(at: Training, of: str, value: complex, rate: complex, residual: float,
     return Mode(of, complex(value), complex(rate), float(residual), does, Players(first, 1 - first), shares)
 
 
-def step_modes(at: Training, found: Spectrum, fields: list[Mode], budget: Budget) -> list[Mode]:
+def step_modes(at: Training, found: Spectrum, fields: list[Mode], jacobian: Jacobian) -> list[Mode]:
     """Modes of the update's step, worst first."""
     if found.matrix is not None:
         return _dense_steps(at, found)
     if at.is_function_of_jacobian:
         return _mapped(at, fields)
-    return _searched(at, budget)
+    return _searched(at, jacobian)
 
 
 def _dense_steps(at: Training, found: Spectrum) -> list[Mode]:
@@ -189,13 +158,12 @@ def _dense_steps(at: Training, found: Spectrum) -> list[Mode]:
     flat = np.zeros(len(values), bool)
     num = int(np.sum(found.is_flat(at.bytes)))
     flat[np.argsort(np.abs(values - 1), kind="stable")[:num]] = True
-    return _of_steps(at, values, vectors[: at.size], np.full(len(values), np.nan), flat, steps)
+    return _of_steps(at, values, vectors[: at.size], np.full(len(values), np.nan), flat, steps.known.period)
 
 
 def _of_steps(
-    at: Training, values: np.ndarray, vectors: np.ndarray, residuals: np.ndarray, flat: np.ndarray, steps: Steps
+    at: Training, values: np.ndarray, vectors: np.ndarray, residuals: np.ndarray, flat: np.ndarray, period: int
 ) -> list[Mode]:
-    period = steps.known.period
     with np.errstate(divide="ignore"):
         rates = np.log(np.asarray(values, complex)) / period
     floor = np.where(flat, np.inf, 0.0)
@@ -225,22 +193,12 @@ def _mapped(at: Training, fields: list[Mode]) -> list[Mode]:
     return sorted(made, key=lambda mode: (mode.does == "flat", -round(mode.rate.real, 10)))
 
 
-def step_linearization(at: Training, rule: AbstractUpdate, field: Rested) -> OfStep:
-    """The matrix of a rule's steps on a scaled field, in state and memory."""
-    return OfStep(rule, field, at.y, at.args, rhythm(rule, field, at.y, at.args, strict=False))
-
-
-def _searched(at: Training, budget: Budget) -> list[Mode]:
-    matrix = step_linearization(at, at.rule, at.rested)
-    each = 2 * _thresholds.PRODUCT
-    ahead = search(at, matrix, _thresholds.NUM_MODES, lambda v: badness(v - 1), budget, each)
-    behind = search(at, matrix, _thresholds.NUM_FASTEST, lambda v: -np.real(v), budget, each)
-    values = np.concatenate([ahead.values, behind.values])
-    vectors = np.concatenate([np.asarray(p.real, float) + 1j * np.asarray(p.imag, float) for p in (ahead, behind)]).T
-    residuals = np.concatenate([ahead.residuals, behind.residuals])
-    kept = _distinct(values, residuals, ahead.norm)
-    values, vectors, residuals = values[kept], vectors[: at.size, kept], residuals[kept]
+def _searched(at: Training, jacobian: Jacobian) -> list[Mode]:
+    steps = Steps(at.rule, jacobian, at.size, at.split)
+    found = [search(at, steps, steps.size, _thresholds.NUM_MODES, lambda v: badness(v - 1))]
+    found.append(search(at, steps, steps.size, _thresholds.NUM_FASTEST, lambda v: -np.real(v)))
+    values, vectors, residuals = _joined(found)
     floor = _thresholds.FLAT[at.bytes] * np.max(np.abs(values - 1), initial=0.0) + 20 * float(
         np.finfo(np.float32 if at.bytes == 4 else np.float64).eps
     )
-    return _of_steps(at, values, vectors, residuals, np.abs(values - 1) <= floor, steps_of(at.rule, 2, 1))
+    return _of_steps(at, values, vectors[: at.size], residuals, np.abs(values - 1) <= floor, steps.known.period)

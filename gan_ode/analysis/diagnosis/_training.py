@@ -1,4 +1,4 @@
-"""The linear part of training: the field as the update scales it, with its velocity taken away, and a plain rule."""
+"""The linear part of training: factors by which the update scales the field, and a plain rule that follows it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,35 +11,18 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
-from ... import _optimizers, _tree
+from ... import _optimizers
 from ..._lowering import jit
-from ..._types import Args, Field, RealScalarLike, State
+from ..._types import Args, Field, State
 from ...games import Players
 from ...updates import AbstractUpdate, Alternating, HeavyBall, Simultaneous
-from ..maps._clock import time_zero
+from ._budget import Budget
+from ._products import Jacobian, velocity
 
 # Steps at the gradient of now after which an optimizer that brings no memory counts as one that has run.
 _RIPE = 5000
 # Responses of an optimizer that are so far from a geometric series are no momentum.
 _GEOMETRIC = 1e-2
-
-
-class Rested(eqx.Module):
-    """A field less its velocity at a state, each number scaled: the state is an equilibrium, with the same linear part.
-
-    Attributes:
-        field: The field.
-        here: The velocity that is taken away.
-        scale: Factors, of the structure of the state: the preconditioner of an optimizer, ones for a plain rule.
-    """
-
-    field: Field
-    here: State
-    scale: State
-
-    def __call__(self, t: RealScalarLike, y: State, args: Args = None) -> State:
-        moved = _tree.subtract(self.field(t, y, args), self.here)
-        return jax.tree.map(jnp.multiply, self.scale, moved)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +56,10 @@ class Training:
     rates: Players | None
     notes: tuple[str, ...]
 
-    @property
-    def rested(self) -> Rested:
-        """The scaled field at rest."""
-        return self.rest_of(self.field, self.velocity)
-
-    def rest_of(self, field: Field, velocity: State) -> Rested:
-        """Another field, scaled likewise."""
-        return Rested(field, velocity, self.scale)
+    def jacobian(self, budget: Budget, field: Field | None = None, *, scaled: bool = True) -> Jacobian:
+        """Of the field, or of a treated one, scaled as the update does."""
+        scale = flat(self.scale) if scaled else np.ones(self.size)
+        return Jacobian(self.field if field is None else field, self.y, self.args, scale, budget, self.split)
 
     @property
     def size(self) -> int:
@@ -135,8 +114,8 @@ def training(
         variance: Of each number of the velocity on this minibatch, if known: for second moments where there is no
             memory.
     """
-    velocity = _velocity(field, y, args)
-    common = {"field": field, "y": y, "args": args, "update": update, "velocity": velocity}
+    moved = velocity(field, y, args)
+    common = {"field": field, "y": y, "args": args, "update": update, "velocity": moved}
     if not _is_of_optimizers(update):
         _check_memory(field, y, args, update, memory)
         ones = jax.tree.map(jnp.ones_like, y)
@@ -145,7 +124,7 @@ def training(
                         rates=rates, notes=())  # fmt: skip
     _check_memory(field, y, args, update, memory)
     variance = jax.tree.map(jnp.zeros_like, y) if variance is None else variance
-    parts = {player: _frozen(update, player, velocity, y, memory, variance) for player in _optimizers.PLAYERS}
+    parts = {player: _frozen(update, player, moved, y, memory, variance) for player in _optimizers.PLAYERS}
     scale = Players(**{player: part.scale for player, part in parts.items()})
     betas = Players(**{player: part.beta for player, part in parts.items()})
     sizes = Players(**{player: part.size for player, part in parts.items()})
@@ -203,11 +182,6 @@ def _check_memory(field: Field, y: State, args: Args, update: AbstractUpdate, me
             f"`memory` must be what {type(update).__name__} remembers beside this state, of structure {wanted}, but "
             f"has {given}, or other shapes: give the memory that came with the state, or leave it out."
         )
-
-
-@jit
-def _velocity(field: Field, y: State, args: Args) -> State:
-    return field(time_zero(y), y, args)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,23 +2,22 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, PRNGKeyArray
 
-from ... import _optimizers, _tree
+from ... import _tree
 from ..._lowering import jit
 from ..._types import Args, Field, State
 from ...games import Players
 from ...games._sampled import is_minibatch, samples_of, scores_of
 from ...losses import Scores
 from ...regularizers import unwrap
-from ..spectra._arnoldi import OfField
 from . import _thresholds
 from ._budget import Budget
+from ._products import Jacobian
 from ._result import Extremes, Logits
 from ._spectrum import search
 from ._training import Training
@@ -39,7 +38,8 @@ def rotation(at: Training, matrix: np.ndarray | None, key: PRNGKeyArray, budget:
     num = _thresholds.NUM_PROBES
     budget.require(2 * _thresholds.PRODUCT * num)
     budget.spend(2 * _thresholds.PRODUCT * num)
-    squares = np.asarray(_squares(at.field, at.y, at.args, jax.random.split(key, num)), np.float64)
+    probes = [_squares(at.field, at.y, at.args, each) for each in jax.random.split(key, num)]
+    squares = np.asarray(probes, np.float64)
     turning, both = squares[:, 0], np.sum(squares, axis=1)
     share = float(np.sum(turning) / np.sum(both))
     # Of a ratio of means.
@@ -48,44 +48,38 @@ def rotation(at: Training, matrix: np.ndarray | None, key: PRNGKeyArray, budget:
 
 
 @jit
-def _squares(field: Field, y: State, args: Args, keys: PRNGKeyArray) -> Array:
+def _squares(field: Field, y: State, args: Args, key: PRNGKeyArray) -> Array:
     flat, restore = ravel_pytree(y)
-    _, along = jax.linearize(lambda x: ravel_pytree(field(0.0, restore(x), args))[0], flat)
-    against = jax.linear_transpose(along, flat)
+    signs = jax.random.rademacher(key, flat.shape, flat.dtype)
 
-    def one(key: PRNGKeyArray) -> Array:
-        signs = jax.random.rademacher(key, flat.shape, flat.dtype)
-        image, (transposed,) = along(signs), against(signs)
-        return jnp.stack([jnp.sum((image - transposed) ** 2), jnp.sum((image + transposed) ** 2)])
+    def velocity(x: Array) -> Array:
+        return ravel_pytree(field(0.0, restore(x), args))[0]
 
-    return jax.lax.map(one, keys)
-
-
-class _OwnField(eqx.Module):
-    """A player's velocity as a field of its own parameters."""
-
-    field: Field
-    whole: Players
-    player: str = eqx.field(static=True)
-
-    def __call__(self, t: Any, part: State, args: Args = None) -> State:
-        return getattr(self.field(t, _optimizers.with_player(self.whole, self.player, part), args), self.player)
+    _, image = jax.jvp(velocity, (flat,), (signs,))
+    (transposed,) = jax.vjp(velocity, flat)[1](signs)
+    return jnp.stack([jnp.sum((image - transposed) ** 2), jnp.sum((image + transposed) ** 2)])
 
 
-def curvatures(at: Training, matrix: np.ndarray | None, budget: Budget) -> Players | None:
-    """Extremes of each player's own curvature."""
+def curvatures(at: Training, matrix: np.ndarray | None, jacobian: Jacobian) -> Players | None:
+    """Extremes of each player's own curvature, of the field without scaling."""
     if at.split is None:
         return None
+    parts = (slice(None, at.split), slice(at.split, None))
     if matrix is not None:
-        parts = (slice(None, at.split), slice(at.split, None))
         return Players(*(_extremes(-matrix[part, part]) for part in parts))
-    found = {}
-    for player in _optimizers.PLAYERS:
-        own = OfField(_OwnField(at.field, at.y, player), getattr(at.y, player), at.args, 0.0)
-        ends = [search(at, own, 1, score, budget, _thresholds.PRODUCT, 2 * _thresholds.SUBSPACE).values[0].real
-                for score in (np.real, lambda v: -np.real(v))]  # fmt: skip
-        found[player] = Extremes(smallest=-float(ends[0]), largest=-float(ends[1]))
-    return Players(**found)
+    return Players(*(_searched(at, part, jacobian) for part in parts))
+
+
+def _searched(at: Training, part: slice, jacobian: Jacobian) -> Extremes:
+    def own(vector: np.ndarray) -> np.ndarray:
+        whole = np.zeros(at.size)
+        whole[part] = vector
+        return jacobian(whole)[part]
+
+    size = len(range(*part.indices(at.size)))
+    ends = [search(at, own, size, 1, score, _thresholds.SUBSPACE).values[0].real
+            for score in (np.real, lambda v: -np.real(v))]  # fmt: skip
+    return Extremes(smallest=-float(ends[0]), largest=-float(ends[1]))
 
 
 def _extremes(hessian: np.ndarray) -> Extremes:
