@@ -38,7 +38,7 @@ def diagnose(
     field: Field,
     y: State,
     *,
-    update: AbstractUpdate,
+    update: AbstractUpdate | None,
     memory: Any = None,
     args: Args = None,
     key: PRNGKeyArray | None = None,

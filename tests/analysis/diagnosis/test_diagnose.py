@@ -22,7 +22,7 @@ CLOSED = 1e-8
 WEIGHT = 1e-6
 # Without the matrix, relative to the norm of the Jacobian; measured 1e-10.
 MATRIX_FREE = 1e-6
-# In float32, of the same numbers; measured 2e-7.
+# In float32, of a normal matrix of norm 3.
 SINGLE = 1e-4
 
 RULES = ("alternating", "extragradient", "optimistic", "negative momentum")
@@ -105,21 +105,20 @@ def test_a_step_beyond_the_critical_one_is_too_large_and_a_shorter_one_is_not():
 
 
 @functools.cache
-def network(dtype: Any = None):
+def network():
     """A GAN of 189 parameters on the ring: field, state, batch."""
     d_key, g_key = jax.random.split(jax.random.key(0))
     gan = games.GAN(
-        eqx.nn.MLP(2, "scalar", 12, 1, activation=jnp.tanh, dtype=dtype, key=d_key),
-        eqx.nn.MLP(2, 2, 28, 1, activation=jnp.tanh, dtype=dtype, key=g_key),
+        eqx.nn.MLP(2, "scalar", 12, 1, activation=jnp.tanh, key=d_key),
+        eqx.nn.MLP(2, 2, 28, 1, activation=jnp.tanh, key=g_key),
         losses.Minimax(), data=distributions.Ring(), latent=distributions.Normal(2),
     )  # fmt: skip
-    batch = jax.tree.map(lambda leaf: leaf.astype(dtype or leaf.dtype), gan.sample(jax.random.key(1), 64))
-    return fields.GameField(gan), gan.players, batch
+    return fields.GameField(gan), gan.players, gan.sample(jax.random.key(1), 64)
 
 
 @functools.cache
-def of_network(dtype: Any = None):
-    field, y, batch = network(dtype)
+def of_network():
+    field, y, batch = network()
     return analysis.diagnose(field, y, update=updates.Simultaneous(0.05), args=batch, remedies=["R1", "extragradient"])
 
 
@@ -150,13 +149,17 @@ def test_without_the_matrix_modes_are_those_of_the_dense_one():
     assert abs(report.rotation_share - turning / (turning + downhill)) < 4 * report.rotation_error
 
 
-def test_the_growth_under_a_penalty_is_in_the_treated_spectrum():
-    _, y, batch = network()
-    remedy = named(of_network(), "R1")
-    assert remedy.field is not None
-    dense = np.linalg.eigvals(np.asarray(analysis.jacobian(remedy.field, y, args=batch)))
-    growths = np.log(np.abs(1 + 0.05 * remedy.step_factor * dense))
-    assert np.min(np.abs(growths - remedy.growth_per_step)) < max(10 * remedy.residual, MATRIX_FREE)
+def test_the_growth_under_a_remedy_is_in_the_treated_spectrum():
+    field, y, batch = network()
+    looked = [each for each in of_network().remedies if not math.isnan(each.residual)]
+    assert looked
+    for remedy in looked:
+        dense = np.linalg.eigvals(
+            np.asarray(analysis.jacobian(remedy.apply(field, updates.Simultaneous(0.05))[0], y, args=batch))
+        )
+        steps = 0.05 * remedy.step_factor * dense
+        multipliers = 1 + steps + steps**2 if remedy.name == "extragradient" else 1 + steps
+        assert np.min(np.abs(np.log(np.abs(multipliers)) - remedy.growth_per_step)) < MATRIX_FREE
 
 
 def test_alternating_steps_without_the_matrix_are_those_of_the_dense_one():
@@ -174,16 +177,28 @@ def y_flat(y: Any) -> np.ndarray:
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(y)])
 
 
-def test_single_precision_says_the_same():
-    double, single = of_network(), of_network(jnp.float32)
-    field, _, _ = network(jnp.float32)
-    assert jax.tree.leaves(network(jnp.float32)[1])[0].dtype == jnp.float32
-    # The networks differ, since their keys draw other numbers in other precisions: each beside its own dense matrix.
-    assert single.complete and single.method == double.method
-    _, y, batch = network(jnp.float32)
-    wide = jax.tree.map(lambda leaf: leaf.astype(float), (field, y, batch))
-    dense = np.linalg.eigvals(np.asarray(analysis.jacobian(*wide[:2], args=wide[2], check=False)))
-    assert nearest(single.eigenvalues[:3], dense) < SINGLE * np.abs(dense).max()
+class Linear(eqx.Module):
+    """y' = A y, of a state that is no pair."""
+
+    matrix: jax.Array
+
+    def __call__(self, t, y, args):
+        return self.matrix @ y
+
+
+def test_single_precision_says_the_same_and_a_state_need_not_be_a_pair():
+    rng = np.random.default_rng(0)
+    turn = np.linalg.qr(rng.standard_normal((100, 100)))[0]
+    blocks = np.diag(-np.linspace(0.1, 3, 100))
+    blocks[:2, :2] = [[-0.02, 2.0], [-2.0, -0.02]]
+    for dtype, tolerance in ((jnp.float32, SINGLE), (jnp.float64, CLOSED)):
+        field = Linear(jnp.asarray(turn @ blocks @ turn.T, dtype))
+        report = analysis.diagnose(field, jnp.zeros(100, dtype), update=updates.Simultaneous(0.1), remedies=[])
+        assert report.method == "matrix-free" and report.complete and report.near_equilibrium
+        assert report.disease == "cycling" and report.curvatures is None and report.logits is None
+        assert abs(report.eigenvalues[0] - (-0.02 + 2j)) < tolerance
+        assert abs(report.eigenvalues.real.min() + 3) < tolerance
+        assert math.isnan(report.modes[0].shares.generator) and math.isclose(sum(report.modes[0].layers.values()), 1)
 
 
 def test_noise_is_unbiased_and_its_error_covers_it():
@@ -240,9 +255,7 @@ def test_a_small_budget_and_an_interrupt_keep_what_is_there():
         if done > 100:
             raise KeyboardInterrupt
 
-    stopped = analysis.diagnose(
-        field, y, update=updates.Simultaneous(0.05), args=batch, progress=stop, remedies=[]
-    )
+    stopped = analysis.diagnose(field, y, update=updates.Simultaneous(0.05), args=batch, progress=stop, remedies=[])
     assert not stopped.complete and stopped.noise.variance > 0
 
 
@@ -267,7 +280,7 @@ def test_the_report_fits_a_screen_and_the_dataset_goes_to_netcdf(tmp_path):
         ({"update": updates.Simultaneous}, "`update` must be a rule from .*, but is the class Simultaneous"),
         ({"update": None}, "`update` must be the rule that trains the state, but is None"),
         ({"y": Players(jnp.zeros(2), jnp.zeros(()))}, "`y"),
-        ({"y": jnp.zeros(2)}, "`y` must be `games.Players`"),
+        ({"y": jnp.zeros(2)}, "`y` must be"),
         ({"y": Players(jnp.array(jnp.nan), jnp.array(0.0))}, "`y"),
         ({"remedies": "R1"}, "`remedies` must be a list of names"),
         ({"remedies": ["R3"]}, "`remedies` must be"),
@@ -293,11 +306,7 @@ def test_the_searches_find_a_spectrum_that_needs_restarts():
     blocks = np.diag(-np.linspace(0.1, 3, 150))
     blocks[:2, :2] = [[0.2, 2.0], [-2.0, 0.2]]
     matrix = turn @ blocks @ turn.T
-    found = _krylov.leading(
-        matrix.__matmul__, 150, 2, np.real, subspace=20, tol=1e-8, eps=2e-16, most=2000
-    )
+    found = _krylov.leading(matrix.__matmul__, 150, 2, np.real, subspace=20, tol=1e-8, eps=2e-16, most=2000)
     np.testing.assert_allclose(found.values[:2].imag, [2.0, -2.0], rtol=1e-6)
     residual = matrix @ found.vectors - found.vectors * found.values
     assert np.all(np.linalg.norm(residual, axis=0) <= 1.1 * found.residuals + 1e-12)
-
-
