@@ -40,8 +40,10 @@ COSTS = {"R1": 1.5, "R2": 1.5, "gradient norm": 1.25, "consensus": 2.5, "extragr
 
 # Subsets of a minibatch of which the covariance is estimated, and probes of the rotation share.
 NUM_PARTS, NUM_PROBES = 8, 16
-# Modes that are looked for without the matrix, the basis, and most products of one search.
-NUM_MODES, NUM_FASTEST, SUBSPACE, MOST_PRODUCTS = 6, 2, 60, 400
+# Modes that are looked for without the matrix: those that turn, that grow, that decay fastest; the basis; and most
+# products of one search. Those of a look at a treated training, and how many of these are looked at.
+NUM_MODES, NUM_GROWING, NUM_FASTEST, SUBSPACE, MOST_PRODUCTS = 4, 2, 2, 60, 240
+MOST_LOOKS, MOST_PRODUCTS_OF_A_LOOK = 4, 100
 # A product of the Jacobian with a vector costs about two field evaluations.
 PRODUCT = 2
 # Steps are searched between these factors on the present one.
