@@ -213,7 +213,9 @@ class _Work:
         decays = all(mode.value.real < 0 for mode in modes if self._counts(mode)) and (
             leading is None or leading.value.real < -_thresholds.CYCLES * leading.value.imag
         )
-        self._know(modes=modes, decays_in_flow=decays)
+        growths = [mode.value.real for mode in modes if mode.does != "flat"]
+        in_a_step = float(self._at.rule.step_size) * max([0.0, *growths])
+        self._know(modes=modes, decays_in_flow=decays, growth_in_flow=in_a_step)
 
     def _counts(self, mode: Mode) -> bool:
         """Away from an equilibrium what grows without turning is no disease: so a loss is descended."""
@@ -240,10 +242,18 @@ class _Work:
         self.rotation = _where.rotation(at, matrix, self.key, self.budget)
         self.curvatures = _where.curvatures(at, matrix, at.jacobian(self.budget, scaled=False))
 
+    def _resolved(self) -> float:
+        """The largest factor on the step that resolves the fastest mode; 1 if the present one does."""
+        size = float(self._at.rule.step_size) * max((abs(mode.value) for mode in self.seen.modes), default=0.0)
+        grows = self.seen.growth_in_flow > _thresholds.UNRESOLVED
+        return min(1.0, _thresholds.RESOLVED / size) if grows else 1.0
+
     def _remedies(self) -> None:
         found = _candidates.candidates(self._at, self.names)
         for candidate in found:
-            self.remedies.append(remedy(self.small, candidate, self.seen.noise or Noise(), self.budget))
+            self.remedies.append(
+                remedy(self.small, candidate, self.seen.noise or Noise(), self._resolved(), self.budget)
+            )
         if self.dense:
             return
         # The most promising are looked at, each on its own treated training.

@@ -32,19 +32,20 @@ class _Choice:
     matrix: np.ndarray
 
 
-def remedy(small: Model, candidate: Candidate, noise: Noise, budget: Budget) -> Remedy:
+def remedy(small: Model, candidate: Candidate, noise: Noise, resolved: float, budget: Budget) -> Remedy:
     """The best of one change as the small game has it.
 
     Args:
         small: The small game.
         candidate: The change.
         noise: Of the minibatch.
+        resolved: The largest factor on the step that resolves what grows fastest.
         budget: What is left.
     """
     if candidate.name == "larger batch":
         return _larger_batch(small, candidate, noise)
     base, slope = _linear_in_weight(small, candidate, budget)
-    chosen = _chosen(small, candidate, base, slope)
+    chosen = _chosen(small, candidate, base, slope, resolved)
     field, update = candidate.applied(chosen.weight, chosen.factor)
     how = candidate.how.format(weight=f"{chosen.weight:.4g}", step=f"{chosen.factor:.4g}")
     weight = chosen.factor if candidate.name == "smaller step" else chosen.weight
@@ -74,7 +75,7 @@ def _linear_in_weight(small: Model, candidate: Candidate, budget: Budget) -> tup
     return (small.matrix, there - small.matrix) if candidate.has_weight else (there, np.zeros_like(there))
 
 
-def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndarray) -> _Choice:
+def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndarray, resolved: float) -> _Choice:
     """The weight, and the factor on the step, of fastest decay."""
     best: _Choice | None = None
     factors = _FACTORS if candidate.name != "smaller step" else tuple(np.logspace(0, -3, 49))
@@ -82,10 +83,17 @@ def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndar
         matrices = np.asarray(factors)[:, None, None] * base
         growths = small.growths(candidate.rule, matrices)
         i = _least(growths)
+        if candidate.name == "smaller step" and (resolved < 1 or growths[i] > 0):
+            # Where no step helps, or it is not the decay that matters.
+            i, factors = 0, (resolved,)
+            matrices = resolved * base[None]
+            growths = small.growths(candidate.rule, matrices)
+        # A smaller step is for what decays then; what grows only grows more slowly.
+        i = i if growths[i] < 0 else 0
         return _Choice(float("nan"), factors[i], float(growths[i]), matrices[i])
     for factor in factors:
         found = _best_weight(small, candidate, base, slope, factor)
-        if best is None or found.growth < best.growth - 1e-12:
+        if best is None or found.growth < 0:
             best = found
         if best.growth < 0:
             # A smaller step is for what grows at this one.
