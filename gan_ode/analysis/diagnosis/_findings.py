@@ -91,7 +91,9 @@ def _step(seen: Evidence) -> Finding:
         return Finding(DISEASES.step_too_large, _NAN, "the modes of the steps were not measured")
     numbers = {"largest_step": seen.largest_step, "growth_in_flow": seen.growth_in_flow}
     fast = seen.growth_in_flow / _thresholds.UNRESOLVED
-    blown_up = _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3) if seen.decays_in_flow else 0.0
+    blown_up = (
+        _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3) if seen.decays_in_flow and seen.largest_step > 0 else 0.0
+    )
     if fast > blown_up and fast >= _thresholds.FOUND:
         sentence = f"in the time of a step a mode grows by {number(seen.growth_in_flow, 3)} in the flow: not resolved"
     elif seen.decays_in_flow:

@@ -48,7 +48,7 @@ def spectrum(at: Training, jacobian: Jacobian, dense: bool) -> Spectrum:
     if dense:
         return of_matrix(jacobian.dense())
     found = search(at, jacobian, jacobian.size, _SOUGHT)
-    values, vectors, residuals = _joined(found)
+    values, vectors, residuals = _joined(at, found)
     return Spectrum(values, vectors, residuals, max(each.norm for each in found), None)
 
 
@@ -99,14 +99,15 @@ def search(
     return [leading(product, k, score, start=start, tol=tol, eps=eps, most=most) for score, k in sought]
 
 
-def _joined(found: list[Found]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What several searches found, each eigenvalue once."""
+def _joined(at: Training, found: list[Found]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What several searches found, each eigenvalue once, and none that has not converged."""
     values = np.concatenate([each.values for each in found])
     vectors = np.concatenate([each.vectors for each in found], axis=1)
     residuals = np.concatenate([each.residuals for each in found])
     kept: list[int] = []
+    largest = _thresholds.CONVERGED[at.bytes] * found[0].norm
     for i, value in enumerate(values):
-        if not any(abs(values[j] - value) <= 1e-6 * found[0].norm for j in kept):
+        if residuals[i] <= largest and not any(abs(values[j] - value) <= 1e-6 * found[0].norm for j in kept):
             kept.append(i)
     return values[kept], vectors[:, kept], residuals[kept]
 
@@ -219,7 +220,7 @@ def _mapped(at: Training, fields: list[Mode]) -> list[Mode]:
 def _searched(at: Training, jacobian: Jacobian) -> list[Mode]:
     steps = Steps(at.rule, jacobian, at.size, at.split)
     found = search(at, steps, steps.size, _SOUGHT)
-    values, vectors, residuals = _joined(found)
+    values, vectors, residuals = _joined(at, found)
     floor = _thresholds.FLAT[at.bytes] * np.max(np.abs(values - 1), initial=0.0) + 20 * float(
         np.finfo(np.float32 if at.bytes == 4 else np.float64).eps
     )

@@ -46,6 +46,8 @@ COSTS = {"R1": 1.5, "R2": 1.5, "gradient norm": 1.25, "consensus": 2.5, "extragr
 
 # Subsets of a minibatch of which the covariance is estimated, and probes of the rotation share.
 NUM_PARTS, NUM_PROBES = 8, 16
+# What a search leaves with a larger residual, relative to the norm, by bytes, is no mode: slow ones in the thick of it.
+CONVERGED = {4: 1e-3, 8: 1e-4}
 # Modes that are looked for without the matrix: those that turn, that grow, that decay fastest; the basis; and most
 # products of one search. Those of a look at a treated training, and how many of these are looked at.
 NUM_MODES, NUM_GROWING, NUM_FASTEST, SUBSPACE, MOST_PRODUCTS = 4, 2, 2, 60, 240
