@@ -10,6 +10,17 @@ from .cycles import (
     PeriodicOrbit as PeriodicOrbit,
     SEARCHES as SEARCHES,
 )
+from .diagnosis import (
+    diagnose as diagnose,
+    Diagnosis as Diagnosis,
+    DISEASES as DISEASES,
+    Extremes as Extremes,
+    Finding as Finding,
+    Logits as Logits,
+    Mode as Mode,
+    Noise as Noise,
+    Remedy as Remedy,
+)
 from .equilibria import (
     Equilibria as Equilibria,
     Equilibrium as Equilibrium,
