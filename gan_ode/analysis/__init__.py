@@ -10,6 +10,7 @@ from .cycles import (
     PeriodicOrbit as PeriodicOrbit,
     SEARCHES as SEARCHES,
 )
+from .diagnosis import Reading as Reading, Watch as Watch, WatchState as WatchState
 from .equilibria import (
     Equilibria as Equilibria,
     Equilibrium as Equilibrium,
