@@ -10,7 +10,20 @@ from .cycles import (
     PeriodicOrbit as PeriodicOrbit,
     SEARCHES as SEARCHES,
 )
-from .diagnosis import Reading as Reading, Watch as Watch, WatchState as WatchState
+from .diagnosis import (
+    diagnose as diagnose,
+    Diagnosis as Diagnosis,
+    DISEASES as DISEASES,
+    Extremes as Extremes,
+    Finding as Finding,
+    Logits as Logits,
+    Mode as Mode,
+    Noise as Noise,
+    Reading as Reading,
+    Remedy as Remedy,
+    Watch as Watch,
+    WatchState as WatchState,
+)
 from .equilibria import (
     Equilibria as Equilibria,
     Equilibrium as Equilibrium,

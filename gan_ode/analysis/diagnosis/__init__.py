@@ -1,4 +1,15 @@
-"""What goes on in a run of training, and what would stop it."""
+"""What a state of training suffers from, in words with numbers behind them, and what would help."""
 
+from ._diagnose import diagnose as diagnose
+from ._result import (
+    Diagnosis as Diagnosis,
+    DISEASES as DISEASES,
+    Extremes as Extremes,
+    Finding as Finding,
+    Logits as Logits,
+    Mode as Mode,
+    Noise as Noise,
+    Remedy as Remedy,
+)
 from ._watch import Watch as Watch, WatchState as WatchState
 from ._watch_reading import Reading as Reading

@@ -1,0 +1,180 @@
+"""Which diseases the numbers show, each with its evidence, and the verdict."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ..._printing import number
+from ...games import Players
+from . import _thresholds
+from ._result import DISEASES, Finding, Logits, Mode, Noise
+
+_NAN = float("nan")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What was measured; NaN, None or empty where it was not."""
+
+    modes: tuple[Mode, ...] = ()
+    step_modes: tuple[Mode, ...] = ()
+    growth_per_step: float = _NAN
+    turn: float = _NAN
+    largest_step: float = _NAN
+    decays_in_flow: bool | None = None
+    noise: Noise | None = None
+    logits: Logits | None = None
+    rates: Players | None = None
+    speeds: Players | None = None
+    near_equilibrium: bool = False
+    horizon: float = _NAN
+
+
+def findings(seen: Evidence) -> tuple[Finding, ...]:
+    """All diseases, the strongest first; those that could not be looked for last."""
+    found = [_cycling(seen), _step(seen), _discriminator(seen), _logits(seen), _batch(seen)]
+    return tuple(sorted(found, key=lambda each: np.nan_to_num(-each.strength, nan=np.inf)))
+
+
+def leading_rotation(modes: tuple[Mode, ...]) -> Mode | None:
+    """Of the modes of the field that turn as fast as the fastest but for a factor, the one that decays least."""
+    fastest = max((mode.value.imag for mode in modes if mode.does != "flat"), default=0.0)
+    turning = [
+        m for m in modes if m.does != "flat" and m.value.imag > 0 and m.value.imag >= _thresholds.TURNS * fastest
+    ]
+    return max(turning, key=lambda mode: mode.value.real, default=None)
+
+
+def _cycling(seen: Evidence) -> Finding:
+    if not seen.modes:
+        return Finding(DISEASES.cycling, _NAN, "the modes of the field were not measured")
+    mode = leading_rotation(seen.modes)
+    if mode is None:
+        return Finding(DISEASES.cycling, 0.0, "no mode of the field turns", {"angular_speed": 0.0})
+    damping = -mode.value.real / mode.value.imag
+    # What the update makes of it: a rule that damps rotations has cured them.
+    rate = _rate_of_rotation(seen)
+    damped = max(damping, -rate.real / abs(rate.imag)) if rate is not None and rate.imag else damping
+    strength = _thresholds.CYCLES / max(damped, 0.05 * _thresholds.CYCLES)
+    numbers = {
+        "angular_speed": mode.value.imag, "damping": damping, "damping_in_steps": damped,
+        "discriminator_share": mode.shares.discriminator,
+    }  # fmt: skip
+    kept = "grows" if damped < 0 else f"loses {100 * (1 - np.exp(-2 * np.pi * damped)):.3g} % in a turn"
+    sentence = f"the leading rotation {kept}, at damping {number(damping, 3)} in the flow (cycling below 0.1)"
+    return Finding(DISEASES.cycling, float(strength), sentence, numbers)
+
+
+def _rate_of_rotation(seen: Evidence) -> complex | None:
+    """Of the leading rotation of the steps."""
+    turning = [mode for mode in seen.step_modes if mode.does in ("cycles", "spirals", "grows") and mode.rate.imag > 0]
+    fastest = max((mode.rate.imag for mode in turning), default=0.0)
+    turning = [mode for mode in turning if mode.rate.imag >= _thresholds.TURNS * fastest]
+    return max((mode.rate for mode in turning), key=lambda rate: rate.real, default=None)
+
+
+def _step(seen: Evidence) -> Finding:
+    if np.isnan(seen.largest_step) or seen.decays_in_flow is None:
+        return Finding(DISEASES.step_too_large, _NAN, "the modes of the steps were not measured")
+    numbers = {"largest_step": seen.largest_step, "growth_per_step": seen.growth_per_step}
+    if not seen.decays_in_flow:
+        sentence = "something grows at every step size, so that the step is not what matters"
+        return Finding(DISEASES.step_too_large, 0.0, sentence, numbers)
+    strength = _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3)
+    sentence = f"the largest step at which nothing grows is {number(seen.largest_step, 4)} times the present one"
+    return Finding(DISEASES.step_too_large, float(strength), sentence, numbers)
+
+
+def _discriminator(seen: Evidence) -> Finding:
+    disease = DISEASES.discriminator_too_fast
+    if seen.rates is None:
+        return Finding(disease, _NAN, "the players' rates are not known")
+    ratio = seen.rates.discriminator / max(seen.rates.generator, 1e-300)
+    numbers = {"rate_ratio": ratio}
+    if seen.logits is None:
+        strength = ratio / _thresholds.RATE_RATIO / 2
+        return Finding(
+            disease, strength, f"the discriminator's rate is {number(ratio, 3)} times the generator's", numbers
+        )
+    spread = np.sqrt((seen.logits.data_spread**2 + seen.logits.sample_spread**2) / 2)
+    gap = seen.logits.data_mean - seen.logits.sample_mean
+    separation = max(gap, 0.0) / spread if spread > 0 else 0.0
+    strength = np.sqrt(ratio / _thresholds.RATE_RATIO * separation / _thresholds.SEPARATION)
+    sentence = (
+        f"its rate is {number(ratio, 3)} times the generator's, and its scores tell data from samples by "
+        f"{number(separation, 3)} standard deviations"
+    )
+    return Finding(disease, float(strength), sentence, numbers | {"separation": float(separation)})
+
+
+def _logits(seen: Evidence) -> Finding:
+    if seen.logits is None:
+        return Finding(DISEASES.vanishing_logits, _NAN, "the game has no scores")
+    strength = _thresholds.SLOPE_LEFT / max(seen.logits.slope, 1e-3 * _thresholds.SLOPE_LEFT)
+    sentence = (
+        f"of the slope of the generator's loss {number(seen.logits.slope, 3)} is left, and "
+        f"{number(100 * seen.logits.saturation, 3)} % of the scores are saturated"
+    )
+    numbers = {"slope": seen.logits.slope, "saturation": seen.logits.saturation}
+    return Finding(DISEASES.vanishing_logits, float(strength), sentence, numbers)
+
+
+def _batch(seen: Evidence) -> Finding:
+    if seen.noise is None:
+        return Finding(DISEASES.batch_too_small, _NAN, "the noise was not measured")
+    if not seen.noise.batch or seen.noise.variance == 0:
+        return Finding(DISEASES.batch_too_small, 0.0, "there is no minibatch, and no noise", {"trusted_batch": 0.0})
+    ratio = seen.noise.trusted_batch / seen.noise.batch
+    # Where the drift does not show, it is at most its error.
+    bound = seen.noise.variance / max(seen.noise.drift, seen.noise.drift_error, 1e-300)
+    strength = min(ratio, bound) / _thresholds.NOISY
+    sentence = (
+        f"noise of {number(np.sqrt(seen.noise.variance), 3)} on a drift whose square is {number(seen.noise.drift, 3)}: "
+        f"a step needs {number(seen.noise.trusted_batch, 3)} samples and has {seen.noise.batch:,}"
+    )
+    return Finding(DISEASES.batch_too_small, float(strength), sentence, {"trusted_batch": seen.noise.trusted_batch})
+
+
+def verdict(seen: Evidence, found: tuple[Finding, ...]) -> tuple[DISEASES, str]:
+    """The disease, and one sentence."""
+    there = [each for each in found if each.strength >= _thresholds.FOUND]
+    if there:
+        disease, said = there[0].disease, there[0].sentence
+    elif all(np.isnan(each.strength) for each in found) or not seen.modes:
+        disease, said = DISEASES.undecided, "too little could be measured"
+    else:
+        disease, said = DISEASES.healthy, _healthy(seen)
+    others = ", ".join(str(each.disease) for each in there[1:])
+    also = f"; also {others}" if others else ""
+    return disease, f"{said}{also}. {_scope(seen)}"
+
+
+def _healthy(seen: Evidence) -> str:
+    if np.isnan(seen.growth_per_step):
+        return "none of what was looked for was found"
+    if seen.growth_per_step > 0:
+        return f"none of what was looked for was found, though a mode grows by {number(seen.growth_per_step, 3)} a step"
+    return f"the modes that count decay, the slowest by {number(-seen.growth_per_step, 3)} a step"
+
+
+def _scope(seen: Evidence) -> str:
+    if seen.near_equilibrium:
+        return "The state is an equilibrium: this is what small disturbances do."
+    steps = number(max(1, round(seen.horizon))) if np.isfinite(seen.horizon) else "few"
+    return f"Not near an equilibrium: these are statements about the next {steps} steps."
+
+
+def treats(disease: DISEASES) -> tuple[str, ...]:
+    """The remedies of what is not a matter of modes, and so is not in their growth."""
+    return {
+        DISEASES.batch_too_small: ("larger batch",),
+        DISEASES.vanishing_logits: ("non-saturating loss", "R1", "R2"),
+        DISEASES.discriminator_too_fast: ("ratio of rates", "R1", "R2"),
+    }.get(disease, ())
+
+
+def sort_key(disease: DISEASES) -> Any:
+    """Orders remedies: what treats the disease first where modes do not tell, then by progress."""
+    first = treats(disease)
+    return lambda remedy: (remedy.name not in first, -np.nan_to_num(remedy.progress, nan=-np.inf))

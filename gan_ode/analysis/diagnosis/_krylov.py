@@ -1,0 +1,125 @@
+"""Leading eigenvalues of a matrix that is known by its products alone, in NumPy's double precision.
+
+The basis and all sums are NumPy's, so that the products are the only program that has to be compiled, once for each
+field that is looked at; `spectra` does all of it in one program, which is faster for one field and slower for ten.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..spectra._arnoldi import _eigenvalues_of_blocks, ROUNDINGS
+
+_NOTHING_NEW = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """Eigenvalues, unit vectors as columns, and residuals, the wanted ones first; and the norm where it was searched."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+    residuals: np.ndarray
+    norm: float
+
+
+def leading(
+    product: Callable[[np.ndarray], np.ndarray],
+    size: int,
+    k: int,
+    score: Callable[[np.ndarray], np.ndarray],
+    *,
+    subspace: int,
+    tol: float,
+    eps: float,
+    most: int,
+) -> Found:
+    """The eigenvalues of largest score, by the Krylov-Schur method.
+
+    Source: Stewart (2002), SIAM Journal on Matrix Analysis and Applications 23, 601-614, in real arithmetic.
+
+    Args:
+        product: The matrix times a vector.
+        size: Numbers of a vector.
+        k: How many.
+        score: What to order eigenvalues by; equal for the two of a pair.
+        subspace: Vectors in the basis.
+        tol: Relative tolerance of the residuals.
+        eps: Rounding of the products.
+        most: Products after which it ends with what there is.
+    """
+    m, k = min(subspace, size), min(k, size)
+    rng = np.random.default_rng(0)
+    basis, images = np.zeros((m + 1, size)), np.zeros((m + 1, m))
+    basis[0] = _unit(rng.standard_normal(size))
+    kept, products = 0, 0
+    while True:
+        for j in range(kept, m):
+            _extend(product, basis, images, j, eps, rng)
+        products += m - kept
+        values, coefficients = np.linalg.eig(images[:-1])
+        order = np.argsort(-score(values), kind="stable")
+        # A pair is kept whole.
+        wanted = order[: k + int(k < m and values[order[k - 1]].imag != 0)]
+        left = np.abs(images[-1] @ coefficients[:, wanted])
+        norm = float(np.linalg.norm(images, 2))
+        done = left <= np.maximum(tol * np.abs(values[wanted]), ROUNDINGS * eps * norm)
+        keep = min(k + int(np.sum(done)) + (m - k) // 3, m - 2)
+        if np.all(done) or m == size or products + m - keep > most:
+            vectors = basis[:-1].T @ coefficients[:, wanted]
+            vectors = vectors / np.linalg.norm(vectors, axis=0)
+            return Found(values[wanted].astype(complex), vectors, np.maximum(left, eps * norm), norm)
+        basis, images, kept = _restarted(basis, images, score, keep)
+
+
+def _extend(product: Any, basis: np.ndarray, images: np.ndarray, j: int, eps: float, rng: Any) -> None:
+    """Adds what the product with vector `j` adds to the basis."""
+    image = product(basis[j])
+    if not np.all(np.isfinite(image)):
+        raise ValueError(
+            "`y` must be where the field has a finite derivative, but its products with vectors are not: take an "
+            "earlier state, or look at the field there by `analysis.inspect`."
+        )
+    vector, within = _orthogonal(image, basis[: j + 1])
+    length = np.linalg.norm(vector)
+    images[: j + 1, j] = within
+    if length <= _NOTHING_NEW * eps * np.linalg.norm(image):
+        # The space so far is mapped into itself, and any vector outside of it goes on.
+        length, vector = 0.0, _orthogonal(rng.standard_normal(len(image)), basis[: j + 1])[0]
+    images[j + 1, j] = length
+    # A basis of the whole space leaves nothing to go on with.
+    basis[j + 1] = _unit(vector) if j + 1 < len(image) else 0.0
+
+
+def _orthogonal(vector: np.ndarray, basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    within = basis @ vector
+    vector = vector - within @ basis
+    # Twice, since once leaves rounding of what is taken away.
+    rest = basis @ vector
+    return vector - rest @ basis, within + rest
+
+
+def _unit(vector: np.ndarray) -> np.ndarray:
+    return vector / max(float(np.linalg.norm(vector)), np.finfo(float).tiny)
+
+
+def _restarted(basis: np.ndarray, images: np.ndarray, score: Any, keep: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The space spanned by the Schur vectors of largest score, and how many there are."""
+    # SciPy's linear algebra takes a while to import.
+    import scipy.linalg
+
+    m = images.shape[1]
+    form, vectors = scipy.linalg.schur(images[:-1])  # pyright: ignore[reportAssignmentType]
+    chosen = np.zeros(m, np.int32)
+    chosen[np.argsort(-score(_eigenvalues_of_blocks(form)), kind="stable")[:keep]] = 1
+    reorder: Any = scipy.linalg.lapack.dtrsen  # pyright: ignore[reportAttributeAccessIssue]
+    form, vectors, _, _, kept, *_ = reorder(chosen, form, vectors, job="N")
+    kept = int(kept)
+    new, turned = np.zeros_like(images), np.zeros_like(basis)
+    new[:kept, :kept] = form[:kept, :kept]
+    new[kept, :kept] = images[-1] @ vectors[:, :kept]
+    turned[:kept] = vectors[:, :kept].T @ basis[:-1]
+    turned[kept] = basis[-1]
+    return turned, new, kept

@@ -1,0 +1,48 @@
+"""The numbers by which a diagnosis tells, each with its reason."""
+
+# States of at most so many numbers get the dense Jacobian: as many products as a basis of Krylov's takes.
+MOST_DENSE = 64
+# Eigenvalues up to this part of the Jacobian's norm are zero but for rounding, by bytes of a number: some roundings of
+# a Jacobian, and the root of rounding where zeros come in blocks.
+FLAT = {4: 1e-4, 8: 1e-7}
+# A growth per step counts as zero up to this part of the modulus of the logarithm of the multiplier, by bytes.
+NEUTRAL = {4: 1e-3, 8: 1e-7}
+# A mode cycles where it loses less than this part of its amplitude in a radian: in a turn it keeps more than half.
+CYCLES = 0.1
+# A real mode creeps where it decays so much more slowly than the fastest one.
+CREEPS = 1e-2
+# A multiplier flips where it turns by more than this, in radians: nearer to half a turn than to a quarter.
+FLIPS = 2.4
+# Of networks a rotation counts where it is at least this part of the fastest one: slower ones are a continuum.
+TURNS = 0.1
+# The drift is said to have left the state when it has carried it by this part of its own norm.
+FAR = 0.1
+
+# A step is too large where the largest one is smaller than this: some modes lie at the edge in healthy training.
+STEP_MARGIN = 0.9
+# The discriminator is too fast where its rate is so many times the generator's, and its scores tell data from samples
+# by so many standard deviations: two time scales of up to about four are in use, and a separation of two is 84 % told
+# apart.
+RATE_RATIO, SEPARATION = 5.0, 2.0
+# The loss has saturated where so much is left of the slope that the generator would have at equilibrium.
+SLOPE_LEFT = 0.1
+# Scores further than this from the one at equilibrium are saturated: there a logistic slope is below 2 %.
+SATURATED = 4.0
+# The batch is too small where a step would need so many times its samples for noise and drift to be as large: near
+# equilibrium drift is small, so that noise above it is usual.
+NOISY = 30.0
+# What a finding of strength 1 is the threshold of.
+FOUND = 1.0
+
+# Costs of a step, in field evaluations, relative to the plain field: one more derivative inside the loss costs about a
+# forward and a backward pass of one network; the gradient-norm regularizer one derivative along a direction.
+COSTS = {"R1": 1.5, "R2": 1.5, "gradient norm": 1.25, "consensus": 2.5, "extragradient": 2.0}
+
+# Subsets of a minibatch of which the covariance is estimated, and probes of the rotation share.
+NUM_PARTS, NUM_PROBES = 8, 16
+# Modes that are looked for without the matrix, the basis, and most products of one search.
+NUM_MODES, NUM_FASTEST, SUBSPACE, MOST_PRODUCTS = 6, 2, 60, 400
+# A product of the Jacobian with a vector costs about two field evaluations.
+PRODUCT = 2
+# Steps are searched between these factors on the present one.
+LEAST_STEP, MOST_STEP = 1e-3, 100.0
