@@ -7,6 +7,7 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 from ._basin import basin as basin, BasinPlot as BasinPlot
 from ._branches_along import branches as branches, BranchesPlot as BranchesPlot
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
+from ._diagnosis import diagnosis as diagnosis, DiagnosisPlot as DiagnosisPlot
 from ._levels import level_sets as level_sets, LevelSets as LevelSets
 from ._maps import (
     orbit_diagram as orbit_diagram,
@@ -20,3 +21,4 @@ from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhaseP
 from ._samples import samples as samples, SamplesPlot as SamplesPlot
 from ._spectrum import spectrum as spectrum, SpectrumPlot as SpectrumPlot
 from ._style import CYCLE as CYCLE, style as style
+from ._watch import watch as watch, WatchPlot as WatchPlot
