@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
@@ -37,7 +38,7 @@ def diagnose(
     field: Field,
     y: State,
     *,
-    update: AbstractUpdate,
+    update: AbstractUpdate | None,
     memory: Any = None,
     args: Args = None,
     key: PRNGKeyArray | None = None,

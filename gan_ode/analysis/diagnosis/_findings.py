@@ -11,6 +11,8 @@ from . import _thresholds
 from ._result import DISEASES, Finding, Logits, Mode, Noise
 
 _NAN = float("nan")
+# What has to be ruled out before a state is called healthy; scores and rates are not of every game.
+_NEEDED = (DISEASES.cycling, DISEASES.step_too_large, DISEASES.batch_too_small)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,8 @@ def _cycling(seen: Evidence) -> Finding:
         "angular_speed": mode.value.imag, "damping": damping, "damping_in_steps": damped,
         "discriminator_share": mode.shares.discriminator,
     }  # fmt: skip
-    kept = "grows" if damped < 0 else f"loses {100 * (1 - np.exp(-2 * np.pi * damped)):.3g} % in a turn"
+    lost = 100 * (1 - np.exp(-2 * np.pi * max(damped, 0)))
+    kept = "grows" if damped < -1e-9 else f"loses {lost:.2g} % in a turn" if lost > 1e-6 else "loses nothing in a turn"
     sentence = f"the leading rotation {kept}, at damping {number(damping, 3)} in the flow (cycling below 0.1)"
     return Finding(DISEASES.cycling, float(strength), sentence, numbers)
 
@@ -141,7 +144,7 @@ def verdict(seen: Evidence, found: tuple[Finding, ...]) -> tuple[DISEASES, str]:
     there = [each for each in found if each.strength >= _thresholds.FOUND]
     if there:
         disease, said = there[0].disease, there[0].sentence
-    elif all(np.isnan(each.strength) for each in found) or not seen.modes:
+    elif any(np.isnan(each.strength) for each in found if each.disease in _NEEDED):
         disease, said = DISEASES.undecided, "too little could be measured"
     else:
         disease, said = DISEASES.healthy, _healthy(seen)

@@ -17,7 +17,7 @@ _NOTHING_NEW = 10
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """Eigenvalues, unit vectors as columns, and residuals, the wanted ones first; and the norm where it was searched."""
+    """Eigenvalues, the wanted ones first, unit vectors as columns, residuals; and the norm where it was searched."""
 
     values: np.ndarray
     vectors: np.ndarray

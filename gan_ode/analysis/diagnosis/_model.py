@@ -103,24 +103,29 @@ def largest_step(small: Model, rule: AbstractUpdate, matrix: np.ndarray) -> floa
     if not len(matrix):
         return float("nan")
     factors = np.logspace(np.log10(_thresholds.LEAST_STEP), np.log10(_thresholds.MOST_STEP), 3 * BATCH)
-    grows = _grows(small, rule, factors, matrix)
-    if not np.any(grows):
+
+    def excess(factors: np.ndarray) -> np.ndarray:
+        """Growth over what counts as none."""
+        growths = small.growths(rule, factors[:, None, None] * matrix)
+        return np.where(np.isnan(growths), np.inf, growths - neutral_below(small.at, factors * norm))
+
+    norm = np.linalg.norm(matrix, 2)
+    found = excess(factors)
+    if not np.any(found > 0):
         return float("inf")
-    first = int(np.argmax(grows))
+    first = int(np.argmax(found > 0))
     if first == 0:
         return 0.0
     below, above = factors[first - 1], factors[first]
+    # Where something clearly decays before it grows, the change of sign is sharp; what is neutral before is not.
+    sharp = found[first - 1] < -3 * neutral_below(small.at, below * norm)
     while above - below > _RESOLUTION * above:
         between = np.linspace(below, above, BATCH + 2)
-        grows = np.append(_grows(small, rule, between[1:-1], matrix), True)
-        first = int(np.argmax(grows))
+        inner = between[1:-1]
+        grows = excess(inner) + (neutral_below(small.at, inner * norm) if sharp else 0.0) > 0
+        first = int(np.argmax(np.append(grows, True)))
         below, above = between[first], between[first + 1]
     return float(below)
-
-
-def _grows(small: Model, rule: AbstractUpdate, factors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    growths = small.growths(rule, factors[:, None, None] * matrix)
-    return ~(growths <= neutral_below(small.at, factors * np.linalg.norm(matrix, 2)))
 
 
 def neutral_below(at: Training, size: Any) -> Any:

@@ -44,6 +44,7 @@ class Jacobian:
 
     def __call__(self, vector: np.ndarray) -> np.ndarray:
         """The matrix times a vector, in double precision."""
+        self.budget.require(_thresholds.PRODUCT)
         self.budget.spend(_thresholds.PRODUCT)
         image = _push(self.field, self.y, self.args, jnp.asarray(vector, float))[1]
         return self.scale * np.asarray(image, np.float64)

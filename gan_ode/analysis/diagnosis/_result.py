@@ -146,7 +146,8 @@ class Remedy:
         how: How to apply it, in a sentence.
         field: The treated field; None where it is not for the package to make.
         update: The update to train it with; None likewise.
-        residual: Of the deciding mode, as measured on the treated training; NaN where all eigenvalues are known.
+        residual: Of the deciding mode, as measured on the treated training; NaN where all eigenvalues are known, and
+            where nothing turns any more, so that the growth is that of the small game of the modes that were found.
     """
 
     name: str
@@ -194,8 +195,9 @@ class Diagnosis:
         complete_spectrum: Whether `modes` and `step_modes` are all there are.
         flat: Among them, how many are zero but for rounding.
         stiffness: Modulus of the fastest mode over that of the slowest that is not flat, among those seen.
-        largest_step: The largest factor on the present step at which no mode that is stable in the flow grows, NaN if
-            there is none such; infinite beyond 100.
+        largest_step: The largest factor on the present step at which no mode that counts grows: 0 if one grows at
+            every step, infinite beyond 100. Away from an equilibrium modes that grow without turning do not count: so a
+            loss is descended where it is not convex.
         period_in_steps: Steps of one turn of the leading rotation; infinite if nothing turns.
         growth_per_step: The largest growth of a mode of the update that counts: the logarithm of its modulus.
         remedies: By falling progress.

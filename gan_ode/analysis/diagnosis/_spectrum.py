@@ -97,11 +97,12 @@ def field_modes(at: Training, found: Spectrum) -> list[Mode]:
     rates = rates_of(at, values)
     floor = _thresholds.FLAT[at.bytes] * found.norm
     fastest = np.max(np.abs(np.real(values)), initial=0.0)
-    return [
-        _mode(at, "field", complex(values[i]), complex(rates[i]), float(found.residuals[above[i]]), found.vectors[:, above[i]],
-              what_it_does(complex(values[i]), floor, fastest))
-        for i in order
-    ]  # fmt: skip
+    made = []
+    for i in order:
+        does = what_it_does(complex(values[i]), floor, float(fastest))
+        residual, vector = float(found.residuals[above[i]]), found.vectors[:, above[i]]
+        made.append(_mode(at, "field", complex(values[i]), complex(rates[i]), residual, vector, does))
+    return made
 
 
 def rates_of(at: Training, values: np.ndarray) -> np.ndarray:
