@@ -60,16 +60,16 @@ class UpdateLoop(eqx.Module):
     def start(self, y0: State) -> tuple[LoopState, Saved]:
         """Where the run stands before its first step, and what is saved of that."""
         first = jnp.asarray(0)
-        _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self._batch(first))
-        memory = self.update.init(self.field, y0, self._batch(first))
+        _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self.batch(first))
+        memory = self.update.init(self.field, y0, self.batch(first))
         sound = None if self.record is None else y0
         recorder = self.record if isinstance(self.record, AbstractRecorder) else None
-        carry = None if recorder is None else recorder.init(y0, self._batch(first), memory)
+        carry = None if recorder is None else recorder.init(y0, self.batch(first), memory)
         return self.save(first, LoopState(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound, carry))
 
     def step(self, n: Array, state: LoopState) -> LoopState:
         """The step of number `n`, from 0."""
-        t, batch = self.time(n, state.y), self._batch(n)
+        t, batch = self.time(n, state.y), self.batch(n)
         y, memory = self.update.step(self.field, t, state.y, batch, state.memory)
         sizes, finite = state.sizes.then(y)
         return LoopState(y, memory, state.finite & finite, sizes, state.sound, state.carry)
@@ -79,7 +79,7 @@ class UpdateLoop(eqx.Module):
         y, finite = state.y, state.finite
         if self.record is None:
             return state, Saved(finite, y)
-        args = self._batch(jnp.maximum(n - 1, 0))
+        args = self.batch(jnp.maximum(n - 1, 0))
         if isinstance(self.record, AbstractRecorder):
             carry, values = self.record.record(state.carry, n, y, args, state.memory)
             state = eqx.tree_at(lambda s: s.carry, state, carry, is_leaf=lambda leaf: leaf is None)
@@ -92,7 +92,8 @@ class UpdateLoop(eqx.Module):
     def time(self, n: Array, y: State) -> Array:
         return time(self.update.step_size, n, y)
 
-    def _batch(self, n: Array) -> Args:
+    def batch(self, n: Array) -> Args:
+        """What the field is handed in the step of number `n`."""
         if self.batches is None:
             return self.args
         return self.batches(n) if callable(self.batches) else jax.tree.map(lambda leaf: leaf[n], self.batches)
