@@ -168,16 +168,19 @@ def _of_sizes(at: Training) -> list[Candidate]:
     if at.split is not None and (hasattr(at.update, "order") or isinstance(rates, Players)):
 
         def applied(weight: float, factor: float) -> tuple[Field | None, AbstractUpdate | None]:
+            root = weight**0.5
             if hasattr(at.update, "order"):
-                return None, resized(at.update, Players(weight * factor, factor))
+                return None, resized(at.update, Players(root * factor, factor / root))
             assert isinstance(rates, Players)
-            field = eqx.tree_at(lambda f: f.rates.discriminator, at.field, weight * rates.discriminator)
+            new = (root * rates.discriminator, rates.generator / root)
+            field = eqx.tree_at(lambda f: (f.rates.discriminator, f.rates.generator), at.field, new)
             return field, _stepped(at, factor)
 
+        how = "the discriminator's learning rate times the root of {weight}, the generator's over it"
         found.append(
             Candidate(
-                "ratio of rates", "the discriminator's learning rate times {weight}", 1.0, at.rule, applied,
-                has_weight=True, rows=lambda weights: (weights, np.ones_like(weights)),
+                "ratio of rates", how, 1.0, at.rule, applied, has_weight=True,
+                rows=lambda weights: (weights**0.5, weights**-0.5),
             )
         )  # fmt: skip
     if batch_size(at.args):

@@ -61,12 +61,15 @@ def _of_modes(kind: str, modes: Any) -> dict[str, Any]:
     shares = [[getattr(mode.shares, player) for player in ("discriminator", "generator")] for mode in modes]
     layers = [list(mode.layers.values()) for mode in modes]
     return {
-        f"{kind}_real": (kind, values.real),
-        f"{kind}_imag": (kind, values.imag),
-        f"{kind}_growth": (kind, rates.real),
-        f"{kind}_angle": (kind, rates.imag),
+        f"{kind}_real": (kind, np.real(values)),
+        f"{kind}_imag": (kind, np.imag(values)),
+        f"{kind}_growth": (kind, np.real(rates)),
+        f"{kind}_angle": (kind, np.imag(rates)),
         f"{kind}_residual": (kind, np.asarray([mode.residual for mode in modes], float)),
         f"{kind}_does": (kind, np.asarray([mode.does for mode in modes], str)),
         f"{kind}_shares": ((kind, "player"), np.reshape(np.asarray(shares, float), (len(modes), 2))),
-        f"{kind}_layers": ((kind, "layer"), np.reshape(np.asarray(layers, float), (len(modes), -1))),
+        f"{kind}_layers": (
+            (kind, "layer"),
+            np.reshape(np.asarray(layers, float), (len(modes), len(layers[0]) if layers else 0)),
+        ),
     }

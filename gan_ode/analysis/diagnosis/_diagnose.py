@@ -23,7 +23,7 @@ from ._budget import Budget, SpentError
 from ._findings import Evidence, findings, leading_rotation, sort_key, verdict
 from ._model import largest_step, Model, model
 from ._noise import noise
-from ._remedies import remedy
+from ._remedies import looked_at, remedy
 from ._result import Diagnosis, Mode, Noise, Remedy
 from ._spectrum import field_modes, Spectrum, spectrum, step_modes
 from ._training import flat, Training, training
@@ -104,7 +104,7 @@ def diagnose(
         ValueError: If an argument cannot work; the text names it, and the remedy.
     """
     y = state_of(y)
-    _check(y, args, field, update, remedies)
+    update = _check(y, args, update, remedies)
     budget = _checks.count("budget", budget)
     key = jax.random.key(0) if key is None else key
     names = tuple(_candidates.ALL if remedies is None else remedies)
@@ -113,7 +113,7 @@ def diagnose(
         return _closed(work, _run(work.stages()))
 
 
-def _check(y: State, args: Args, field: Field, update: Any, remedies: Sequence[str] | None) -> None:
+def _check(y: State, args: Args, update: AbstractUpdate | None, remedies: Sequence[str] | None) -> AbstractUpdate:
     if _checks.is_traced((y, args)):
         raise ValueError("`y` must be concrete, since what is measured depends on it: call it outside of `jax.jit`.")
     _checks.finite("y", y)
@@ -125,6 +125,7 @@ def _check(y: State, args: Args, field: Field, update: Any, remedies: Sequence[s
         raise ValueError(f"`remedies` must be a list of names, but is {remedies!r}: write `[{remedies!r}]`.")
     for name in remedies or ():
         _checks.one_of("remedies", name, _candidates.ALL)
+    return update
 
 
 def _run(stages: Iterator[None]) -> bool:
@@ -212,7 +213,9 @@ class _Work:
         decays = all(mode.value.real < 0 for mode in modes if self._counts(mode)) and (
             leading is None or leading.value.real < -_thresholds.CYCLES * leading.value.imag
         )
-        self._know(modes=modes, decays_in_flow=decays)
+        growths = [mode.value.real for mode in modes if mode.does != "flat"]
+        in_a_step = float(self._at.rule.step_size) * max([0.0, *growths])
+        self._know(modes=modes, decays_in_flow=decays, growth_in_flow=in_a_step)
 
     def _counts(self, mode: Mode) -> bool:
         """Away from an equilibrium what grows without turning is no disease: so a loss is descended."""
@@ -239,10 +242,27 @@ class _Work:
         self.rotation = _where.rotation(at, matrix, self.key, self.budget)
         self.curvatures = _where.curvatures(at, matrix, at.jacobian(self.budget, scaled=False))
 
+    def _resolved(self) -> float:
+        """The largest factor on the step that resolves the fastest mode; 1 if the present one does."""
+        size = float(self._at.rule.step_size) * max((abs(mode.value) for mode in self.seen.modes), default=0.0)
+        grows = self.seen.growth_in_flow > _thresholds.UNRESOLVED
+        return min(1.0, _thresholds.RESOLVED / size) if grows else 1.0
+
     def _remedies(self) -> None:
-        for candidate in _candidates.candidates(self._at, self.names):
-            measured = self.seen.noise or Noise()
-            self.remedies.append(remedy(self.small, candidate, measured, self.seen.turn, self.budget))
+        found = _candidates.candidates(self._at, self.names)
+        for candidate in found:
+            self.remedies.append(
+                remedy(self.small, candidate, self.seen.noise or Noise(), self._resolved(), self.budget)
+            )
+        if self.dense:
+            return
+        # The most promising are looked at, each on its own treated training.
+        by_name = {candidate.name: candidate for candidate in found}
+        order = sorted(range(len(found)), key=lambda i: -self.remedies[i].progress)
+        looks = [i for i in order if self.remedies[i].name not in ("larger batch", "smaller step")]
+        for i in looks[: _thresholds.MOST_LOOKS]:
+            made = self.remedies[i]
+            self.remedies[i] = looked_at(self._at, by_name[made.name], made, self.seen.turn, self.budget)
 
 
 def _closed(work: _Work, complete: bool) -> Diagnosis:

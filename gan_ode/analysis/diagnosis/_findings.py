@@ -8,7 +8,7 @@ import numpy as np
 from ..._printing import number
 from ...games import Players
 from . import _thresholds
-from ._result import DISEASES, Finding, Logits, Mode, Noise
+from ._result import DISEASES, Finding, Logits, Mode, Noise, Remedy
 
 _NAN = float("nan")
 # What has to be ruled out before a state is called healthy; scores and rates are not of every game.
@@ -25,6 +25,7 @@ class Evidence:
     turn: float = _NAN
     largest_step: float = _NAN
     decays_in_flow: bool | None = None
+    growth_in_flow: float = _NAN
     noise: Noise | None = None
     logits: Logits | None = None
     rates: Players | None = None
@@ -59,13 +60,21 @@ def _cycling(seen: Evidence) -> Finding:
     rate = _rate_of_rotation(seen)
     damped = max(damping, -rate.real / abs(rate.imag)) if rate is not None and rate.imag else damping
     strength = _thresholds.CYCLES / max(damped, 0.05 * _thresholds.CYCLES)
+    # No cycle is seen by who leaves before it turns, and none is what something else outgrows before.
+    turned = seen.horizon * seen.turn if seen.turn > 0 else _NAN
+    growing = max([m.value.real for m in seen.modes if m.value.imag == 0 and m.does == "grows"], default=0.0)
+    if not np.isnan(turned):
+        strength = min(strength, turned / _thresholds.TURNED)
+    strength *= min(1.0, mode.value.imag / growing) if growing > 0 else 1.0
     numbers = {
         "angular_speed": mode.value.imag, "damping": damping, "damping_in_steps": damped,
-        "discriminator_share": mode.shares.discriminator,
+        "turned_in_horizon": turned, "growing": growing, "discriminator_share": mode.shares.discriminator,
     }  # fmt: skip
     lost = 100 * (1 - np.exp(-2 * np.pi * max(damped, 0)))
     kept = "grows" if damped < -1e-9 else f"loses {lost:.2g} % in a turn" if lost > 1e-6 else "loses nothing in a turn"
-    sentence = f"the leading rotation {kept}, at damping {number(damping, 3)} in the flow (cycling below 0.1)"
+    sentence = (
+        f"the leading rotation {kept}, at damping {number(damping, 3)} in the flow (cycling below {_thresholds.CYCLES})"
+    )
     return Finding(DISEASES.cycling, float(strength), sentence, numbers)
 
 
@@ -80,13 +89,16 @@ def _rate_of_rotation(seen: Evidence) -> complex | None:
 def _step(seen: Evidence) -> Finding:
     if np.isnan(seen.largest_step) or seen.decays_in_flow is None:
         return Finding(DISEASES.step_too_large, _NAN, "the modes of the steps were not measured")
-    numbers = {"largest_step": seen.largest_step, "growth_per_step": seen.growth_per_step}
-    if not seen.decays_in_flow:
-        sentence = "something grows at every step size, so that the step is not what matters"
-        return Finding(DISEASES.step_too_large, 0.0, sentence, numbers)
-    strength = _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3)
-    sentence = f"the largest step at which nothing grows is {number(seen.largest_step, 4)} times the present one"
-    return Finding(DISEASES.step_too_large, float(strength), sentence, numbers)
+    numbers = {"largest_step": seen.largest_step, "growth_in_flow": seen.growth_in_flow}
+    fast = seen.growth_in_flow / _thresholds.UNRESOLVED
+    blown_up = _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3) if seen.decays_in_flow else 0.0
+    if fast > blown_up and fast >= _thresholds.FOUND:
+        sentence = f"in the time of a step a mode grows by {number(seen.growth_in_flow, 3)} in the flow: not resolved"
+    elif seen.decays_in_flow:
+        sentence = f"the largest step at which nothing grows is {number(seen.largest_step, 4)} times the present one"
+    else:
+        sentence = "something grows at every step size, and slowly in a step, so that the step is not what matters"
+    return Finding(DISEASES.step_too_large, float(max(fast, blown_up)), sentence, numbers)
 
 
 def _discriminator(seen: Evidence) -> Finding:
@@ -169,8 +181,9 @@ def _scope(seen: Evidence) -> str:
 
 
 def treats(disease: DISEASES) -> tuple[str, ...]:
-    """The remedies of what is not a matter of modes, and so is not in their growth."""
+    """The remedies of what is not a matter of modes, or not of their growth alone."""
     return {
+        DISEASES.step_too_large: ("smaller step",),
         DISEASES.batch_too_small: ("larger batch",),
         DISEASES.vanishing_logits: ("non-saturating loss", "R1", "R2"),
         DISEASES.discriminator_too_fast: ("ratio of rates", "R1", "R2"),
@@ -178,6 +191,16 @@ def treats(disease: DISEASES) -> tuple[str, ...]:
 
 
 def sort_key(disease: DISEASES) -> Any:
-    """Orders remedies: what treats the disease first where modes do not tell, then by progress."""
+    """Orders remedies: what treats the disease first where modes do not tell, then by progress.
+
+    Progress that is equal to two digits is a tie, as where the memory of an optimizer bounds it; the cheaper one comes
+    first, then the one that leaves more room for the step.
+    """
     first = treats(disease)
-    return lambda remedy: (remedy.name not in first, -np.nan_to_num(remedy.progress, nan=-np.inf))
+
+    def key(remedy: Remedy) -> Any:
+        known = np.isfinite(remedy.progress)
+        progress = float(f"{remedy.progress:.1e}") if known else -np.inf
+        return remedy.name not in first, -progress, remedy.cost, -np.nan_to_num(remedy.largest_step, posinf=1e300)
+
+    return key

@@ -84,7 +84,7 @@ class Steps(eqx.Module):
 
     def growths(self, fields: np.ndarray, flat: np.ndarray | None = None) -> np.ndarray:
         """The largest growth per step of what is not flat, shape `(fields,)`; minus infinity if all is flat."""
-        real = self.logarithms(fields, flat).real
+        real = np.real(self.logarithms(fields, flat))
         return np.where(np.all(np.isnan(real), axis=1), -np.inf, np.nanmax(np.nan_to_num(real, nan=-np.inf), axis=1))
 
 

@@ -76,7 +76,8 @@ def model(at: Training, found: Spectrum, near: bool, jacobian: Jacobian) -> Mode
     counts = ~found.is_flat(at.bytes)
     if not near:
         counts &= ~((np.real(found.values) > 0) & (np.abs(np.imag(found.values)) <= found.norm * 1e-12))
-    columns = np.concatenate([found.vectors[:, counts].real, found.vectors[:, counts].imag], axis=1)
+    vectors = found.vectors[:, counts]
+    columns = np.concatenate([np.real(vectors), np.imag(vectors)], axis=1)
     if found.matrix is not None:
         flat = int(num_flat(found.matrix[None])[0])
         within = None if near or np.sum(counts) + flat == at.size else _orthonormal(columns)
@@ -87,7 +88,7 @@ def model(at: Training, found: Spectrum, near: bool, jacobian: Jacobian) -> Mode
     # SciPy's linear algebra takes a while to import.
     import scipy.linalg
 
-    basis = scipy.linalg.block_diag(*bases)
+    basis: Any = scipy.linalg.block_diag(*bases)
     return Model(at, jacobian.compressed(basis), split, basis, _orthonormal(basis.T @ columns), 0)
 
 

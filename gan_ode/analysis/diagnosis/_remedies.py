@@ -6,12 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _thresholds
-from ._budget import Budget, SpentError
+from ._budget import Budget
 from ._candidates import Candidate
 from ._model import largest_step, Model
 from ._products import Jacobian, Steps
 from ._result import Noise, Remedy
-from ._spectrum import badness, rates_of, search
+from ._spectrum import rates_of, search, turning
 from ._training import takes_any_state, Training
 
 # Weights between these powers of ten, in units of the norm of the Jacobian over that of what a weight of 1 adds.
@@ -20,9 +20,6 @@ _RATIOS = np.logspace(-2, 2, 48)
 _SECTIONS = 14
 # Factors on the step that are tried beside.
 _FACTORS = (1.0, 0.5, 0.25, 0.125, 0.0625)
-_NONE = np.zeros(1)
-# Products of a search that looks whether a treated training is what the small game says.
-_MOST_PRODUCTS = 120
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,31 +32,27 @@ class _Choice:
     matrix: np.ndarray
 
 
-def remedy(small: Model, candidate: Candidate, noise: Noise, turn: float, budget: Budget) -> Remedy:
-    """The best of one change.
+def remedy(small: Model, candidate: Candidate, noise: Noise, resolved: float, budget: Budget) -> Remedy:
+    """The best of one change as the small game has it.
 
     Args:
         small: The small game.
         candidate: The change.
         noise: Of the minibatch.
-        turn: Angle per step of the leading rotation.
+        resolved: The largest factor on the step that resolves what grows fastest.
         budget: What is left.
     """
     if candidate.name == "larger batch":
         return _larger_batch(small, candidate, noise)
     base, slope = _linear_in_weight(small, candidate, budget)
-    chosen = _chosen(small, candidate, base, slope)
-    residual, growth = float("nan"), chosen.growth
-    if small.basis is not None:
-        growth, residual = _looked_at(small, candidate, chosen, turn, budget)
+    chosen = _chosen(small, candidate, base, slope, resolved)
     field, update = candidate.applied(chosen.weight, chosen.factor)
     how = candidate.how.format(weight=f"{chosen.weight:.4g}", step=f"{chosen.factor:.4g}")
-    has_weight = candidate.has_weight or candidate.name == "smaller step"
     weight = chosen.factor if candidate.name == "smaller step" else chosen.weight
     return Remedy(
-        candidate.name, weight if has_weight else float("nan"), growth, chosen.factor,
-        largest_step(small, candidate.rule, chosen.matrix), candidate.cost, -growth / candidate.cost, how, field,
-        update, residual,
+        candidate.name, weight, chosen.growth, chosen.factor,
+        largest_step(small, candidate.rule, chosen.matrix), candidate.cost, -chosen.growth / candidate.cost, how, field,
+        update,
     )  # fmt: skip
 
 
@@ -82,7 +75,7 @@ def _linear_in_weight(small: Model, candidate: Candidate, budget: Budget) -> tup
     return (small.matrix, there - small.matrix) if candidate.has_weight else (there, np.zeros_like(there))
 
 
-def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndarray) -> _Choice:
+def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndarray, resolved: float) -> _Choice:
     """The weight, and the factor on the step, of fastest decay."""
     best: _Choice | None = None
     factors = _FACTORS if candidate.name != "smaller step" else tuple(np.logspace(0, -3, 49))
@@ -90,10 +83,17 @@ def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndar
         matrices = np.asarray(factors)[:, None, None] * base
         growths = small.growths(candidate.rule, matrices)
         i = _least(growths)
+        if candidate.name == "smaller step" and (resolved < 1 or growths[i] > 0):
+            # Where no step helps, or it is not the decay that matters.
+            i, factors = 0, (resolved,)
+            matrices = resolved * base[None]
+            growths = small.growths(candidate.rule, matrices)
+        # A smaller step is for what decays then; what grows only grows more slowly.
+        i = i if growths[i] < 0 else 0
         return _Choice(float("nan"), factors[i], float(growths[i]), matrices[i])
     for factor in factors:
         found = _best_weight(small, candidate, base, slope, factor)
-        if best is None or found.growth < best.growth - 1e-12:
+        if best is None or found.growth < 0:
             best = found
         if best.growth < 0:
             # A smaller step is for what grows at this one.
@@ -133,33 +133,39 @@ def _best_weight(small: Model, candidate: Candidate, base: np.ndarray, slope: np
     return _Choice(float(weights[i]), factor, float(found[i]), matrices(weights[i : i + 1])[0])
 
 
-def _looked_at(small: Model, candidate: Candidate, chosen: _Choice, turn: float, budget: Budget) -> tuple[float, float]:
-    """The growth of what still turns or grows in the treated training, and its residual; else what was said."""
-    at = small.at
-    jacobian = _treated(at, candidate, chosen, budget)
-    try:
-        if takes_any_state(candidate.rule):
-            found = search(at, jacobian, at.size, _thresholds.NUM_MODES, badness, _MOST_PRODUCTS)
-            rates = rates_of(dataclasses.replace(at, rule=candidate.rule), found.values)
-            residuals = found.residuals * float(candidate.rule.step_size)
-        else:
-            steps = Steps(candidate.rule, jacobian, at.size, at.split)
-            found = search(at, steps, steps.size, _thresholds.NUM_MODES, lambda v: badness(v - 1), _MOST_PRODUCTS)
-            rates, residuals = np.log(found.values.astype(complex)), found.residuals
-    except SpentError:
-        return chosen.growth, float("nan")
+def looked_at(at: Training, candidate: Candidate, made: Remedy, turn: float, budget: Budget) -> Remedy:
+    """The remedy, with the growth of what still turns in the treated training and its residual, if anything does.
+
+    Args:
+        at: The training.
+        candidate: The change.
+        made: What the small game says of it.
+        turn: Angle per step of the leading rotation.
+        budget: What is left.
+    """
+    jacobian = _treated(at, candidate, made, budget)
+    most, sought = _thresholds.MOST_PRODUCTS_OF_A_LOOK, ((turning, _thresholds.NUM_MODES),)
+    if takes_any_state(candidate.rule):
+        (found,) = search(at, jacobian, at.size, sought, most)
+        rates = rates_of(dataclasses.replace(at, rule=candidate.rule), found.values)
+        residuals = found.residuals * float(candidate.rule.step_size)
+    else:
+        steps = Steps(candidate.rule, jacobian, at.size, at.split)
+        (found,) = search(at, steps, steps.size, sought, most)
+        rates, residuals = np.log(found.values) / steps.known.period, found.residuals
     counts = (np.abs(np.imag(rates)) >= _thresholds.TURNS * turn) & (turn > 0)
     if not np.any(counts):
-        return chosen.growth, float("nan")
+        return made
     i = int(np.argmax(np.where(counts, np.real(rates), -np.inf)))
-    return float(np.real(rates[i])), float(residuals[i])
+    growth, residual = float(np.real(rates[i])), float(residuals[i])
+    return dataclasses.replace(made, growth_per_step=growth, progress=-growth / made.cost, residual=residual)
 
 
-def _treated(at: Training, candidate: Candidate, chosen: _Choice, budget: Budget) -> Jacobian:
-    treated = None if candidate.field is None else candidate.field(jnp.asarray(chosen.weight))
-    factors = np.full(at.size, chosen.factor)
+def _treated(at: Training, candidate: Candidate, made: Remedy, budget: Budget) -> Jacobian:
+    treated = None if candidate.field is None else candidate.field(jnp.asarray(made.weight))
+    factors = np.full(at.size, made.step_factor)
     if candidate.rows is not None:
-        first, second = candidate.rows(np.asarray([chosen.weight]))
+        first, second = candidate.rows(np.asarray([made.weight]))
         factors[: at.split] *= first[0]
         factors[at.split :] *= second[0]
     return at.jacobian(budget, treated).stretched(factors)

@@ -1,7 +1,7 @@
 """Modes of the scaled field and of the update's step: all of a small state, the leading ones of a large."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from ..._printing import leaf_name
 from ...games import Players
 from . import _thresholds
-from ._krylov import Found, leading
+from ._krylov import Found, leading, space
 from ._linear_game import blocks, steps_of
 from ._products import Jacobian, Product, Steps
 from ._result import Mode
@@ -47,8 +47,7 @@ def spectrum(at: Training, jacobian: Jacobian, dense: bool) -> Spectrum:
     """Of the training's field: all of it, or what grows or turns most, and what decays fastest."""
     if dense:
         return of_matrix(jacobian.dense())
-    found = [search(at, jacobian, jacobian.size, _thresholds.NUM_MODES, badness)]
-    found.append(search(at, jacobian, jacobian.size, _thresholds.NUM_FASTEST, lambda v: -np.real(v)))
+    found = search(at, jacobian, jacobian.size, _SOUGHT)
     values, vectors, residuals = _joined(found)
     return Spectrum(values, vectors, residuals, max(each.norm for each in found), None)
 
@@ -69,12 +68,35 @@ def badness(values: np.ndarray) -> np.ndarray:
     return np.maximum(np.real(values), np.abs(np.imag(values)))
 
 
+def turning(values: np.ndarray) -> np.ndarray:
+    """What turns most."""
+    return np.abs(np.imag(values))
+
+
+def falling(values: np.ndarray) -> np.ndarray:
+    """What decays fastest."""
+    return -np.real(values)
+
+
+# What is looked for without the matrix, and how many.
+_SOUGHT: tuple[tuple[Score, int], ...] = (
+    (turning, _thresholds.NUM_MODES), (np.real, _thresholds.NUM_GROWING), (falling, _thresholds.NUM_FASTEST),
+)  # fmt: skip
+
+
 def search(
-    at: Training, product: Product, size: int, k: int, score: Score, most: int = _thresholds.MOST_PRODUCTS
-) -> Found:
-    """The leading eigenvalues by products."""
+    at: Training,
+    product: Product,
+    size: int,
+    sought: Sequence[tuple[Score, int]],
+    most: int = _thresholds.MOST_PRODUCTS,
+    subspace: int = _thresholds.SUBSPACE,
+) -> list[Found]:
+    """Leading eigenvalues by products, by several scores from one basis."""
     eps = float(np.finfo(np.float32 if at.bytes == 4 else np.float64).eps)
-    return leading(product, size, k, score, subspace=_thresholds.SUBSPACE, tol=_TOLERANCE[at.bytes], eps=eps, most=most)
+    start = space(product, size, subspace=subspace, eps=eps)
+    tol = _TOLERANCE[at.bytes]
+    return [leading(product, k, score, start=start, tol=tol, eps=eps, most=most) for score, k in sought]
 
 
 def _joined(found: list[Found]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -196,8 +218,7 @@ def _mapped(at: Training, fields: list[Mode]) -> list[Mode]:
 
 def _searched(at: Training, jacobian: Jacobian) -> list[Mode]:
     steps = Steps(at.rule, jacobian, at.size, at.split)
-    found = [search(at, steps, steps.size, _thresholds.NUM_MODES, lambda v: badness(v - 1))]
-    found.append(search(at, steps, steps.size, _thresholds.NUM_FASTEST, lambda v: -np.real(v)))
+    found = search(at, steps, steps.size, _SOUGHT)
     values, vectors, residuals = _joined(found)
     floor = _thresholds.FLAT[at.bytes] * np.max(np.abs(values - 1), initial=0.0) + 20 * float(
         np.finfo(np.float32 if at.bytes == 4 else np.float64).eps

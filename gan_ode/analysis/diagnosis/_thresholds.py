@@ -9,6 +9,9 @@ FLAT = {4: 1e-4, 8: 1e-7}
 NEUTRAL = {4: 1e-3, 8: 1e-7}
 # A mode cycles where it loses less than this part of its amplitude in a radian: in a turn it keeps more than half.
 CYCLES = 0.1
+# And where it turns by this much, in radians, before the drift has left the state: more than half of that, and the way
+# is round. A circle is seen so from a radius of a fifth of the state's norm on downward.
+TURNED = 0.5
 # A real mode creeps where it decays so much more slowly than the fastest one.
 CREEPS = 1e-2
 # A multiplier flips where it turns by more than this, in radians: nearer to half a turn than to a quarter.
@@ -20,6 +23,9 @@ FAR = 0.1
 
 # A step is too large where the largest one is smaller than this: some modes lie at the edge in healthy training.
 STEP_MARGIN = 0.9
+# Or where the fastest mode that grows in the flow does so by more than this in the time of one step: by a factor of e,
+# which no linear part outlives. A step resolves a mode where it is half of that.
+UNRESOLVED, RESOLVED = 1.0, 0.5
 # The discriminator is too fast where its rate is so many times the generator's, and its scores tell data from samples
 # by so many standard deviations: two time scales of up to about four are in use, and a separation of two is 84 % told
 # apart.
@@ -40,8 +46,10 @@ COSTS = {"R1": 1.5, "R2": 1.5, "gradient norm": 1.25, "consensus": 2.5, "extragr
 
 # Subsets of a minibatch of which the covariance is estimated, and probes of the rotation share.
 NUM_PARTS, NUM_PROBES = 8, 16
-# Modes that are looked for without the matrix, the basis, and most products of one search.
-NUM_MODES, NUM_FASTEST, SUBSPACE, MOST_PRODUCTS = 6, 2, 60, 400
+# Modes that are looked for without the matrix: those that turn, that grow, that decay fastest; the basis; and most
+# products of one search. Those of a look at a treated training, and how many of these are looked at.
+NUM_MODES, NUM_GROWING, NUM_FASTEST, SUBSPACE, MOST_PRODUCTS = 4, 2, 2, 60, 240
+MOST_LOOKS, MOST_PRODUCTS_OF_A_LOOK = 4, 100
 # A product of the Jacobian with a vector costs about two field evaluations.
 PRODUCT = 2
 # Steps are searched between these factors on the present one.

@@ -259,6 +259,7 @@ def _responses(optimizer: Any, gradient: State, usual: State, params: State, mem
     moments = [~answers & jnp.any(a != b) for answers, a, b in zip(linear, after, still, strict=True)]
     adapts = jnp.any(jnp.stack(moments)) if moments else jnp.asarray(False)
     first = jax.tree.leaves(changes[0])
+    first = [jnp.where(jnp.isfinite(r), r, 0) for r in first]
     sizes = [jnp.sum(jnp.where(adapts, r * u, r) ** 2) for r, u in zip(first, jax.tree.leaves(usual), strict=True)]
     return (*changes, jnp.sqrt(sum(sizes) / sum(leaf.size for leaf in first)), adapts)
 

@@ -19,8 +19,11 @@ from . import _thresholds
 from ._budget import Budget
 from ._products import Jacobian
 from ._result import Extremes, Logits
-from ._spectrum import search
+from ._spectrum import falling, search
 from ._training import Training
+
+# Extremes of a symmetric matrix come sooner than others.
+_LANCZOS = 40
 
 
 def speeds(at: Training) -> Players:
@@ -77,8 +80,8 @@ def _searched(at: Training, part: slice, jacobian: Jacobian) -> Extremes:
         return jacobian(whole)[part]
 
     size = len(range(*part.indices(at.size)))
-    ends = [search(at, own, size, 1, score, _thresholds.SUBSPACE).values[0].real
-            for score in (np.real, lambda v: -np.real(v))]  # fmt: skip
+    found = search(at, own, size, ((np.real, 1), (falling, 1)), 3 * _LANCZOS, _LANCZOS)
+    ends = [each.values[0].real for each in found]
     return Extremes(smallest=-float(ends[0]), largest=-float(ends[1]))
 
 
