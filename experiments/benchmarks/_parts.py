@@ -52,7 +52,15 @@ PARTS: dict[str, Part] = {
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
         for name in (
-            "basins", "diagnose", "first_orbit", "first_verdict", "maps", "neural", "neural_field", "updates", "watch",
-        )  # fmt: skip
+            "basins",
+            "diagnose",
+            "first_orbit",
+            "first_verdict",
+            "maps",
+            "neural",
+            "neural_field",
+            "updates",
+            "watch",
+        )
     },
 }

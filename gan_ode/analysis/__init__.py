@@ -19,10 +19,7 @@ from .diagnosis import (
     Logits as Logits,
     Mode as Mode,
     Noise as Noise,
-    Reading as Reading,
     Remedy as Remedy,
-    Watch as Watch,
-    WatchState as WatchState,
 )
 from .equilibria import (
     Equilibria as Equilibria,
@@ -103,3 +100,4 @@ from .statistics import (
     stationary_covariance as stationary_covariance,
     stationary_covariance_of_steps as stationary_covariance_of_steps,
 )
+from .watching import Reading as Reading, Watch as Watch, WatchState as WatchState

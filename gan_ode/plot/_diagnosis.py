@@ -31,6 +31,8 @@ _CHARACTERS, _NAME = 15, 26
 # Strengths beyond this are drawn as this, with their number.
 _STRONGEST = 5.0
 _MARGIN = 0.4
+# Parts of one, and of a threshold, below which a bar is written as none.
+_NOTHING = 0.005
 # What is left of a progress of zero by rounding.
 _ROUNDING = 1e-12
 # Where half of the bars are shorter than this part of the longest, a logarithmic axis shows so many decades of them.
@@ -140,6 +142,7 @@ def _multipliers(ax: Axes, result: Diagnosis) -> tuple[Circle, tuple[Line2D, ...
     ax.set(xlim=(middle - span / 2, middle + span / 2), ylim=(-span * height / width / 2, span * height / width / 2))
     ax.set_aspect("equal", adjustable="box")
     ax.set(xlabel=r"$\mathrm{Re}\,m - 1$", ylabel=r"$\mathrm{Im}\,m$")
+    ax.locator_params(nbins=5)
     ax.ticklabel_format(style="sci", scilimits=(-3, 4), useMathText=True)
     if lines:
         ax.legend(handles=[*lines, circle], loc="upper left", handletextpad=0.3, borderaxespad=0.2, handlelength=1.2)
@@ -156,7 +159,7 @@ def _strengths(ax: Axes, result: Diagnosis) -> BarContainer | None:
     shown = np.where(np.isnan(values), 0.0, np.clip(values, 0.0, _STRONGEST))
     colors = [VERMILLION if value >= 1 else SKY_BLUE for value in values]
     bars = ax.barh(range(len(found)), shown, color=colors, height=0.62)
-    texts = ["not measured" if np.isnan(value) else f"{value:.2g}" for value in values]
+    texts = [_part(value) for value in values]
     ax.bar_label(bars, texts, padding=3, fontsize="small")
     ax.axvline(1, color=INK, linewidth=0.9 * scale(ax), linestyle=(0, (4, 2)))
     _rows(ax, [str(each.disease) for each in found])
@@ -176,11 +179,15 @@ def _shares(ax: Axes, result: Diagnosis) -> BarContainer | None:
     values, errors = (np.array(column, float) for column in zip(*parts.values(), strict=True))
     shown = np.nan_to_num(np.clip(values, 0.0, 1.0))
     bars = ax.barh(range(len(parts)), shown, height=0.62, color=SKY_BLUE, xerr=errors, ecolor=INK)
-    texts = ["not measured" if np.isnan(value) else f"{value:.2g}" for value in values]
+    texts = [_part(value) for value in values]
     ax.bar_label(bars, texts, padding=3, fontsize="small")
     _rows(ax, list(parts))
     ax.set(xlabel="part of the whole", xlim=(0, 1.25), xticks=[0, 0.5, 1])
     return bars
+
+
+def _part(value: float) -> str:
+    return "not measured" if np.isnan(value) else "0" if abs(value) < _NOTHING else f"{value:.2g}"
 
 
 def _layers(ax: Axes, result: Diagnosis) -> QuadMesh | None:

@@ -11,5 +11,3 @@ from ._result import (
     Noise as Noise,
     Remedy as Remedy,
 )
-from ._watch import Watch as Watch, WatchState as WatchState
-from ._watch_reading import Reading as Reading

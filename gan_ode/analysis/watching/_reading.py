@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._printing import number, printed, Report
 from ...games import Players
-from ._watch_modes import log_growth, turn
+from ._modes import log_growth, turn
 
 # More than this factor a turn is not written as a percentage.
 _MANYFOLD = 10.0

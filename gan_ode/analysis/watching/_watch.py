@@ -18,8 +18,8 @@ from ..._types import Args, Field, Scalar, State
 from ...games import Players
 from ...simulate import AbstractRecorder, Orbit
 from ...updates import AbstractUpdate
-from ._watch_modes import follow, linearized, log_growth, Mode, turn
-from ._watch_reading import Reading
+from ._modes import follow, linearized, log_growth, Mode, turn
+from ._reading import Reading
 
 # The part of training's work that readings may take by default.
 _PORTION = 0.10
