@@ -34,7 +34,7 @@ def by_ratios(name: str, results: Results) -> None:
     from experiments.benchmarks import _of_ratios
 
     # Single precision is what networks are trained in.
-    if name not in ("diagnose", "neural", "neural_field"):
+    if name not in ("diagnose", "neural", "neural_field", "watch"):
         prepare_jax()
     measure = importlib.import_module(f"experiments.benchmarks.{name}").measure
     _of_ratios.add(results, name, measure(results.rounds))
@@ -51,6 +51,16 @@ PARTS: dict[str, Part] = {
     "fates": Part(functools.partial(by_results, "fates")),
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
-        for name in ("basins", "diagnose", "first_orbit", "first_verdict", "maps", "neural", "neural_field", "updates")
+        for name in (
+            "basins",
+            "diagnose",
+            "first_orbit",
+            "first_verdict",
+            "maps",
+            "neural",
+            "neural_field",
+            "updates",
+            "watch",
+        )
     },
 }

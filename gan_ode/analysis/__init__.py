@@ -100,3 +100,4 @@ from .statistics import (
     stationary_covariance as stationary_covariance,
     stationary_covariance_of_steps as stationary_covariance_of_steps,
 )
+from .watching import Reading as Reading, Watch as Watch, WatchState as WatchState

@@ -202,9 +202,7 @@ def _write(target: pathlib.Path, frames: Iterator[Image.Image], speed: int) -> N
         first = pictures[len(pictures) // 2].quantize(128)
         pictures = [each.quantize(palette=first, dither=Image.Dither.NONE) for each in pictures]
     kind, stream = _PICTURES[target.suffix], io.BytesIO()
-    pictures[0].save(
-        stream, kind, save_all=True, append_images=pictures[1:], duration=round(1000 / speed), loop=0
-    )
+    pictures[0].save(stream, kind, save_all=True, append_images=pictures[1:], duration=round(1000 / speed), loop=0)
     _files.replace(target, stream.getvalue())
 
 

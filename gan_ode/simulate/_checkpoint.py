@@ -106,6 +106,21 @@ class Files:
         return n, read
 
 
+def steps_of(folder: Path) -> int:
+    """The number of steps of the checkpoint in a folder.
+
+    Raises:
+        ValueError: If there is none, or it is damaged.
+    """
+    path = folder / _STATE
+    if not path.exists():
+        raise ValueError(
+            f"`folder` must hold a checkpoint, but there is no {path}: give the folder of "
+            "`iterate(..., checkpoint=simulate.Checkpoint(folder, ...))`."
+        )
+    return _opened(path)[1]
+
+
 def configuration(loop: UpdateLoop, y0: State, save_every: int) -> dict[str, Any]:
     """What a checkpoint must agree in with the run that takes it up.
 

@@ -16,6 +16,7 @@ from . import _inputs, _resumable
 from ._checkpoint import Checkpoint
 from ._orbit import Orbit, OUTCOMES
 from ._outcome import outcome_of_steps
+from ._recorder import AbstractRecorder
 from ._update_loop import LoopState, Saved, time, UpdateLoop
 
 
@@ -28,7 +29,7 @@ def iterate(
     args: Args = None,
     batches: Args | Callable[[Array], Args] = None,
     save_every: int = 1,
-    record: Callable[[Array, State, Args], Any] | None = None,
+    record: Callable[[Array, State, Args], Any] | AbstractRecorder | None = None,
     progress: bool | Callable[[int, int], object] = False,
     checkpoint: Checkpoint | None = None,
 ) -> Orbit:
@@ -56,7 +57,8 @@ def iterate(
         save_every: Save every so many steps; must divide `num_steps`.
         record: What to save in the place of the state: a function `(t, y, args) -> pytree of arrays`, called inside the
             scan at every save, for example `lambda t, y, args: gan.losses(y, args)`. Its `args` are those of the step
-            that led there, at the start those of the first step. So memory does not grow with the parameters.
+            that led there, at the start those of the first step. So memory does not grow with the parameters. Or a
+            recorder that carries something from save to save, such as `analysis.Watch(field, update)`.
         progress: Whether to show a bar by tqdm, on a terminal; or a function `(steps done, num_steps)`, called between
             the segments.
         checkpoint: Where and how often to put the run on disk. If there is a checkpoint of it, the run goes on from
@@ -95,8 +97,10 @@ def prepared(
     if batches is not None and args is not None:
         raise ValueError("`args` and `batches` must not both be given: a batch takes the place of `args`.")
     _check_batches(batches, num_steps)
-    if record is not None and not callable(record):
-        raise ValueError(f"`record` must be a function `(t, y, args) -> pytree of arrays`, but is {record!r}.")
+    if record is not None and (isinstance(record, type) or not isinstance(record, AbstractRecorder | Callable)):
+        raise ValueError(
+            f"`record` must be a function `(t, y, args) -> pytree of arrays`, or a recorder, but is {record!r}."
+        )
     return UpdateLoop(update, field, args, batches, record), num_steps, save_every
 
 

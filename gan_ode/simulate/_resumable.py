@@ -35,7 +35,7 @@ def run_in_segments(
     """
     _refuse_tracers((loop, y0))
     files = None if checkpoint is None else Files(checkpoint, configuration(loop, y0, save_every))
-    state, first = _start(loop, y0)
+    state, first = start(loop, y0)
     saved = jax.tree.map(lambda leaf: np.zeros((num_steps // save_every + 1, *leaf.shape), leaf.dtype), first)
     write_rows(saved, jax.tree.map(lambda leaf: leaf[None], first), 0, 1)
     n, state = (0, state) if files is None else files.load(state, saved, num_steps, save_every)
@@ -61,7 +61,8 @@ def run_in_segments(
 
 
 @jit
-def _start(loop: UpdateLoop, y0: State) -> tuple[LoopState, Saved]:
+def start(loop: UpdateLoop, y0: State) -> tuple[LoopState, Saved]:
+    """Where a run stands before its first step, and what is saved of that."""
     return loop.start(y0)
 
 

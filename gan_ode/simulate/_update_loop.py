@@ -13,6 +13,7 @@ from .._growth import Sizes
 from .._types import Args, Field, RealScalarLike, State
 from ..updates import AbstractUpdate
 from . import _inputs
+from ._recorder import AbstractRecorder
 
 
 class LoopState(eqx.Module):
@@ -24,6 +25,7 @@ class LoopState(eqx.Module):
         finite: Whether every state so far was finite.
         sizes: How large the last of those were.
         sound: The last one of them that was saved; None where the states themselves are saved.
+        carry: What a recorder carries from save to save; None without one.
     """
 
     y: State
@@ -31,6 +33,7 @@ class LoopState(eqx.Module):
     finite: Bool[Array, ""]
     sizes: Sizes
     sound: State | None
+    carry: Any = None
 
 
 class Saved(eqx.Module):
@@ -52,29 +55,36 @@ class UpdateLoop(eqx.Module):
     field: Field
     args: Args
     batches: Any
-    record: Callable | None
+    record: Callable | AbstractRecorder | None
 
     def start(self, y0: State) -> tuple[LoopState, Saved]:
         """Where the run stands before its first step, and what is saved of that."""
         first = jnp.asarray(0)
-        _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self._batch(first))
-        memory = self.update.init(self.field, y0, self._batch(first))
+        _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self.batch(first))
+        memory = self.update.init(self.field, y0, self.batch(first))
         sound = None if self.record is None else y0
-        return self.save(first, LoopState(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound))
+        recorder = self.record if isinstance(self.record, AbstractRecorder) else None
+        carry = None if recorder is None else recorder.init(y0, self.batch(first), memory)
+        return self.save(first, LoopState(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound, carry))
 
     def step(self, n: Array, state: LoopState) -> LoopState:
         """The step of number `n`, from 0."""
-        t, batch = self.time(n, state.y), self._batch(n)
+        t, batch = self.time(n, state.y), self.batch(n)
         y, memory = self.update.step(self.field, t, state.y, batch, state.memory)
         sizes, finite = state.sizes.then(y)
-        return LoopState(y, memory, state.finite & finite, sizes, state.sound)
+        return LoopState(y, memory, state.finite & finite, sizes, state.sound, state.carry)
 
     def save(self, n: Array, state: LoopState) -> tuple[LoopState, Saved]:
         """What is kept of the state after `n` steps."""
         y, finite = state.y, state.finite
         if self.record is None:
             return state, Saved(finite, y)
-        values = self.record(self.time(n, y), y, self._batch(jnp.maximum(n - 1, 0)))
+        args = self.batch(jnp.maximum(n - 1, 0))
+        if isinstance(self.record, AbstractRecorder):
+            carry, values = self.record.record(state.carry, n, y, args, state.memory)
+            state = eqx.tree_at(lambda s: s.carry, state, carry, is_leaf=lambda leaf: leaf is None)
+        else:
+            values = self.record(self.time(n, y), y, args)
         sound = _tree.where(finite, y, state.sound)
         state = eqx.tree_at(lambda s: s.sound, state, sound)
         return state, Saved(finite, jax.tree.map(jnp.asarray, values))
@@ -82,7 +92,8 @@ class UpdateLoop(eqx.Module):
     def time(self, n: Array, y: State) -> Array:
         return time(self.update.step_size, n, y)
 
-    def _batch(self, n: Array) -> Args:
+    def batch(self, n: Array) -> Args:
+        """What the field is handed in the step of number `n`."""
         if self.batches is None:
             return self.args
         return self.batches(n) if callable(self.batches) else jax.tree.map(lambda leaf: leaf[n], self.batches)

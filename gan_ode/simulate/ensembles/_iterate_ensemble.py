@@ -14,6 +14,7 @@ from ...updates import AbstractUpdate
 from .. import _inputs
 from .._iterate import check_memory, prepared, scan
 from .._orbit import Orbit
+from .._recorder import AbstractRecorder
 from .._update_loop import UpdateLoop
 from . import _members
 
@@ -31,7 +32,7 @@ def iterate_ensemble(
     args: Args = None,
     batches: Args | Callable[[Array], Args] = None,
     save_every: int = 1,
-    record: Callable[[Array, State, Args], Any] | None = None,
+    record: Callable[[Array, State, Args], Any] | AbstractRecorder | None = None,
     batched_update: Any = False,
     batched_field: Any = False,
     batched_args: Any = False,

@@ -1,0 +1,1 @@
+"""Diagnoses a run of training from its checkpoint: `python -m experiments.diagnose`."""
