@@ -2,6 +2,7 @@ import io
 import os
 import pathlib
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -207,10 +208,9 @@ def _write(target: pathlib.Path, frames: Iterator[Image.Image], speed: int) -> N
 
 
 def _film(target: pathlib.Path, pictures: list[Image.Image], speed: int) -> None:
-    import subprocess
-
     width, height = pictures[0].size
-    size = f"{width - width % 2}x{height - height % 2}"
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}",
-               "-r", str(speed), "-i", "-", "-vf", f"crop={size.replace('x', ':')}", "-pix_fmt", "yuv420p", str(target)]  # fmt: skip
+    # The usual encoding of films takes even sizes alone.
+    even = f"crop={width - width % 2}:{height - height % 2}"
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(speed), "-i", "-"]
+    command = ["ffmpeg", "-y", "-loglevel", "error", *raw, "-vf", even, "-pix_fmt", "yuv420p", str(target)]
     subprocess.run(command, input=b"".join(each.tobytes() for each in pictures), check=True)
