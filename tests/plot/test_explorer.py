@@ -58,7 +58,8 @@ def programs() -> Programs:
 def browser(programs) -> MiniRacer:
     """An engine like the browser's, with the programs of both families."""
     racer = MiniRacer()
-    wasserstein = Programs(FAMILIES["Wasserstein"], ("eta", "rate"), START, {"simultaneous": updates.Simultaneous})
+    two = {name: RULES[name] for name in ("simultaneous", "alternating")}
+    wasserstein = Programs(FAMILIES["Wasserstein"], ("eta", "rate"), START, two)
     racer.eval(f"{engine()}\nconst own = {programs.javascript()}; const linear = {wasserstein.javascript()};")
     return racer
 
@@ -105,6 +106,15 @@ def test_multipliers_and_critical_steps_are_those_of_the_package(browser, rule):
     assert np.max(np.abs([complex(*each) for each in found])) == pytest.approx(np.max(np.abs(expected)), abs=1e-7)
     critical = told(browser, f"criticalStepSize(own.updates[{number}], [0, 1], [0.3, 1.0], [1e-3, 50])")
     assert critical == pytest.approx(float(analysis.critical_step_size(RULES[rule], field, there)), rel=1e-6)
+
+
+def test_a_rule_that_neither_grows_nor_decays_is_stable_up_to_where_it_grows(browser):
+    # Alternating steps of size h have the trace 2 - (2 h / 3)^2, and the determinant 1.
+    assert told(browser, "criticalStepSize(linear.updates[1], [0, 1], [0, 1], [0.01, 10])") == pytest.approx(
+        3, rel=1e-6
+    )
+    assert told(browser, "criticalStepSize(linear.updates[0], [0, 1], [0, 1], [0.01, 10])") == 0
+    assert told(browser, "criticalStepSize(linear.updates[1], [0, 1], [0, 1], [0.01, 2])") is None
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8])

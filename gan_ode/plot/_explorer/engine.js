@@ -260,9 +260,12 @@ function multipliers(update, y, stepSize, parameters) {
 
 const radius = (values) => Math.max(...values.map(([re, im]) => Math.hypot(re, im)));
 
-// The largest step size up to which all smaller ones are stable; 0 if none, null if that is not within the range.
+// What a radius may be above 1 by rounding, as in `gan_ode.analysis.critical_step_size`.
+const NEUTRAL = 1e-9;
+
+// The step size at which the radius leaves 1; 0 if it is larger from the smallest on, null if it stays in the range.
 function criticalStepSize(update, y, parameters, [low, high]) {
-  const stable = (h) => radius(multipliers(update, y, h, parameters)) < 1;
+  const stable = (h) => radius(multipliers(update, y, h, parameters)) <= 1 + NEUTRAL;
   if (!stable(low)) return 0;
   let last = low, next = null;
   for (let i = 1; i <= 60 && next === null; i++) {

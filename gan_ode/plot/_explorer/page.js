@@ -88,7 +88,7 @@ function explore(root, setup, families, model) {
         if (!shown) return;
         const update = programs().updates[i], size = radius(multipliers(update, target.y, h, p));
         const critical = criticalStepSize(update, target.y, p, setup.ranges[last]);
-        const word = !Number.isFinite(size) ? "undecided" : size < 1 - 1e-9 ? "converges nearby" : size > 1 + 1e-9 ? "leaves" : "undecided";
+        const word = !Number.isFinite(size) ? "undecided" : size < 1 - NEUTRAL ? "converges" : size > 1 + NEUTRAL ? "leaves" : "neither";
         const largest = critical === null ? `above ${show(setup.ranges[last][1])}` : critical === 0 ? `none from ${show(setup.ranges[last][0])} on` : show(critical);
         rows.push([update.name, show(size, 6), word, largest]);
       });

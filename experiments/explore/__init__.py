@@ -1,0 +1,1 @@
+"""Explores a game in the browser: `python -m experiments.explore`."""
