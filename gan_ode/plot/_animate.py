@@ -26,6 +26,8 @@ _FILM = ".mp4"
 _FEWEST = 20
 # How much of an orbit's time its trail shows.
 _TRAIL = 0.25
+# Names of rules side by side in a legend, in a panel of 3.4 inches.
+_COLUMNS = 2
 
 
 def animate(
@@ -149,14 +151,14 @@ def _in_plane(
     ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=f"${names[0]}$", ylabel=f"${names[1]}$")
     moving = [_trail(ax, name, CYCLE[i % len(CYCLE)]) for i, name in enumerate(paths)]
     if any(paths):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=len(paths))
+        figure.legend(loc="outside upper center", ncols=min(len(paths), _COLUMNS))
     clock_text = ax.text(0.98, 0.02, "", transform=ax.transAxes, ha="right", va="bottom", fontsize=7)
     for time in clock:
         for (line, head), (name, points) in zip(moving, paths.items(), strict=True):
             last, first = _reached(runs[name], time), _reached(runs[name], time - _TRAIL * clock[-1])
             line.set_data(*points[first : last + 1].T)
             head.set_data(*points[last : last + 1].T)
-        clock_text.set_text(f"$t = {time:.3g}$")
+        clock_text.set_text(_time(time))
         yield _picture(figure)
 
 
@@ -164,6 +166,10 @@ def _around(values: np.ndarray) -> tuple[float, float]:
     low, high = float(np.min(values)), float(np.max(values))
     room = 0.12 * (high - low) or 1.0
     return low - room, high + room
+
+
+def _time(time: float) -> str:
+    return f"$t = {time:.0f}$" if time >= 100 else f"$t = {time:.3g}$"
 
 
 def _trail(ax: Axes, name: str, color: str) -> tuple[Any, Any]:
@@ -183,7 +189,7 @@ def _of_samples(
             place = _reached(orbit, time)
             ax.clear()
             draw_samples(np.asarray(shown(jax.tree.map(lambda leaf: leaf[place], orbit.ys))), ax=ax, mixture=mixture)  # noqa: B023
-            ax.set_title(f"{name}  $t = {time:.3g}$".strip())
+            ax.set_title(f"{name}  {_time(time)}".strip())
         yield _picture(figure)
 
 

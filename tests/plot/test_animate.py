@@ -72,6 +72,12 @@ def test_samples_are_drawn_in_their_plane(runs, tmp_path):
     assert np.mean(np.abs(first - last)) > 0.01
 
 
+def test_long_names_leave_room_for_the_plane(runs, tmp_path):
+    # A legend that takes the whole figure is a warning of Matplotlib, which is an error here.
+    named = {f"a rule of a rather long name, {i}": runs["simultaneous"] for i in range(4)}
+    plot.animate(named, tmp_path / "run.gif", num_frames=20, dpi=40)
+
+
 def test_an_orbit_that_ends_early_stays_where_it_ended(tmp_path):
     y0 = Players(jnp.array(1.0), jnp.array(1.0))
     field = lambda t, y, args: Players(y.discriminator**2, -y.generator)  # noqa: E731
