@@ -56,7 +56,7 @@ test: $(VENV)/.has-test
 test-fast: $(VENV)/.has-test
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not browser"
 
-test-browser: $(VENV)/.has-browser
+test-browser: $(VENV)/.has-browser docs
 	$(PYTHON) -m pytest -m browser tests/browser
 
 lint: $(VENV)/.has-lint
