@@ -99,6 +99,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "find_equilibria": {"field": FIELD, "starts": YS},
     "find_equilibrium": {"field": FIELD, "y0": Y},
     "find_periodic_orbit": {"field": FIELD, "y0": Y},
+    "diagnose": {"field": FIELD, "y": Y, "update": H},
     "inspect": {"field": FIELD, "y": Y},
     "invariant_drift": {"quantity": energy, "orbit": orbit()},
     "jacobian": {"field": FIELD, "y": Y, "update": H},

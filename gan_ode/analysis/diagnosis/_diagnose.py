@@ -216,6 +216,19 @@ class _Work:
         growths = [mode.value.real for mode in modes if mode.does != "flat"]
         in_a_step = float(self._at.rule.step_size) * max([0.0, *growths])
         self._know(modes=modes, decays_in_flow=decays, growth_in_flow=in_a_step)
+        if leading is not None:
+            self._know(drift_beside=self._drift_beside(leading.value))
+
+    def _drift_beside(self, value: complex) -> float:
+        """How much of the drift is no part of a rotation: 0 where the drift lies in its plane, about 1 where none does.
+
+        Within the plane of a pair of eigenvalues a drift z satisfies A (A z) - 2 Re(value) A z + |value|^2 z = 0.
+        """
+        drift = flat(self._at.scale) * flat(self._at.velocity)
+        once = self.jacobian(drift)
+        left = self.jacobian(once) - 2 * value.real * once + abs(value) ** 2 * drift
+        size = abs(value) ** 2 * float(np.linalg.norm(drift))
+        return float(np.linalg.norm(left)) / size if size > 0 else 0.0
 
     def _counts(self, mode: Mode) -> bool:
         """Away from an equilibrium what grows without turning is no disease: so a loss is descended."""

@@ -32,6 +32,7 @@ class Evidence:
     speeds: Players | None = None
     near_equilibrium: bool = False
     horizon: float = _NAN
+    drift_beside: float = _NAN
 
 
 def findings(seen: Evidence) -> tuple[Finding, ...]:
@@ -63,18 +64,28 @@ def _cycling(seen: Evidence) -> Finding:
     # No cycle is seen by who leaves before it turns, and none is what something else outgrows before.
     turned = seen.horizon * seen.turn if seen.turn > 0 else _NAN
     growing = max([m.value.real for m in seen.modes if m.value.imag == 0 and m.does == "grows"], default=0.0)
+    wide = False
     if not np.isnan(turned):
+        # Where the drift is the rotation itself it carries the state around, and not away; but on a circle so wide the
+        # linear part of one place does not tell what a whole turn does.
+        wide = (
+            strength >= _thresholds.FOUND > turned / _thresholds.TURNED and seen.drift_beside < _thresholds.DRIFT_TURNS
+        )
         strength = min(strength, turned / _thresholds.TURNED)
     strength *= min(1.0, mode.value.imag / growing) if growing > 0 else 1.0
     numbers = {
         "angular_speed": mode.value.imag, "damping": damping, "damping_in_steps": damped,
-        "turned_in_horizon": turned, "growing": growing, "discriminator_share": mode.shares.discriminator,
+        "turned_in_horizon": turned, "drift_beside_rotation": seen.drift_beside, "growing": growing,
+        "discriminator_share": mode.shares.discriminator,
     }  # fmt: skip
     lost = 100 * (1 - np.exp(-2 * np.pi * max(damped, 0)))
     kept = "grows" if damped < -1e-9 else f"loses {lost:.2g} % in a turn" if lost > 1e-6 else "loses nothing in a turn"
     sentence = (
         f"the leading rotation {kept}, at damping {number(damping, 3)} in the flow (cycling below {_thresholds.CYCLES})"
     )
+    if wide:
+        sentence += ", but it is wide beside the state: follow it for a turn, by `analysis.Watch` or `classify`"
+        return Finding(DISEASES.cycling, _NAN, sentence, numbers)
     return Finding(DISEASES.cycling, float(strength), sentence, numbers)
 
 

@@ -12,6 +12,8 @@ CYCLES = 0.1
 # And where it turns by this much, in radians, before the drift has left the state: more than half of that, and the way
 # is round. A circle is seen so from a radius of a fifth of the state's norm on downward.
 TURNED = 0.5
+# The drift is taken for the rotation itself where no more than this part of it is something else.
+DRIFT_TURNS = 0.3
 # A real mode creeps where it decays so much more slowly than the fastest one.
 CREEPS = 1e-2
 # A multiplier flips where it turns by more than this, in radians: nearer to half a turn than to a quarter.
