@@ -7,8 +7,13 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 from ._animate import animate as animate
 from ._basin import basin as basin, BasinPlot as BasinPlot
 from ._branches_along import branches as branches, BranchesPlot as BranchesPlot
+from ._clinic import (
+    diagnosis as diagnosis,
+    DiagnosisPlot as DiagnosisPlot,
+    watch as watch,
+    WatchPlot as WatchPlot,
+)
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
-from ._diagnosis import diagnosis as diagnosis, DiagnosisPlot as DiagnosisPlot
 from ._explorer import Explorer as Explorer, explorer as explorer
 from ._levels import level_sets as level_sets, LevelSets as LevelSets
 from ._maps import (
@@ -23,4 +28,3 @@ from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhaseP
 from ._samples import samples as samples, SamplesPlot as SamplesPlot
 from ._spectrum import spectrum as spectrum, SpectrumPlot as SpectrumPlot
 from ._style import CYCLE as CYCLE, style as style
-from ._watch import watch as watch, WatchPlot as WatchPlot

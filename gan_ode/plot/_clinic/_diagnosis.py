@@ -14,9 +14,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.text import Text
 
-from ..analysis import Diagnosis
-from ._panel import inches, label_panel, scale
-from ._style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SKY_BLUE, VERMILLION, WHITE
+from ...analysis import Diagnosis
+from .._panel import inches, label_panel, scale
+from .._style import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PURPLE, SKY_BLUE, VERMILLION, WHITE
 
 # What a mode does: a mark and a color each, so that neither alone has to tell.
 _MARKS = {

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from ..analysis import Reading
-from ._panel import label_panel, scale
-from ._style import BLUE, GRAY, INK, ORANGE, PALE, VERMILLION
+from ...analysis import Reading
+from .._panel import label_panel, scale
+from .._style import BLUE, GRAY, INK, ORANGE, PALE, VERMILLION
 
 _LETTERS = "abcd"
 
