@@ -24,6 +24,9 @@ _BISECTIONS = 60
 NEUTRAL = {4: 1e-4, 8: 1e-9}
 # A step, in units of one over the largest eigenvalue, at which a rule is looked at.
 TYPICAL = 0.1
+# A rule whose counters come to no end is looked at late, and short of its limit by about one over their number. Twice
+# what is left of that at the smallest step, if it is no more than this, is noise too.
+_LATE = 1e-6
 
 
 @guarded("y")
@@ -102,6 +105,9 @@ def critical_and_whether(
     ladder = jnp.logspace(-12, 6, _SCAN, dtype=dtype) * unit
     heights = jax.lax.map(lambda h: excess(h, still_field, still_y), ladder)
 
+    if known.followed:
+        left = jnp.abs(heights[0])
+        neutral = jnp.where(left < _LATE, jnp.maximum(neutral, 2 * left), neutral)
     unstable = heights > neutral
     crosses = jnp.any(unstable)
     after = jnp.where(crosses, jnp.argmax(unstable), 1)
