@@ -11,7 +11,7 @@ from ..._entry import guarded
 from ..._lowering import jit
 from ..._problem import state_of
 from ..._rules import maker, Rule
-from ..._types import Args, Field, Scalar, State
+from ..._types import Args, Field, RealScalarLike, Scalar, State
 from . import _fixed_point
 from ._fixed_point import narrowest, Standing
 from ._multipliers import fastest, radius_of_step, trusted
@@ -97,7 +97,7 @@ def critical_and_whether(
     typical = rule(TYPICAL * unit)
     known = rhythm(typical, still_field, still_y, args, strict=check) if known is None else known
     standing = _fixed_point.look(typical, still_field, still_y, args, known) if check else None
-    neutral = NEUTRAL[narrowest(typical, still_field, still_y, args, known)]
+    zero = NEUTRAL[narrowest(typical, still_field, still_y, args, known)]
 
     def excess(h: Array, field: Field, y: State) -> Array:
         return radius_of_step(rule(h), field, y, args, known) - 1
@@ -105,9 +105,7 @@ def critical_and_whether(
     ladder = jnp.logspace(-12, 6, _SCAN, dtype=dtype) * unit
     heights = jax.lax.map(lambda h: excess(h, still_field, still_y), ladder)
 
-    if known.followed:
-        left = jnp.abs(heights[0])
-        neutral = jnp.where(left < _LATE, jnp.maximum(neutral, 2 * left), neutral)
+    neutral = _noise(zero, heights[0]) if known.followed else zero
     unstable = heights > neutral
     crosses = jnp.any(unstable)
     after = jnp.where(crosses, jnp.argmax(unstable), 1)
@@ -141,3 +139,9 @@ def critical_and_whether(
     # Where the point is none to ask about, the derivative has no say.
     differentiable = jnp.all(jnp.isfinite(heights) | beyond)
     return (critical, differentiable if standing is None else differentiable | ~standing.holds()), standing
+
+
+def _noise(neutral: RealScalarLike, at_smallest: Scalar) -> Scalar:
+    """What counts as zero of a rule that is looked at late, by its height at the smallest step."""
+    left = jnp.abs(at_smallest)
+    return jnp.where(left < _LATE, jnp.maximum(neutral, 2 * left), neutral)
