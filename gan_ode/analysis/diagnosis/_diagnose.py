@@ -215,7 +215,9 @@ class _Work:
         )
         growths = [mode.value.real for mode in modes if mode.does != "flat"]
         in_a_step = float(self._at.rule.step_size) * max([0.0, *growths])
-        self._know(modes=modes, decays_in_flow=decays, growth_in_flow=in_a_step)
+        moved = [abs(mode.value) for mode in modes if mode.does != "flat"]
+        fastest = float(self._at.rule.step_size) * max(moved, default=_NAN)
+        self._know(modes=modes, decays_in_flow=decays, growth_in_flow=in_a_step, fastest=fastest)
         if leading is not None:
             self._know(drift_beside=self._drift_beside(leading.value))
 

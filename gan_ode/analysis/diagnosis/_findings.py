@@ -26,6 +26,7 @@ class Evidence:
     largest_step: float = _NAN
     decays_in_flow: bool | None = None
     growth_in_flow: float = _NAN
+    fastest: float = _NAN
     noise: Noise | None = None
     logits: Logits | None = None
     rates: Players | None = None
@@ -102,12 +103,16 @@ def _step(seen: Evidence) -> Finding:
         return Finding(DISEASES.step_too_large, _NAN, "the modes of the steps were not measured")
     numbers = {"largest_step": seen.largest_step, "growth_in_flow": seen.growth_in_flow}
     fast = seen.growth_in_flow / _thresholds.UNRESOLVED
-    blown_up = (
-        _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3) if seen.decays_in_flow and seen.largest_step > 0 else 0.0
-    )
+    # What grows in steps so short that the flow is resolved grows by being hardly damped: that is cycling, or noise.
+    resolved = seen.fastest < _thresholds.SLOW
+    # Where no step at all keeps the modes from growing, a smaller one is no help.
+    counts = seen.decays_in_flow and seen.largest_step > 0 and not resolved
+    blown_up = _thresholds.STEP_MARGIN / max(seen.largest_step, 1e-3) if counts else 0.0
     if fast > blown_up and fast >= _thresholds.FOUND:
         sentence = f"in the time of a step a mode grows by {number(seen.growth_in_flow, 3)} in the flow: not resolved"
-    elif seen.decays_in_flow:
+    elif resolved:
+        sentence = f"the fastest mode moves by {number(seen.fastest, 3)} of itself in a step: the flow is resolved"
+    elif counts:
         sentence = f"the largest step at which nothing grows is {number(seen.largest_step, 4)} times the present one"
     else:
         sentence = "something grows at every step size, and slowly in a step, so that the step is not what matters"
@@ -159,7 +164,7 @@ def _batch(seen: Evidence) -> Finding:
     strength = min(ratio, bound) / _thresholds.NOISY
     sentence = (
         f"noise of {number(np.sqrt(seen.noise.variance), 3)} on a drift whose square is {number(seen.noise.drift, 3)}: "
-        f"a step needs {number(seen.noise.trusted_batch, 3)} samples and has {seen.noise.batch:,}"
+        f"a step needs {seen.noise.samples_needed} and has {seen.noise.batch:,}"
     )
     return Finding(DISEASES.batch_too_small, float(strength), sentence, {"trusted_batch": seen.noise.trusted_batch})
 
@@ -169,8 +174,8 @@ def verdict(seen: Evidence, found: tuple[Finding, ...]) -> tuple[DISEASES, str]:
     there = [each for each in found if each.strength >= _thresholds.FOUND]
     if there:
         disease, said = there[0].disease, there[0].sentence
-    elif any(np.isnan(each.strength) for each in found if each.disease in _NEEDED):
-        disease, said = DISEASES.undecided, "too little could be measured"
+    elif open_ := [each for each in found if each.disease in _NEEDED and np.isnan(each.strength)]:
+        disease, said = DISEASES.undecided, f"{open_[0].disease} is open: {open_[0].sentence}"
     else:
         disease, said = DISEASES.healthy, _healthy(seen)
     others = ", ".join(str(each.disease) for each in there[1:])
@@ -195,7 +200,10 @@ def _scope(seen: Evidence) -> str:
 
 def treats(disease: DISEASES) -> tuple[str, ...]:
     """The remedies of what is not a matter of modes, or not of their growth alone."""
+    # A rotation stays one at any step and any ratio of rates: it needs damping.
+    damping = ("R1", "R2", "gradient norm", "consensus", "extragradient", "optimistic", "alternating")
     return {
+        DISEASES.cycling: (*damping, "negative momentum"),
         DISEASES.step_too_large: ("smaller step",),
         DISEASES.batch_too_small: ("larger batch",),
         DISEASES.vanishing_logits: ("non-saturating loss", "R1", "R2"),

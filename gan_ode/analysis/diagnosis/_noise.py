@@ -20,7 +20,7 @@ def noise(field: Field, y: State, args: Args, batches: Any, budget: Budget) -> t
     """Variance beside drift, and the variance of each number; None where there is no minibatch."""
     size = batch_size(args if batches is None else _one(batches))
     num = _thresholds.NUM_PARTS
-    if size < 2 * num:
+    if size < (2 * num if batches is None else 1):
         return Noise(), None
     if batches is None:
         parts = jax.tree.map(lambda leaf: _rows(leaf, num), args)

@@ -48,7 +48,7 @@ def _where(diagnosis: Any) -> list[str]:
         said["noise"] = (
             f"variance {number(noise.variance, 3)} ± {number(noise.variance_error, 1)}, "
             f"drift² {number(noise.drift, 3)} ± {number(noise.drift_error, 1)}; "
-            f"a step needs {number(noise.trusted_batch, 3)} samples, has {noise.batch:,}"
+            f"a step needs {noise.samples_needed}, has {noise.batch:,}"
         )
     if diagnosis.logits is not None:
         each = diagnosis.logits

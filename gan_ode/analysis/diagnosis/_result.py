@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._printing import printed, Report
+from ..._printing import number, printed, Report
 from ..._types import Field
 from ...games import Players
 from ...updates import AbstractUpdate
@@ -96,6 +96,13 @@ class Noise:
     batch: int = 0
     trusted_batch: float = 0.0
     shares: Players = dataclasses.field(default_factory=lambda: Players(_NAN, _NAN))
+
+    @property
+    def samples_needed(self) -> str:
+        """`trusted_batch` in words; where the drift does not show, what is needed at least, if it is its error."""
+        if np.isfinite(self.trusted_batch):
+            return f"{number(self.trusted_batch, 3)} samples"
+        return f"more than {number(self.variance * self.batch / self.drift_error, 3)} samples"
 
 
 @dataclasses.dataclass(frozen=True)

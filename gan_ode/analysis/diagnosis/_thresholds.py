@@ -28,6 +28,8 @@ STEP_MARGIN = 0.9
 # Or where the fastest mode that grows in the flow does so by more than this in the time of one step: by a factor of e,
 # which no linear part outlives. A step resolves a mode where it is half of that.
 UNRESOLVED, RESOLVED = 1.0, 0.5
+# Nor is a step too large in which no mode moves by more than this part of itself.
+SLOW = 0.1
 # The discriminator is too fast where its rate is so many times the generator's, and its scores tell data from samples
 # by so many standard deviations: two time scales of up to about four are in use, and a separation of two is 84 % told
 # apart.

@@ -13,6 +13,7 @@ import pytest
 
 from gan_ode import analysis, distributions, fields, games, losses, updates
 from gan_ode.analysis.diagnosis import _krylov, _noise
+from gan_ode.analysis.diagnosis._budget import Budget
 from gan_ode.games import Players
 
 # Closed forms of two parameters; measured 2e-15.
@@ -329,3 +330,13 @@ def test_the_searches_find_a_spectrum_that_needs_restarts():
     np.testing.assert_allclose(found.values[:2].imag, [2.0, -2.0], rtol=1e-6)
     residual = matrix @ found.vectors - found.vectors * found.values
     assert np.all(np.linalg.norm(residual, axis=0) <= 1.1 * found.residuals + 1e-12)
+
+
+def test_minibatches_of_two_samples_are_measured():
+    field, y, _ = network()
+
+    def batches(n):
+        return field.game.sample(jax.random.key(n), 2)
+
+    found, _ = _noise.noise(field, y, batches(0), batches, Budget(100, lambda used: None))
+    assert found.batch == 2 and found.variance > 0
