@@ -47,7 +47,8 @@ def to_javascript(function: Callable[..., Any], inputs: Sequence[Any]) -> tuple[
     r"""The body of a JavaScript function that computes the same numbers, in double precision.
 
     The body reads the inputs' elements from an array `x`, one after the other, and returns an array of the results'.
-    Checks that raise errors (`equinox.error_if`) are left out: the page keeps its inputs within their ranges.
+    Checks that raise errors (`equinox.error_if`) are left out: the page keeps its inputs within their ranges. Numbers
+    that JAX holds in single precision are written out as they are, so results agree to the precision that is traced.
 
     Args:
         function: A function of pytrees of arrays that JAX can trace.
@@ -157,7 +158,7 @@ def _text(value: Any) -> str:
 
 
 # Calls of functions, which are written out where they stand.
-CALLS = {**_jaxprs.CALLS, "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr", "remat": "jaxpr"}
+CALLS = {**_jaxprs.CALLS, "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 
 
 def _raises(jaxpr: Any) -> bool:

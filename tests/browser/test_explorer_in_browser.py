@@ -21,7 +21,12 @@ ROUNDING = 1e-9
 # From a slider's move to the last picture, as a median.
 MOST_MILLISECONDS = 50
 START = Players(jnp.array(0.5), jnp.array(1.2))
-RULES = {"simultaneous": updates.Simultaneous, "alternating": updates.Alternating, "optimistic": updates.Optimistic}
+RULES = {
+    "simultaneous": updates.Simultaneous,
+    "alternating": updates.Alternating,
+    "heavy ball": lambda h: updates.HeavyBall(h, -0.5),
+    "anchored": updates.AnchoredExtragradient,
+}
 # What asks nothing of another machine.
 OWN = ("file:", "data:", "blob:")
 LAPTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
@@ -188,11 +193,14 @@ def test_it_follows_the_systems_dark_theme(opened):
 def test_the_copied_python_makes_the_picture(opened):
     page = opened()
     page.once("dialog", lambda dialog: dialog.dismiss())
+    page.locator('[data-part="rule-2"]').check()
+    page.locator('[data-part="rule-3"]').check()
     page.locator('[data-part="copy"]').click()
     page.wait_for_function("document.querySelector('.gan-ode-explorer').dataset.copied")
     text = page.locator(".gan-ode-explorer").get_attribute("data-copied")
-    names = {"family": FAMILIES["usual loss"]}
+    names = {"family": FAMILIES, "rules": RULES}
     exec(text, names)
+    assert set(names["steps"]) == set(RULES)
     steps = names["steps"]["alternating"]
     shown = page.evaluate("ganOdeExplorer.iterateOf(1, ganOdeExplorer.state.start, ganOdeExplorer.state.values[1], 0)")
     np.testing.assert_allclose(shown[100][0], float(steps.ys.discriminator[100]), rtol=ROUNDING)

@@ -177,6 +177,22 @@ def test_a_flow_that_leaves_diverges_and_a_limit_cycle_is_one(browser):
     assert found["word"] == "cycles in the end" and found["period"] == pytest.approx(2 * np.pi, rel=1e-6)
 
 
+def test_of_rules_that_count_their_steps_no_single_step_is_shown():
+    # Steps of an anchored rule are ever less pulled back.
+    rules = {
+        "anchored": updates.AnchoredExtragradient,
+        "average": lambda h: updates.Averaged(updates.Simultaneous(h), 0.5),
+    }
+    own = Programs(FAMILIES["Wasserstein"], ("eta", "rate"), START, rules)
+    assert own.counts("anchored") and not own.counts("average")
+    racer = MiniRacer()
+    racer.eval(f"{engine()}\nconst own = {own.javascript()};")
+    assert told(racer, "own.updates.map((update) => update.jacobian === null)") == [True, False]
+    steps = iterate(rules["anchored"](0.1), FAMILIES["Wasserstein"](0.0, 1.0), START, num_steps=5)
+    found = told(racer, "iterate(own.updates[0], [0.5, 1.2], 0.1, [0, 1], 5).ys")
+    np.testing.assert_allclose(np.array(found)[:, 0], steps.ys.discriminator, rtol=ROUNDING)
+
+
 def test_checks_that_raise_are_left_out_and_choices_are_written_out():
     def function(x, n):
         x = jax.lax.cond(x > 1, lambda x: x**3, lambda x: jnp.round(x) - 1, x)

@@ -6,13 +6,14 @@ import os
 import pathlib
 import string
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ... import _checks, _files
+from ... import _checks, _files, updates as _updates
 from ..._problem import arrays
 from ..._rules import a_rule
 from ..._types import State
@@ -132,7 +133,8 @@ def explorer(
         "rules": list(rules),
         "duration": float(_checks.positive("duration", duration, "Orbits cover so much time.")),
         "most": _MOST_STEPS,
-        "code": {name: _code(rule) for name, rule in rules.items()},
+        "code": {name: _code(name, rule) for name, rule in rules.items()},
+        "families": list(families),
         "preamble": _preamble(like),
     }
     setup["presets"] = [_preset(name, each, setup, list(families)) for name, each in (presets or {}).items()]
@@ -157,12 +159,10 @@ def _name(rule: Any) -> str:
     return getattr(rule, "__name__", type(rule).__name__).strip("<>")
 
 
-def _code(rule: Any) -> str:
-    if inspect.isclass(rule):
-        return f"updates.{rule.__name__}"
-    if isinstance(rule, Callable) and getattr(rule, "__name__", "") == "<lambda>":
-        return "..."
-    return f"lambda h: {rule!r}" if not callable(rule) else getattr(rule, "__name__", "...")
+def _code(name: str, rule: Any) -> str:
+    """The rule in Python: one of the package by its name, another as one of the user's own."""
+    known = inspect.isclass(rule) and getattr(_updates, rule.__name__, None) is rule
+    return f"updates.{rule.__name__}" if known else f"rules[{name!r}]"
 
 
 def _range(name: str, given: Any) -> Range:
@@ -186,11 +186,17 @@ def _programs(family: Family, names: tuple[str, ...], like: State, rules: dict[s
 
 
 def _preamble(like: State) -> str:
-    kind = type(like).__name__
-    restore = "games.Players(*x)" if kind == "Players" else "x"
+    """The first lines of the Python that is copied, with what makes a state of two numbers."""
+    leaves = jax.tree.leaves(like)
+    if isinstance(like, Players) and len(leaves) == 2:
+        restore = ", ".join(f"x[{i}].reshape({leaf.shape})" for i, leaf in enumerate(leaves))
+        restore = f"games.Players({restore})"
+    else:
+        restore = f"x.reshape({leaves[0].shape})" if like is leaves[0] else "own_state(x)"
     return (
-        "import jax.numpy as jnp\nfrom gan_ode import flow, games, iterate, updates\n\n"
-        f"restore = lambda x: {restore}\n# `family` is yours."
+        "import jax.numpy as jnp\nfrom gan_ode import flow, games, iterate, updates\n\n\n"
+        f"def restore(x):\n    return {restore}\n\n\n"
+        "# `family`, and `rules` that are no classes of the package, are yours, as they were given to `plot.explorer`."
     )
 
 

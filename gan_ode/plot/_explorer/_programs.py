@@ -46,8 +46,7 @@ class Programs(eqx.Module):
 
     def init(self, rule: str, y: Float[Array, " 2"], h: Scalar, parameters: Float[Array, " p"]) -> Float[Array, " m"]:
         """The memory of an update before its first step."""
-        field = self.field(parameters)
-        return flat(self._update(rule, h, field, y).init(field, self.state(y), None))
+        return flat(self._memory(rule, y, h, parameters))
 
     def step(
         self, rule: str, y: Float[Array, " 2"], h: Scalar, parameters: Float[Array, " p"], memory: Float[Array, " m"]
@@ -69,6 +68,16 @@ class Programs(eqx.Module):
 
         return jnp.ravel(jax.jacfwd(joint)(flat((y, memory))))
 
+    def counts(self, rule: str) -> bool:
+        """Whether an update counts its steps: then they differ, and one of them does not say what all do."""
+        y, h, p = flat(self.like), jnp.asarray(1.0), jnp.zeros(len(self.names))
+        memory = jax.eval_shape(lambda y, h, p: self._memory(rule, y, h, p), y, h, p)
+        return not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(memory))
+
+    def _memory(self, rule: str, y: Float[Array, " 2"], h: Scalar, parameters: Float[Array, " p"]) -> Any:
+        field = self.field(parameters)
+        return self._update(rule, h, field, y).init(field, self.state(y), None)
+
     def _update(self, rule: str, h: Scalar, field: Field, y: Float[Array, " 2"]) -> Any:
         return maker(self.rules[rule], field, self.state(y), None)(h)
 
@@ -86,7 +95,9 @@ class Programs(eqx.Module):
         memory = jax.eval_shape(lambda y, h, p: self.init(rule, y, h, p), y, h, p)
         init = _function(lambda y, h, p: self.init(rule, y, h, p), (y, h, p))
         step = _function(lambda y, h, p, m: self.step(rule, y, h, p, m), (y, h, p, memory))
-        jacobian = _function(lambda y, h, p, m: self.step_jacobian(rule, y, h, p, m), (y, h, p, memory))
+        jacobian = "null"
+        if not self.counts(rule):
+            jacobian = _function(lambda y, h, p, m: self.step_jacobian(rule, y, h, p, m), (y, h, p, memory))
         return f"{{name:{json_of(rule)},\ninit:{init},\nstep:{step},\njacobian:{jacobian}}}"
 
 

@@ -66,7 +66,7 @@ function explore(root, setup, families, model) {
       const steps = shown ? iterate(programs().updates[i], state.start, h, p, number).ys : [];
       set(`steps_${i}`, {x: steps.map((y) => y[0]), y: steps.map((y) => y[1])});
       set(`distance_${i}`, {x: steps.map((_, k) => k * h), y: steps.map(away)});
-      const values = shown && target ? multipliers(programs().updates[i], target.y, h, p) : [];
+      const values = shown && target && programs().updates[i].jacobian ? multipliers(programs().updates[i], target.y, h, p) : [];
       set(`multipliers_${i}`, {x: values.map(([re]) => re), y: values.map(([, im]) => im)});
     });
     const growth = target ? target.values.map(([re, im]) => [Math.exp(h * re) * Math.cos(h * im), Math.exp(h * re) * Math.sin(h * im)]) : [];
@@ -86,7 +86,12 @@ function explore(root, setup, families, model) {
       rows.push(["flow", `${show(value[0])}${value[1] ? ` ${sign} ${show(Math.abs(value[1]))} i` : ""}`, target.type, ""]);
       state.rules.forEach((shown, i) => {
         if (!shown) return;
-        const update = programs().updates[i], size = radius(multipliers(update, target.y, h, p));
+        const update = programs().updates[i];
+        if (!update.jacobian) {
+          rows.push([update.name, "not shown", "it counts its steps", ""]);
+          return;
+        }
+        const size = radius(multipliers(update, target.y, h, p));
         const critical = criticalStepSize(update, target.y, p, setup.ranges[last]);
         const word = !Number.isFinite(size) ? "undecided" : size < 1 - NEUTRAL ? "converges" : size > 1 + NEUTRAL ? "leaves" : "neither";
         const largest = critical === null ? `above ${show(setup.ranges[last][1])}` : critical === 0 ? `none from ${show(setup.ranges[last][0])} on` : show(critical);
@@ -109,7 +114,7 @@ function explore(root, setup, families, model) {
 
   // Where the first chosen update is stable, over the first parameter and the step size.
   function map() {
-    const rule = state.rules.indexOf(true), [low, high] = setup.ranges[0], [least, most] = setup.ranges[last];
+    const rule = state.rules.findIndex((shown, i) => shown && programs().updates[i].jacobian), [low, high] = setup.ranges[0], [least, most] = setup.ranges[last];
     const across = setup.mapSize[0], up = setup.mapSize[1], image = new Float64Array(across * up).fill(NaN);
     model.map_title.text = rule < 0 ? "Choose an update" : `Growth, ${programs().updates[rule].name}`;
     let y = known.equilibria.length ? nearest().y : null;
@@ -204,10 +209,10 @@ function explore(root, setup, families, model) {
     const given = setup.names.slice(0, last).map((name, i) => `${name}=${state.values[i]}`).join(", ");
     const rules = setup.rules.filter((_, i) => state.rules[i]).map((rule) => `    ${JSON.stringify(rule)}: ${setup.code[rule] ?? rule},`);
     const text = [
-      ...setup.preamble.split("\n"), `field = family(${given})`, `y0 = restore(jnp.array(${JSON.stringify(state.start)}))`,
-      `step_size = ${stepSize()}`, "rules = {", ...rules, "}",
+      ...setup.preamble.split("\n"), `field = family${setup.families.length > 1 ? `[${JSON.stringify(setup.families[state.family])}]` : ""}(${given})`, `y0 = restore(jnp.array(${JSON.stringify(state.start)}))`,
+      `step_size = ${stepSize()}`, "shown = {", ...rules, "}",
       `orbit = flow(field, y0, jnp.linspace(0.0, ${setup.duration}, 1001))`,
-      `steps = {name: iterate(rule(step_size), field, y0, num_steps=round(${setup.duration} / step_size)) for name, rule in rules.items()}`,
+      `steps = {name: iterate(rule(step_size), field, y0, num_steps=round(${setup.duration} / step_size)) for name, rule in shown.items()}`,
     ].join("\n");
     root.dataset.copied = text;
     try {
