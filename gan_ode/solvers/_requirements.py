@@ -5,9 +5,11 @@ from typing import Any
 import diffrax
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 import optimistix as optx
 from jaxtyping import ArrayLike, DTypeLike
 
+from .. import _checks
 from .._types import RealScalarLike
 
 # Root finding in float32 cannot see increments below its noise, and stalls there: the increments of a stiff stage are
@@ -15,6 +17,8 @@ from .._types import RealScalarLike
 _FLOAT32_ROOT_TOLERANCE = 1e-2
 # With inexact linear systems the last increment is not negligible: a tenth of that.
 _FLOAT32_INEXACT_TOLERANCE = 1e-3
+# What somebody may ask for there, as of `flow`.
+_LEAST_FLOAT32_TOLERANCE = 1e-7
 
 
 def check_for_ode(solver: Any) -> None:
@@ -96,6 +100,24 @@ def for_fixed_steps(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLi
     if _measures_in_tolerances(solver):
         return _with_tolerances(solver, rtol, atol)
     return _with_root_finder(solver, optx.Newton(rtol, atol))  # pyright: ignore[reportArgumentType]
+
+
+def check_for_rounding(solver: Any, dtype: DTypeLike) -> None:
+    """Refuses a root finder that waits for less than rounding leaves: in single precision its steps would fail.
+
+    Raises:
+        ValueError: If both its tolerances are below those that the dtype can reach.
+    """
+    finder = getattr(solver, "root_finder", None)
+    tolerances = [getattr(finder, name, None) for name in ("rtol", "atol")]
+    known = all(isinstance(each, ArrayLike) and not _checks.is_traced(each) for each in tolerances)
+    if not is_implicit(solver) or not _iterates(solver) or not known or jnp.dtype(dtype).itemsize > 4:
+        return
+    if max(float(np.asarray(each)) for each in tolerances) < _LEAST_FLOAT32_TOLERANCE:
+        raise ValueError(
+            f"`rtol` must be at least {_LEAST_FLOAT32_TOLERANCE:g} in {jnp.dtype(dtype).name}, or `atol`, but they are "
+            f"{tolerances[0]} and {tolerances[1]}: below that no step ends. Loosen them to 1e-5, or take float64."
+        )
 
 
 def for_adaptive_steps(solver: Any, dtype: DTypeLike) -> Any:

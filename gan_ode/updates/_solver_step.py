@@ -21,7 +21,8 @@ class SolverStep(AbstractUpdate):
         atol: Absolute tolerance, likewise.
 
     Raises:
-        ValueError: If the solver cannot step an ordinary equation, or is implicit and has no tolerances.
+        ValueError: If the solver cannot step an ordinary equation, or is implicit and has no tolerances; when a run
+            begins, also if these are below what rounding leaves in the state's dtype.
     """
 
     solver: diffrax.AbstractSolver
@@ -45,7 +46,7 @@ class SolverStep(AbstractUpdate):
         return _requirements.may_fail(self.solver)
 
     def init(self, field: Field, y: State, args: Args) -> None:
-        return None
+        _requirements.check_for_rounding(self.solver, _tree.dtype(y))
 
     def step(self, field: Field, t: RealScalarLike, y: State, args: Args, memory: None) -> tuple[State, None]:
         term = diffrax.ODETerm(field)  # pyright: ignore[reportArgumentType]

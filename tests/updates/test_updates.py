@@ -252,6 +252,21 @@ def test_a_solver_step_knows_the_time():
     np.testing.assert_allclose(orbit.ys, [0, 0, 0.25, 0.75], rtol=1e-14)
 
 
+@pytest.mark.parametrize("solver", [diffrax.ImplicitEuler(), diffrax.Kvaerno3(), diffrax.Kvaerno5()])
+def test_a_root_finder_that_waits_for_less_than_rounding_is_refused_and_a_looser_one_solves(solver):
+    y0 = jnp.ones((), jnp.float32)
+
+    def run(tolerance):
+        return iterate(updates.SolverStep(solver, 0.1, rtol=tolerance, atol=tolerance), lambda t, y, args: -y, y0, 3)
+
+    for tolerance in (1e-8, 1e-10):
+        with pytest.raises(ValueError, match="`rtol` must be at least 1e-07 in float32"):
+            run(tolerance)
+    # Kvaerno's are of order 3 and 5, implicit Euler divides by 1.1 a step.
+    exact = 1.1**-3 if isinstance(solver, diffrax.ImplicitEuler) else np.exp(-0.3)
+    assert float(run(1e-5).final_state) == pytest.approx(exact, abs=2e-5)
+
+
 def test_a_solver_step_whose_equations_have_no_solution_is_not_a_number():
     # Implicit Euler on y' = y^2 from 1 with h = 1: y = 1 + y^2 has no real root.
     update = updates.SolverStep(diffrax.ImplicitEuler(), 1.0, rtol=1e-8, atol=1e-8)
