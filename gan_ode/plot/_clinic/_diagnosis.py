@@ -163,7 +163,8 @@ def _strengths(ax: Axes, result: Diagnosis) -> BarContainer | None:
     ax.bar_label(bars, texts, padding=3, fontsize="small")
     ax.axvline(1, color=INK, linewidth=0.9 * scale(ax), linestyle=(0, (4, 2)))
     _rows(ax, [str(each.disease) for each in found])
-    ax.set(xlabel="evidence over its threshold", xlim=(0, 1.3 * max(float(np.max(shown)), 1.2)))
+    cut = f" (bars end at {_STRONGEST:g})" if np.any(values > _STRONGEST) else ""
+    ax.set(xlabel=f"evidence over its threshold{cut}", xlim=(0, 1.3 * max(float(np.max(shown)), 1.2)))
     return bars
 
 

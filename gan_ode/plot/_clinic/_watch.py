@@ -109,7 +109,9 @@ def _turns(ax: Axes, step: np.ndarray, history: Reading) -> Line2D:
     (line,) = _line(ax, step, 1000 / np.asarray(history.period), INK, "leading mode")
     _fill(ax, line, history)
     ax.set(ylabel="turns in 1,000 steps")
-    ax.set_ylim(bottom=0)
+    # Room above: a line at the frame would be cut.
+    values = np.asarray(line.get_ydata(), float)
+    ax.set_ylim(0, 1.15 * np.max(values, initial=0.0, where=np.isfinite(values)) or 1.0)
     return line
 
 
