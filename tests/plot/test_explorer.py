@@ -1,5 +1,6 @@
 """The explorer's page: what it computes is what the package computes."""
 
+import contextlib
 import json
 import re
 from importlib import resources
@@ -30,13 +31,15 @@ RULES = {
 
 def of(loss):
     def family(eta, rate):
-        game = regularizers.Penalized(games.LinearQuadratic(loss), regularizers.GradientNorm(eta))
+        game = regularizers.Penalized(games.LinearQuadratic(loss, num_nodes=NODES), regularizers.GradientNorm(eta))
         return fields.GameField(game, rates=Players(1.0, rate))
 
     return family
 
 
 FAMILIES = {"usual loss": of(losses.Minimax()), "Wasserstein": of(losses.Wasserstein())}
+# Few, so that the programs are short.
+NODES = 6
 START = Players(jnp.array(0.5), jnp.array(1.2))
 PRESETS = {
     "GAN": {"family": "usual loss", "eta": 0.0, "rate": 1.0, "step_size": 0.1},
@@ -55,13 +58,20 @@ def programs() -> Programs:
 
 
 @pytest.fixture(scope="module")
-def browser(programs) -> MiniRacer:
+def browser(programs):
     """An engine like the browser's, with the programs of both families."""
-    racer = MiniRacer()
     two = {name: RULES[name] for name in ("simultaneous", "alternating")}
     wasserstein = Programs(FAMILIES["Wasserstein"], ("eta", "rate"), START, two)
-    racer.eval(f"{engine()}\nconst own = {programs.javascript()}; const linear = {wasserstein.javascript()};")
-    return racer
+    with running(f"const own = {programs.javascript()}; const linear = {wasserstein.javascript()};") as racer:
+        yield racer
+
+
+@contextlib.contextmanager
+def running(code: str):
+    """An engine like the browser's that has run the page's methods and some code; closed, or Python may not end."""
+    with MiniRacer() as racer:
+        racer.eval(f"{engine()}\n{code}")
+        yield racer
 
 
 def told(racer: MiniRacer, expression: str):
@@ -185,11 +195,10 @@ def test_of_rules_that_count_their_steps_no_single_step_is_shown():
     }
     own = Programs(FAMILIES["Wasserstein"], ("eta", "rate"), START, rules)
     assert own.counts("anchored") and not own.counts("average")
-    racer = MiniRacer()
-    racer.eval(f"{engine()}\nconst own = {own.javascript()};")
-    assert told(racer, "own.updates.map((update) => update.jacobian === null)") == [True, False]
     steps = iterate(rules["anchored"](0.1), FAMILIES["Wasserstein"](0.0, 1.0), START, num_steps=5)
-    found = told(racer, "iterate(own.updates[0], [0.5, 1.2], 0.1, [0, 1], 5).ys")
+    with running(f"const own = {own.javascript()};") as racer:
+        assert told(racer, "own.updates.map((update) => update.jacobian === null)") == [True, False]
+        found = told(racer, "iterate(own.updates[0], [0.5, 1.2], 0.1, [0, 1], 5).ys")
     np.testing.assert_allclose(np.array(found)[:, 0], steps.ys.discriminator, rtol=ROUNDING)
 
 
@@ -199,20 +208,17 @@ def test_checks_that_raise_are_left_out_and_choices_are_written_out():
         return jnp.where(n > 2, jnp.arctan2(x, 2.0), jnp.logaddexp(x, -x)), jnp.max(jnp.array([x, n]))
 
     body, num = to_javascript(function, (jnp.array(0.5), jnp.array(1.0)))
-    racer = MiniRacer()
-    racer.eval(f"{engine()}\nconst f = function (x) {{{body}}};")
     assert num == 2
-    for x, n in ((0.5, 1.0), (1.7, 3.0), (2.5, 0.0), (-1.5, 2.5)):
-        assert told(racer, f"f([{x}, {n}])") == pytest.approx(
-            [float(each) for each in function(x, jnp.array(n))], abs=1e-15
-        )
+    with running(f"const f = function (x) {{{body}}};") as racer:
+        for x, n in ((0.5, 1.0), (1.7, 3.0), (2.5, 0.0), (-1.5, 2.5)):
+            expected = [float(each) for each in function(x, jnp.array(n))]
+            assert told(racer, f"f([{x}, {n}])") == pytest.approx(expected, abs=1e-15)
 
 
 def test_a_loop_of_fixed_length_is_unrolled():
     body, _ = to_javascript(lambda x: jax.lax.fori_loop(0, 5, lambda i, y: y * x + i, x), (jnp.array(0.5),))
-    racer = MiniRacer()
-    racer.eval(f"const f = function (x) {{{body}}};")
-    assert told(racer, "f([0.5])") == pytest.approx([0.5**6 + 0.5**3 + 2 * 0.5**2 + 3 * 0.5 + 4])
+    with running(f"const f = function (x) {{{body}}};") as racer:
+        assert told(racer, "f([0.5])") == pytest.approx([0.5**6 + 0.5**3 + 2 * 0.5**2 + 3 * 0.5 + 4])
 
 
 @pytest.fixture(scope="module")
