@@ -773,6 +773,11 @@ class UpdateCase:
         return self.name
 
 
+def _tight(h: Any) -> float:
+    """A tolerance that steps of this size can reach in their precision."""
+    return 1e-6 if jnp.result_type(h) == jnp.float32 else 1e-10
+
+
 def _sgd(order: Any) -> Callable[[Any], updates.Optax]:
     return lambda h: updates.Optax(optax.sgd(h), optax.sgd(h), order=order, step_size=h)
 
@@ -807,7 +812,7 @@ UPDATES = [
     ),
     UpdateCase(
         "solver_step_implicit_euler",
-        lambda h: updates.SolverStep(diffrax.ImplicitEuler(), h, rtol=1e-10, atol=1e-10),
+        lambda h: updates.SolverStep(diffrax.ImplicitEuler(), h, rtol=_tight(h), atol=_tight(h)),
         multipliers=lambda hl: [1 / (1 - hl)],
     ),
     UpdateCase("frozen_opponent_heun", lambda h: updates.FrozenOpponent(diffrax.Heun(), h)),

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 
 from gan_ode import fields, games, iterate, losses
 from gan_ode.games import Players
+from gan_ode.simulate import iterate_ensemble
 from tests.catalogue import damped_linear_quadratic, flat, GameCase, GAMES, gan, players, UpdateCase, UPDATES
 
 # Against NumPy, with other nodes and another order of summation: measured 1e-14.
@@ -271,11 +272,13 @@ def test_vmap_over_the_step_size_is_a_loop_over_it(case):
 
 
 @pytest.mark.parametrize("case", UPDATES, ids=str)
-def test_an_update_keeps_float32(case):
+def test_an_update_keeps_float32_and_goes_where_it_goes_in_double(case):
+    field = fields.GameField(games.Bilinear(jnp.eye(1)))
+    double = iterate(case.make(jnp.asarray(0.1)), field, players([0.4], [1.3]), 3)
     with jax.numpy_dtype_promotion("strict"):
-        field = fields.GameField(games.Bilinear(jnp.eye(1)))
         orbit = iterate(case.make(jnp.float32(0.1)), field, players([0.4], [1.3], jnp.float32), 3)
     assert {leaf.dtype for leaf in jax.tree.leaves((orbit.ts, orbit.ys))} == {jnp.dtype(jnp.float32)}
+    np.testing.assert_allclose(_rows(orbit.ys), _rows(double.ys), rtol=0, atol=SINGLE)
 
 
 @pytest.mark.parametrize("case", UPDATES, ids=str)
@@ -284,21 +287,35 @@ def test_an_update_stays_at_an_equilibrium(case):
     np.testing.assert_array_equal(ys, np.tile([0.0, 1.0], (4, 1)))
 
 
-@functools.cache
-def _small_gan() -> tuple[Any, Any, Any]:
-    """A field of two networks, two states of it and a minibatch, in single precision."""
+def _small_gan(dtype: Any) -> tuple[Any, Any, Any]:
+    """A field of two networks, two states of it and a minibatch."""
     game = gan(losses.NonSaturating())
-    states = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]).astype(jnp.float32), game.players)
-    batch = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), game.sample(jax.random.key(0), 4))
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]).astype(dtype), game.players)
+    batch = jax.tree.map(lambda leaf: leaf.astype(dtype), game.sample(jax.random.key(0), 4))
     return fields.GameField(game), states, batch
 
 
+@functools.cache
+def _networks_in_double() -> dict[str, Any]:
+    """Where two steps of each update lead two states, by name; one program for all."""
+    field, states, batch = _small_gan(float)
+
+    @jax.jit
+    def ends(states: Any, batch: Any) -> dict[str, Any]:
+        def of(case: UpdateCase) -> Any:
+            return jax.vmap(lambda y: iterate(case.make(jnp.asarray(0.1)), field, y, 2, args=batch).final_state)(states)
+
+        return {case.name: of(case) for case in UPDATES}
+
+    return ends(states, batch)
+
+
 @pytest.mark.parametrize("case", UPDATES, ids=str)
-def test_an_update_steps_networks_under_vmap_and_keeps_their_structure(case):
-    # Traced, and not compiled.
-    field, states, batch = _small_gan()
-    steps = jax.vmap(lambda y: iterate(case.make(jnp.float32(0.1)), field, y, 2, args=batch).final_state)
-    found = jax.eval_shape(steps, states)
-    assert jax.tree.structure(found) == jax.tree.structure(states)
-    shapes, expected = ([(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(each)] for each in (found, states))
-    assert shapes == expected
+def test_an_ensemble_of_networks_in_single_precision_ends_where_jit_and_vmap_end_in_double(case):
+    field, states, batch = _small_gan(jnp.float32)
+    found = iterate_ensemble(case.make(jnp.float32(0.1)), field, states, 2, args=batch).final_state
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype(jnp.float32)}
+    expected = _networks_in_double()[case.name]
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    np.testing.assert_allclose(_rows(found), _rows(expected), rtol=0, atol=SINGLE)
+    assert np.max(np.abs(_rows(found) - _rows(states))) > 100 * SINGLE, "nothing moved"
