@@ -12,12 +12,15 @@ trying. Here it is taken from the linear part, and a sweep of weights in trainin
 """
 
 import dataclasses
+from typing import Any
 
 from experiments._machinery import _runner
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
+    systems: tuple[str, ...] = ("Dirac, minimax", "Dirac, Wasserstein", "LQ, minimax", "LQ, Wasserstein")
+    """The GANs of two parameters."""
     num_weights: int = 16
     """Weights of the sweep, evenly spaced by their logarithms."""
     lowest: float = 0.03
@@ -48,6 +51,9 @@ class Config:
     """The first seed, of starts, networks and minibatches."""
 
     def __post_init__(self) -> None:
+        known: Any = Config.systems
+        if not self.systems or not set(self.systems) <= set(known) or len(set(self.systems)) < len(self.systems):
+            raise ValueError(f"`systems` must be different ones of {known}, one at least, but are {self.systems}.")
         if not 0 < self.lowest < self.highest:
             raise ValueError(
                 f"`lowest` must be above 0 and below `highest`, but they are {self.lowest} and {self.highest}."
@@ -72,12 +78,10 @@ class Config:
                 raise ValueError(f"`{name}` must be above 0, but is {getattr(self, name)}.")
 
 
-QUICK = Config(num_weights=5, num_starts=4, before=100, after=200, num_seeds=1)
+QUICK = Config(systems=("Dirac, minimax",), num_weights=5, num_starts=4, before=100, after=200, num_seeds=1)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
-
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -121,7 +125,7 @@ class TwoNormals(AbstractDistribution):
 
 def run(config: Config) -> xr.Dataset:
     weights = np.geomspace(config.lowest, config.highest, config.num_weights)
-    small = {name: small_game(config, name, weights) for name in SMALL}
+    small = {name: small_game(config, name, weights) for name in config.systems}
     large = [networks(config, config.seed + n, weights) for n in range(config.num_seeds)]
     data = {
         "small_distance": (("system", "weight"), np.array([one["distance"] for one in small.values()])),
@@ -132,7 +136,11 @@ def run(config: Config) -> xr.Dataset:
         "at_predicted": ("run", np.array([one["at_predicted"] for one in large])),
         "untreated": ("run", np.array([one["untreated"] for one in large])),
     }
-    coordinates = {"system": list(SMALL), "weight": weights, "run": [config.seed + n for n in range(config.num_seeds)]}
+    coordinates = {
+        "system": list(config.systems),
+        "weight": weights,
+        "run": [config.seed + n for n in range(config.num_seeds)],
+    }
     return xr.Dataset(data, coordinates, {"within": config.within, "guess": config.guess})
 
 
