@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -139,3 +140,15 @@ def format_bytes(size: int | float) -> str:
     """A readable size: `3.1 GiB`."""
     power = min(int(math.log(max(size, 1), 1024)), 4)
     return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
+
+
+def takes(function: Callable, num: int) -> bool:
+    """Whether a function can be called with so many arguments by position, as far as its signature says."""
+    try:
+        inspect.signature(function).bind(*range(num))
+    except TypeError:
+        return False
+    except ValueError:
+        # Of what is not written in Python there may be no signature.
+        pass
+    return True

@@ -39,6 +39,7 @@ def guarded(
     like: str | None = None,
     along: str | None = None,
     whole: bool = False,
+    rules: bool = False,
 ) -> Callable[[Callable[_Inputs, _Output]], Callable[_Inputs, _Output]]:
     """A decorator: looks at the arguments of the outermost call, and hands on states as arrays.
 
@@ -52,6 +53,7 @@ def guarded(
         along: The name of the argument with the values of a parameter, from which `family` makes a field and, where it
             is a function, `state` a state.
         whole: Whether states may be of whole numbers, as the corners of a box.
+        rules: Whether `update` may be a rule as well, and `family` then one field.
 
     Returns:
         The decorator. What it decorates raises a `ValueError` that names the argument, what it is, and the remedy.
@@ -66,7 +68,7 @@ def guarded(
                 return function(*args, **kwargs)
             # Python's own word on arguments that are missing, or too many.
             bound = signature.bind(*args, **kwargs)
-            _check_kinds(bound.arguments)
+            _check_kinds(bound.arguments, rules)
             if whole:
                 corners = {name: bound.arguments[name] for name in (state, like) if name is not None}
                 bound.arguments |= {name: jax.tree.map(_floats, corner) for name, corner in corners.items()}
@@ -83,9 +85,12 @@ def guarded(
     return decorate
 
 
-def _check_kinds(given: dict[str, Any]) -> None:
+def _check_kinds(given: dict[str, Any], rules: bool) -> None:
     """Refuses what is not the kind of thing that its name says."""
-    for name, refuse in _KINDS.items():
+    kinds = _KINDS
+    if rules and given.get("update") is not None:
+        kinds = kinds | {"update": _a_rule, "family": _a_family_or_field}
+    for name, refuse in kinds.items():
         if name in given:
             refuse(given[name], name)
 
@@ -96,26 +101,24 @@ def _update_or_none(update: Any, name: str) -> None:
 
 
 def _a_rule(rule: Any, name: str) -> None:
-    a_rule(rule)
+    a_rule(rule, name)
 
 
 def _a_family(family: Any, name: str) -> None:
     remedy = "give a function from the parameter, as `lambda eta: fields.GameField(games.Dirac(loss(eta)))`."
     if not callable(family):
         raise ValueError(f"`{name}` must make a field of a parameter, but is {_called(family)}: {remedy}")
-    if _takes(family, 3) and not _takes(family, 1):
+    if _is_field(family):
         raise ValueError(f"`{name}` must make a field of a parameter, but is {_called(family)}, a field: {remedy}")
 
 
-def _takes(function: Callable, num: int) -> bool:
-    try:
-        inspect.signature(function).bind(*range(num))
-    except TypeError:
-        return False
-    except ValueError:
-        # Of what is not written in Python there may be no signature.
-        pass
-    return True
+def _a_family_or_field(family: Any, name: str) -> None:
+    if not _is_field(family):
+        _a_family(family, name)
+
+
+def _is_field(family: Any) -> bool:
+    return callable(family) and _checks.takes(family, 3) and not _checks.takes(family, 1)
 
 
 def _called(thing: Any) -> str:
@@ -245,8 +248,10 @@ def _check_motion(given: dict[str, Any], y: State, name: str, parameter: Any) ->
     if "game" in given:
         make: Any = GameField
         source = given["game"]
-    elif "family" in given:
+    elif "family" in given and not _is_field(given["family"]):
         make, source = given["family"], parameter
+    elif "family" in given:
+        make, source = None, given["family"]
     elif "field" in given:
         make, source = None, given["field"]
     else:

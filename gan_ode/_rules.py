@@ -63,7 +63,7 @@ def maker(rule: Any, field: Field, y: State, args: Args) -> Callable[[RealScalar
     return Resized(rule)
 
 
-def a_rule(rule: Any) -> None:
+def a_rule(rule: Any, name: str = "rule") -> None:
     """Refuses what makes no update from a step size.
 
     Raises:
@@ -83,7 +83,7 @@ def a_rule(rule: Any) -> None:
         remedy = "write `lambda h: updates.SolverStep(solver, h)`."
     elif _is_optimizer(rule):
         remedy = "write `lambda h: updates.Optax(optax.sgd(h), optax.sgd(h))`."
-    raise ValueError(f"`rule` must make an update from a step size, but is {found}: {remedy}")
+    raise ValueError(f"`{name}` must make an update from a step size, but is {found}: {remedy}")
 
 
 def an_update(update: Any, name: str = "update") -> None:

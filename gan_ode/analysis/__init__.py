@@ -2,6 +2,12 @@
 
 from . import theory as theory
 from .basins import Basin as Basin, basin as basin, Cycles as Cycles, REASONS as REASONS, state_grid as state_grid
+from .continuation import (
+    continue_equilibrium as continue_equilibrium,
+    EquilibriumBranch as EquilibriumBranch,
+    Event as Event,
+    NormalForm as NormalForm,
+)
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,

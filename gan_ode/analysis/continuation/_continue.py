@@ -1,0 +1,214 @@
+"""Equilibria and fixed points followed as a parameter turns."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Real
+
+from ... import _checks
+from ..._entry import guarded
+from ..._lowering import jit
+from ..._problem import state_of
+from ..._types import Args, RealScalarLike, State
+from ..arclength import _trace
+from ..arclength._corrector import Chart, states_of
+from ..arclength._located import locate, Located
+from ..arclength._motion import AbstractMotion, eigenvalues_to_show, motion_of, OfFields
+from ..arclength._signature import is_stable
+from ..arclength._trace import Settings, trace, Trace
+from ..linearization._preconditions import require
+from ._branch import EquilibriumBranch, in_order
+from ._event import described, Event, event_at
+
+# A state is measured by its own size at the start, and by no less than this.
+_LEAST_SIZE = 1e-2
+
+
+@guarded("y", along="values", rules=True)
+def continue_equilibrium(
+    family: Callable,
+    values: Real[Array | np.ndarray, "2"],
+    y: State,
+    *,
+    update: Any = None,
+    args: Args = None,
+    size: RealScalarLike | None = None,
+    longest_step: RealScalarLike = 0.03,
+    max_points: int = 1000,
+    max_folds: int = 20,
+    max_events: int = 32,
+    check: bool = True,
+) -> EquilibriumBranch:
+    r"""Follows an equilibrium of a field, or a fixed point of an update, as a parameter turns, through folds.
+
+    Pseudo-arclength continuation: from a point of the branch a step is taken along its tangent, and Newton's method
+    comes back to the branch in the hyperplane across it, so that nothing is singular where the parameter turns. Steps
+    are as long as the branch's turning, the change of the Jacobian and Newton's convergence allow. Between points where
+    the number of growing directions changes, or the parameter turns, the event is found by halving, and then by
+    Newton's method on equations that are regular there, to rounding:
+
+    - fold: the parameter turns, and a real eigenvalue passes zero;
+    - branch point: a real eigenvalue passes zero (a multiplier passes 1), and the parameter goes on: another branch
+      crosses, see `switch_branch`;
+    - Hopf: a pair that is not real crosses the imaginary axis. A real pair with sum zero is none;
+    - flip: a multiplier of an update passes -1;
+    - Neimark-Sacker: a pair of multipliers that is not real crosses the unit circle.
+
+    What happens twice between two neighboring points is missed, as is a pair that touches the axis and turns back: look
+    again with a smaller `longest_step`.
+
+    Works under `jax.vmap` and `jax.jit`, over a second parameter in the family for example. Then all arrays have
+    `max_points` rows, NaN past the end, and `events` has `max_events` entries whose `kind` is "none" where there is
+    none; they are found to about 1e-8, without normal forms. `locate_event` gives derivatives of an event.
+
+    ```python
+    import jax.numpy as jnp
+    from gan_ode import analysis
+
+    def family(mu):
+        return lambda t, x, args: mu + x - x**3 / 3
+
+    branch = analysis.continue_equilibrium(family, jnp.array([-1.0, 1.0]), jnp.array([-2.1]))
+    assert [event.kind for event in branch.events] == ["fold", "fold"]
+    assert jnp.allclose(jnp.array([event.value for event in branch.events]), jnp.array([2 / 3, -2 / 3]))
+    ```
+
+    Source: Keller (1977); Kuznetsov (2004), Elements of Applied Bifurcation Theory, third edition, chapter 10.
+
+    Args:
+        family: From the parameter, a scalar array, to a field. If the parameter is an update's step size it may be one
+            field.
+        values: Where the parameter starts, and the other end of its range, shape `(2,)`.
+        y: The equilibrium at the first value, or near it.
+        update: If given, its fixed points are followed. If the parameter is its step size, a rule: a class, a function
+            from step size to update, or an update, whose step size is replaced; the last only if `family` is a field.
+        args: Handed to the field: a minibatch, or None.
+        size: What is a large change of the state: steps are at most `longest_step` of it. By default the norm of `y`,
+            and at least 1.
+        longest_step: The longest step, in units of the range of values, or of the state's size.
+        max_points: Most points.
+        max_folds: After so many folds and one more it ends.
+        max_events: Most events.
+        check: Whether to look first if linear statements make sense at the start.
+
+    Returns:
+        The branch. A branch that ends before the range does is a result: see `ended`.
+
+    Raises:
+        ValueError: If there is no equilibrium near `y` at the first value, or the field is not smooth there, or the two
+            values are equal; under a transformation the branch has no points.
+    """
+    values, y = _ends(values), state_of(y)
+    settings = Settings(
+        _checks.positive("longest_step", longest_step, "0.03 is usual.").astype(values.dtype),
+        _checks.count("max_points", max_points, least=2),
+        _checks.count("max_folds", max_folds, least=0),
+    )
+    motion = motion_of(family, update, y, args, values[0])
+    chart = _chart(motion, values, y, size)
+    z = chart.coordinates(motion.flat(y, values[0]), values[0])
+    border = jnp.zeros_like(z).at[-1].set(1)
+    along, located = followed(motion, chart, z, border, settings, _checks.count("max_events", max_events))
+    if _checks.is_traced(along):
+        return _padded(motion, along, located, values)
+    if int(along.status) == _trace.NO_START:
+        _refuse(motion, y, values[0], args, update)
+    if check and isinstance(motion, OfFields):
+        there = motion.state(chart.flat(along.zs[0]))
+        require(motion.family(values[0]), there, args, needs=("finite", "smooth", "autonomous"))
+    return branch_of(motion, along, located, values)
+
+
+def _ends(values: Any) -> Array:
+    values = _checks.floats(values)
+    if values.shape != (2,):
+        raise ValueError(
+            f"`values` must be the two ends of a range, but has shape {values.shape}: for example "
+            "`jnp.array([0.0, 2.0])`; steps between them are chosen."
+        )
+    if not _checks.is_traced(values):
+        _checks.finite("values", values)
+        if values[0] == values[1]:
+            raise ValueError(f"`values` must be two different numbers, but both are {values[0]}: give a range.")
+    return values
+
+
+def _chart(motion: AbstractMotion, values: Array, y: State, size: Any) -> Chart:
+    flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(y)])
+    if size is None:
+        size = jax.lax.stop_gradient(jnp.maximum(jnp.linalg.norm(flat), 1))
+    else:
+        size = _checks.positive("size", size, "Leave it out to have it chosen.").astype(flat.dtype)
+    del motion
+    return Chart(size, values[0].astype(flat.dtype), (values[1] - values[0]).astype(flat.dtype))
+
+
+@jit
+def followed(
+    motion: AbstractMotion, chart: Chart, guess: Array, border: Array, settings: Settings, max_events: int
+) -> tuple[Trace, Located]:
+    """A branch from a guess, and its events, as one program."""
+    along = trace(motion, chart, guess, border, settings)
+    return along, locate(motion, along, max_events)
+
+
+def _refuse(motion: AbstractMotion, y: State, value: Array, args: Args, update: Any) -> None:
+    """Says why there is no first point."""
+    if isinstance(motion, OfFields):
+        require(motion.family(value), y, args)
+    what = "an equilibrium" if update is None else "a fixed point of the update"
+    raise ValueError(
+        f"`y` must be near {what} at the first of `values`, {float(value):.6g}, but Newton's method finds none from "
+        "it: take `analysis.find_equilibrium`, or start at a value where the Jacobian is regular."
+    )
+
+
+def branch_of(motion: AbstractMotion, along: Trace, located: Located, values: Array, period: int = 1) -> Any:
+    """The result, with events found to rounding, of a concrete branch."""
+    num = int(along.num_points)
+    zs = along.zs[:num]
+    eigenvalues = along.eigenvalues[:num]
+    events = tuple(
+        event_at(motion, along, int(located.kinds[i]), located.zs[i], located.tangents[i], located.eigenvalues[i])
+        for i in range(int(located.num))
+    )
+    return EquilibriumBranch(
+        values=along.chart.value(zs),
+        states=states_of(motion, along.chart, zs),
+        eigenvalues=in_order(eigenvalues_to_show(eigenvalues, motion.is_map), motion.is_map),
+        stable=is_stable(eigenvalues, motion.is_map),
+        events=events,
+        status=along.status,
+        motion=motion,
+        range=values,
+        is_update=motion.is_map,
+        period=period,
+    )
+
+
+def _padded(motion: AbstractMotion, along: Trace, located: Located, values: Array) -> EquilibriumBranch:
+    """The result under a transformation: arrays of a fixed length, NaN where there is nothing."""
+    there = along.there
+    zs = jnp.where(there[:, None], along.zs, jnp.nan)
+    eigenvalues = in_order(eigenvalues_to_show(along.eigenvalues, motion.is_map), motion.is_map)
+    found = jnp.arange(len(located.kinds)) < located.num
+    codes = jnp.where(found, located.kinds, 0)
+    places = jnp.where(found[:, None], located.zs, jnp.nan)
+
+    def one(i: int) -> Event:
+        return described(motion, along, codes[i], places[i], located.tangents[i], located.eigenvalues[i])
+
+    return EquilibriumBranch(
+        values=along.chart.value(zs),
+        states=states_of(motion, along.chart, zs),
+        eigenvalues=jnp.where(there[:, None], eigenvalues, jnp.nan),
+        stable=is_stable(along.eigenvalues, motion.is_map) & there,
+        events=tuple(one(i) for i in range(len(located.kinds))),
+        status=along.status,
+        motion=motion,
+        range=values,
+        is_update=motion.is_map,
+    )
