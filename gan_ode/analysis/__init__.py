@@ -6,7 +6,9 @@ from .continuation import (
     continue_equilibrium as continue_equilibrium,
     EquilibriumBranch as EquilibriumBranch,
     Event as Event,
+    locate_event as locate_event,
     NormalForm as NormalForm,
+    switch_branch as switch_branch,
 )
 from .cycles import (
     cycle_type as cycle_type,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
-from ..._lowering import jit
+from ..._lowering import jit_quickly
 from ..linearization._jacobian import eigenvalues_of
 from ._corrector import correct, FINEST, Point, where
 from ._motion import AbstractMotion
@@ -55,7 +55,7 @@ class _Scan(eqx.Module):
     ends: Array
 
 
-@jit
+@jit_quickly
 def locate(motion: AbstractMotion, along: Trace, most: int) -> Located:
     """All events of a branch, up to a number.
 

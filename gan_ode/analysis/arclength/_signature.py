@@ -71,14 +71,14 @@ def _grows(eigenvalues: Complex[Array, "*rows m"], real: Array, is_map: bool) ->
     return jnp.where(real, eigenvalues.real > 0, eigenvalues.real > jnp.maximum(_TURNS[size] * sizes, rounding))
 
 
-def is_stable(eigenvalues: Complex[Array, "*rows m"], is_map: bool) -> Bool[Array, "*rows"]:
-    """Whether all directions shrink, by more than rounding."""
+def is_stable(eigenvalues: Complex[Array, "*rows m"], flat: Array, is_map: bool) -> Bool[Array, "*rows"]:
+    """Whether all directions shrink by more than rounding, but for those along a continuum."""
     sizes = jnp.abs(eigenvalues)
-    size = _itemsize(eigenvalues)
+    left_out = _smallest(eigenvalues, flat)
     if is_map:
-        return jnp.all(jnp.abs(eigenvalues + 1) < 1 - _OUTSIDE[size], axis=-1)
+        return jnp.all(left_out | (jnp.abs(eigenvalues + 1) < 1 - _OUTSIDE[_itemsize(eigenvalues)]), axis=-1)
     rounding = _ROUNDINGS * jnp.finfo(sizes.dtype).eps * jnp.max(sizes, axis=-1, keepdims=True)
-    return jnp.all(eigenvalues.real < -rounding, axis=-1)
+    return jnp.all(left_out | (eigenvalues.real < -rounding), axis=-1)
 
 
 def critical(eigenvalues: Complex[Array, " m"], flat: Array, is_map: bool) -> Complex[Array, ""]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
-from ..._lowering import jit
+from ..._lowering import jit_quickly
 from ..._types import Scalar
 from ..linearization._jacobian import eigenvalues_of
 from ._corrector import Chart, correct, Point, where
@@ -23,6 +23,8 @@ _SHORTEST = {4: 1e-4, 8: 1e-8}
 # method contracts; the change of the Jacobian, relative to its size.
 _ANGLE, _CONTRACTION, _CHANGE = (0.12, 0.5), (0.05, 0.5), (0.2, 1.0)
 _GROWS, _SHRINKS = 1.6, 0.3
+# How much of the Jacobian's size is remembered from point to point.
+_FORGETS = 0.8
 # A state larger than this many sizes has left.
 _LARGEST = 1e6
 
@@ -69,14 +71,22 @@ class Trace(eqx.Module):
 
 
 class _Walk(eqx.Module):
-    """Where the walk along a branch is."""
+    """Where the walk along a branch is.
+
+    Attributes:
+        here: The last point.
+        step: The next step.
+        scale: How large the Jacobian has been of late: where branches cross it may vanish altogether.
+        trace: What was found.
+    """
 
     here: Point
     step: Scalar
+    scale: Scalar
     trace: Trace
 
 
-@jit
+@jit_quickly
 def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, settings: Settings) -> Trace:
     """Follows a branch until its parameter leaves the range, or something else ends it.
 
@@ -106,7 +116,7 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         towards, reach, at_border = _aimed(here, step)
         aim = jnp.where(is_first, border, towards)
         there = correct(motion, chart, jnp.where(is_first, guess, here.z + reach * here.tangent), aim)
-        good, factor = _judged(chart, here, there, reach)
+        good, factor = _judged(here, there, reach, walk.scale)
         taken = there.ok & (is_first | good)
         trace = where(taken, _with(done, there, chart), done)
         turned = taken & ~is_first & (there.tangent[-1] * here.tangent[-1] < 0)
@@ -117,7 +127,9 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         left = jnp.where(there.finite, SHORT_STEP, OUTSIDE)
         status = jnp.where(gave_up, jnp.where(is_first, NO_START, left), jnp.where(taken, status, ON_ITS_WAY))
         trace = eqx.tree_at(lambda t: t.status, trace, status)
-        return _Walk(where(taken, there, here), jnp.minimum(step, settings.longest), trace)
+        scale = jnp.maximum(jnp.linalg.norm(there.slope), _FORGETS * walk.scale)
+        scale = jnp.where(taken, scale, walk.scale)
+        return _Walk(where(taken, there, here), jnp.minimum(step, settings.longest), scale, trace)
 
     nowhere = Point(
         guess,
@@ -127,7 +139,7 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         jnp.asarray(True),
         jnp.zeros((), dtype),
     )
-    start = _Walk(nowhere, jnp.minimum(jnp.asarray(_FIRST, dtype), settings.longest), empty)
+    start = _Walk(nowhere, jnp.minimum(jnp.asarray(_FIRST, dtype), settings.longest), jnp.zeros((), dtype), empty)
     end = jax.lax.while_loop(lambda walk: walk.trace.status == ON_ITS_WAY, advance, start)
     return end.trace
 
@@ -145,12 +157,12 @@ def _aimed(here: Point, step: Scalar) -> tuple[Array, Scalar, Array]:
     return jnp.where(at_border, across, here.tangent), reach, at_border
 
 
-def _judged(chart: Chart, here: Point, there: Point, reach: Scalar) -> tuple[Array, Scalar]:
+def _judged(here: Point, there: Point, reach: Scalar, scale: Scalar) -> tuple[Array, Scalar]:
     """Whether a step is good enough to keep, and by what to multiply the next."""
     cosine = jnp.clip(here.tangent @ there.tangent, -1, 1)
     angle = jnp.arccos(cosine)
-    scale = jnp.linalg.norm(there.slope) + jnp.linalg.norm(here.slope)
-    change = 2 * jnp.linalg.norm(there.slope - here.slope) / jnp.where(scale > 0, scale, 1)
+    scale = jnp.maximum(jnp.linalg.norm(there.slope), scale)
+    change = jnp.linalg.norm(there.slope - here.slope) / jnp.where(scale > 0, scale, 1)
     inside = (there.z[-1] >= -1e-12) & (there.z[-1] <= 1 + 1e-12)
     off = jnp.linalg.norm(there.z - here.z - reach * here.tangent)
     # A step so short that nothing but rounding moved is good whatever it says.

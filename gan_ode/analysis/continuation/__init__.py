@@ -3,4 +3,6 @@
 from ._branch import EquilibriumBranch as EquilibriumBranch
 from ._continue import continue_equilibrium as continue_equilibrium
 from ._event import Event as Event
+from ._locate import locate_event as locate_event
 from ._normal_form import NormalForm as NormalForm
+from ._switch import switch_branch as switch_branch

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._printing import number, printed, Report
-from ..._types import Args, State
+from ..._types import State
 from ..arclength import _trace
+from ..arclength._corrector import Chart
 from ..arclength._motion import AbstractMotion
 from ._event import Event
 
@@ -34,10 +35,11 @@ class EquilibriumBranch(eqx.Module):
         states: The states, with a leading axis of points.
         eigenvalues: Those of the field's Jacobian by falling real part, or the multipliers of the update by falling
             modulus, shape `(points, n)`. Of a large state the leading ones alone.
-        stable: Where all directions shrink, shape `(points,)`.
+        stable: Where all directions shrink, but for those along a continuum of equilibria, shape `(points,)`.
         events: What happens on the way, in its order.
         status: Why the branch ended, as a number; `ended` is the word.
-        motion: The equations of the branch, which `switch_branch` goes on from.
+        motion: The equations of the branch, which `switch_branch` goes on from; None under a transformation.
+        chart: The coordinates that its length is measured in.
         is_update: Whether the branch is of fixed points of an update.
         period: Steps after which the state comes back: 1 for a fixed point of most updates.
     """
@@ -48,8 +50,8 @@ class EquilibriumBranch(eqx.Module):
     stable: Bool[Array, "*batch points"]
     events: tuple[Event, ...]
     status: Int[Array, "*batch"]
-    motion: AbstractMotion
-    range: Float[Array, "*batch 2"]
+    motion: AbstractMotion | None
+    chart: Chart
     is_update: bool = eqx.field(static=True)
     period: int = eqx.field(static=True, default=1)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,15 +11,15 @@ from jaxtyping import Array, Real
 
 from ... import _checks
 from ..._entry import guarded
-from ..._lowering import jit
+from ..._lowering import jit_quickly
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, State
 from ..arclength import _trace
 from ..arclength._corrector import Chart, states_of
 from ..arclength._located import locate, Located
-from ..arclength._motion import AbstractMotion, eigenvalues_to_show, motion_of, OfFields
-from ..arclength._signature import is_stable
-from ..arclength._trace import Settings, trace, Trace
+from ..arclength._motion import AbstractMotion, eigenvalues_to_show, motion_of, OfFields, OfSteps
+from ..arclength._signature import is_stable, num_flat
+from ..arclength._trace import Settings, trace
 from ..linearization._preconditions import require
 from ._branch import EquilibriumBranch, in_order
 from ._event import described, Event, event_at
@@ -108,18 +109,17 @@ def continue_equilibrium(
         _checks.count("max_folds", max_folds, least=0),
     )
     motion = motion_of(family, update, y, args, values[0])
-    chart = _chart(motion, values, y, size)
+    chart = _chart(values, y, size)
     z = chart.coordinates(motion.flat(y, values[0]), values[0])
     border = jnp.zeros_like(z).at[-1].set(1)
-    along, located = followed(motion, chart, z, border, settings, _checks.count("max_events", max_events))
-    if _checks.is_traced(along):
-        return _padded(motion, along, located, values)
-    if int(along.status) == _trace.NO_START:
-        _refuse(motion, y, values[0], args, update)
-    if check and isinstance(motion, OfFields):
-        there = motion.state(chart.flat(along.zs[0]))
-        require(motion.family(values[0]), there, args, needs=("finite", "smooth", "autonomous"))
-    return branch_of(motion, along, located, values)
+    found = followed(motion, chart, z, border, settings, _checks.count("max_events", max_events))
+    if not _checks.is_traced(found):
+        if int(found.status) == _trace.NO_START:
+            _refuse(motion, y, values[0], args, update)
+        if check and isinstance(motion, OfFields):
+            there = motion.state(chart.flat(found.first))
+            require(motion.family(values[0]), there, args, needs=("finite", "smooth", "autonomous"))
+    return branch_of(motion, chart, found, _period(motion))
 
 
 def _ends(values: Any) -> Array:
@@ -136,23 +136,58 @@ def _ends(values: Any) -> Array:
     return values
 
 
-def _chart(motion: AbstractMotion, values: Array, y: State, size: Any) -> Chart:
+def _chart(values: Array, y: State, size: Any) -> Chart:
     flat = jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(y)])
     if size is None:
         size = jax.lax.stop_gradient(jnp.maximum(jnp.linalg.norm(flat), 1))
     else:
         size = _checks.positive("size", size, "Leave it out to have it chosen.").astype(flat.dtype)
-    del motion
     return Chart(size, values[0].astype(flat.dtype), (values[1] - values[0]).astype(flat.dtype))
 
 
-@jit
+class Followed(eqx.Module):
+    """A branch as its program leaves it: arrays of a fixed length, NaN past the end.
+
+    Attributes:
+        values: The parameter.
+        states: The states.
+        eigenvalues: As they are shown.
+        stable: Where all directions shrink.
+        located: The events.
+        num_points: How many points there are.
+        status: Why it ended.
+        first: The coordinates of the first point.
+    """
+
+    values: Array
+    states: State
+    eigenvalues: Array
+    stable: Array
+    located: Located
+    num_points: Array
+    status: Array
+    first: Array
+
+
+@jit_quickly
 def followed(
     motion: AbstractMotion, chart: Chart, guess: Array, border: Array, settings: Settings, max_events: int
-) -> tuple[Trace, Located]:
+) -> Followed:
     """A branch from a guess, and its events, as one program."""
     along = trace(motion, chart, guess, border, settings)
-    return along, locate(motion, along, max_events)
+    there = along.there
+    zs = jnp.where(there[:, None], along.zs, jnp.nan)
+    eigenvalues = in_order(eigenvalues_to_show(along.eigenvalues, motion.is_map), motion.is_map)
+    return Followed(
+        values=chart.value(zs),
+        states=states_of(motion, chart, zs),
+        eigenvalues=jnp.where(there[:, None], eigenvalues, jnp.nan),
+        stable=is_stable(along.eigenvalues, num_flat(along.eigenvalues, there), motion.is_map) & there,
+        located=locate(motion, along, max_events),
+        num_points=along.num_points,
+        status=along.status,
+        first=along.zs[0],
+    )
 
 
 def _refuse(motion: AbstractMotion, y: State, value: Array, args: Args, update: Any) -> None:
@@ -166,49 +201,49 @@ def _refuse(motion: AbstractMotion, y: State, value: Array, args: Args, update: 
     )
 
 
-def branch_of(motion: AbstractMotion, along: Trace, located: Located, values: Array, period: int = 1) -> Any:
-    """The result, with events found to rounding, of a concrete branch."""
-    num = int(along.num_points)
-    zs = along.zs[:num]
-    eigenvalues = along.eigenvalues[:num]
+def branch_of(motion: AbstractMotion, chart: Chart, found: Followed, period: int = 1) -> EquilibriumBranch:
+    """The result: of a concrete branch without what is past its end, and with events found to rounding."""
+    if _checks.is_traced(found):
+        return _result(motion, chart, found, _events(motion, chart, found.located), period)
+    # In NumPy: slices of other lengths would be compiled each by itself.
+    located = jax.tree.map(np.asarray, found.located)
     events = tuple(
-        event_at(motion, along, int(located.kinds[i]), located.zs[i], located.tangents[i], located.eigenvalues[i])
+        event_at(motion, chart, int(located.kinds[i]), located.zs[i], located.tangents[i], located.eigenvalues[i])
         for i in range(int(located.num))
     )
+    num = int(found.num_points)
+    parts = found.values, found.states, found.eigenvalues, found.stable
+    trimmed = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[:num]), parts)
+    found = eqx.tree_at(lambda f: (f.values, f.states, f.eigenvalues, f.stable), found, trimmed)
+    return _result(motion, chart, found, events, period)
+
+
+def _result(
+    motion: AbstractMotion, chart: Chart, found: Followed, events: tuple[Event, ...], period: int
+) -> EquilibriumBranch:
     return EquilibriumBranch(
-        values=along.chart.value(zs),
-        states=states_of(motion, along.chart, zs),
-        eigenvalues=in_order(eigenvalues_to_show(eigenvalues, motion.is_map), motion.is_map),
-        stable=is_stable(eigenvalues, motion.is_map),
+        values=found.values,
+        states=found.states,
+        eigenvalues=found.eigenvalues,
+        stable=found.stable,
         events=events,
-        status=along.status,
-        motion=motion,
-        range=values,
+        status=found.status,
+        motion=None if _checks.is_traced(found) else motion,
+        chart=chart,
         is_update=motion.is_map,
         period=period,
     )
 
 
-def _padded(motion: AbstractMotion, along: Trace, located: Located, values: Array) -> EquilibriumBranch:
-    """The result under a transformation: arrays of a fixed length, NaN where there is nothing."""
-    there = along.there
-    zs = jnp.where(there[:, None], along.zs, jnp.nan)
-    eigenvalues = in_order(eigenvalues_to_show(along.eigenvalues, motion.is_map), motion.is_map)
+def _events(motion: AbstractMotion, chart: Chart, located: Located) -> tuple[Event, ...]:
+    """Events under a transformation: a fixed number, NaN where there is none."""
     found = jnp.arange(len(located.kinds)) < located.num
-    codes = jnp.where(found, located.kinds, 0)
-    places = jnp.where(found[:, None], located.zs, jnp.nan)
-
-    def one(i: int) -> Event:
-        return described(motion, along, codes[i], places[i], located.tangents[i], located.eigenvalues[i])
-
-    return EquilibriumBranch(
-        values=along.chart.value(zs),
-        states=states_of(motion, along.chart, zs),
-        eigenvalues=jnp.where(there[:, None], eigenvalues, jnp.nan),
-        stable=is_stable(along.eigenvalues, motion.is_map) & there,
-        events=tuple(one(i) for i in range(len(located.kinds))),
-        status=along.status,
-        motion=motion,
-        range=values,
-        is_update=motion.is_map,
+    codes, zs = jnp.where(found, located.kinds, 0), jnp.where(found[:, None], located.zs, jnp.nan)
+    return tuple(
+        described(motion, chart, codes[i], zs[i], located.tangents[i], located.eigenvalues[i])
+        for i in range(len(located.kinds))
     )
+
+
+def _period(motion: AbstractMotion) -> int:
+    return motion.known.period * motion.times if isinstance(motion, OfSteps) else 1

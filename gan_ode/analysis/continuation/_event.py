@@ -6,13 +6,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Int
+from jaxtyping import Array, Complex, Float, Int
 
 from ..._printing import number, printed, Report, state
 from ..._types import Scalar, State
+from ..arclength._corrector import Chart
 from ..arclength._motion import AbstractMotion, eigenvalues_to_show
 from ..arclength._signature import BRANCH_POINT, FLIP, FOLD, HOPF, NEIMARK_SACKER, NONE
-from ..arclength._trace import Trace
 from ._extended import angle_of, EventKind, pin
 from ._normal_form import normal_form, NormalForm, terms
 
@@ -36,17 +36,18 @@ class Event(eqx.Module):
         value: The parameter there.
         state: The state there.
         eigenvalue: The critical eigenvalue: zero, or $i\omega$, of a field; the critical multiplier of an update.
-        tangent: How state and parameter move along the branch there, a pair; their unit is that of the branch's
-            coordinates.
         normal_form: The coefficient, and what it says; None under a transformation.
+        flat: The state in flat form, with the memory of an update that has one.
+        tangent: The branch's unit tangent in its coordinates, which `switch_branch` leaves from.
     """
 
     code: Int[Array, "*batch"]
     value: Scalar
     state: State
     eigenvalue: Complex[Array, "*batch"]
-    tangent: Any
-    normal_form: NormalForm | None = None
+    normal_form: NormalForm | None
+    flat: Float[Array, "*batch m"]
+    tangent: Float[Array, "*batch z"] | None
 
     @property
     def kind(self) -> Any:
@@ -67,48 +68,47 @@ class Event(eqx.Module):
         return Report(f"Event: {self.kind} at {number(self.value, 10)}{said}", lines)
 
 
-def event_at(motion: AbstractMotion, along: Trace, code: int, z: Array, tangent: Array, eigenvalue: Array) -> Event:
+def event_at(motion: AbstractMotion, chart: Chart, code: int, z: Array, tangent: Array, eigenvalue: Array) -> Event:
     """An event by its place on the branch: found to rounding, with its normal form.
 
     Args:
         motion: The equations.
-        along: The branch.
+        chart: The branch's coordinates.
         code: The kind.
         z: The place, by coordinates.
         tangent: The branch's tangent there.
         eigenvalue: The critical eigenvalue of the residual.
     """
     kind: Any = WORDS[code]
-    chart, angle = along.chart, angle_of(kind, eigenvalue)
+    z, angle = jnp.asarray(z), jnp.asarray(angle_of(kind, eigenvalue))
     pinned = pin(motion, chart, kind, z, angle)
     if bool(pinned.ok):
         z, angle = pinned.z, pinned.angle
     x, value = chart.flat(z), chart.value(z)
     form = normal_form(kind, terms(motion, kind, x, value, angle), np.asarray(angle))
-    return described(motion, along, jnp.asarray(code), z, tangent, exact(kind, eigenvalue, angle), form)
+    return described(motion, chart, jnp.asarray(code), z, jnp.asarray(tangent), exact(kind, angle), form)
 
 
 def described(
     motion: AbstractMotion,
-    along: Trace,
+    chart: Chart,
     code: Array,
     z: Array,
-    tangent: Array,
+    tangent: Array | None,
     eigenvalue: Array,
     form: NormalForm | None = None,
 ) -> Event:
     """An event in the words of its users."""
-    chart = along.chart
-    moves = motion.state(chart.size * tangent[..., :-1]), chart.width * tangent[..., -1]
-    shown = eigenvalues_to_show(eigenvalue, motion.is_map)
-    return Event(code, chart.value(z), motion.state(chart.flat(z)), shown, moves, form)
+    x = chart.flat(z)
+    shown = eigenvalues_to_show(jnp.asarray(eigenvalue), motion.is_map)
+    return Event(code, chart.value(z), motion.state(x), shown, form, x, tangent)
 
 
-def exact(kind: EventKind, eigenvalue: Array, angle: Any) -> Array:
-    """The residual's critical eigenvalue, with what is known of it by the kind."""
+def exact(kind: EventKind, angle: Any) -> Array:
+    """The residual's critical eigenvalue, by the kind of event and the angle of a pair."""
     angle = jnp.asarray(angle)
     if kind == "hopf":
         return jax.lax.complex(jnp.zeros_like(angle), angle)
     if kind == "neimark-sacker":
         return jax.lax.complex(jnp.cos(angle) - 1, jnp.sin(angle))
-    return jnp.full_like(eigenvalue, -2.0 if kind == "flip" else 0.0)
+    return jnp.full(angle.shape, -2.0 if kind == "flip" else 0.0, jnp.result_type(angle, jnp.complex64))

@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Float
 
-from ..._lowering import jit
+from ..._lowering import jit_quickly
 from ..._types import Scalar
 from ..arclength._bordered import FLAT
-from ..arclength._corrector import Chart
+from ..arclength._corrector import Chart, linearized
 from ..arclength._motion import AbstractMotion
 
 EventKind = Literal["fold", "branch point", "hopf", "flip", "neimark-sacker"]
@@ -42,9 +42,31 @@ class Pinned(eqx.Module):
     ok: Bool[Array, ""]
 
 
-@jit
+class _Unknowns(eqx.Module):
+    """What Newton's method solves for.
+
+    Attributes:
+        z: The point.
+        other: The frequency or the angle of a pair; where branches cross what the equations are off by; else zero.
+    """
+
+    z: Float[Array, " z"]
+    other: Scalar
+
+
+class _Search(eqx.Module):
+    """Where Newton's method is, with the column and the row that border the matrix."""
+
+    at: _Unknowns
+    border: Array
+    row: Array
+    shift: Scalar
+    best: Scalar
+    count: Array
+
+
 def pin(motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, angle: Scalar) -> Pinned:
-    """The event near a guess, differentiable in what the motion is made of, by the implicit function theorem.
+    """The event near a guess; no derivative goes through it.
 
     Args:
         motion: The equations of the branch.
@@ -53,157 +75,155 @@ def pin(motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, ang
         guess: A point near it.
         angle: Of a pair, the frequency or the angle of the multiplier there.
     """
-    chart, guess, angle = jax.lax.stop_gradient((chart, guess, angle))
-    still = _still(motion)
-    size = 1 if kind == "fold" or kind == "flip" else 2
-    first = jnp.where(jnp.asarray(kind == "branch point"), jnp.zeros_like(angle), angle)
-    start = jnp.concatenate([guess, jnp.atleast_1d(first)[: size - 1]])
-    unit = _unit(still, chart, guess)
+    return _pin(motion, chart, kind, guess, angle)[0]
 
-    def step_from(motion: AbstractMotion, unknown: Array) -> tuple[Array, Array]:
-        equations = _equations(motion, chart, kind, unknown, guess, first, unit)
-        return equations(unknown), jax.lax.stop_gradient(jax.jacfwd(equations)(jax.lax.stop_gradient(unknown)))
 
-    def advance(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        unknown, _, best, count = state
-        left, slope = step_from(still, unknown)
-        step = _solved(slope, left)
+def with_derivative(
+    motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, angle: Scalar
+) -> tuple[Pinned, Float[Array, " z"]]:
+    """The event, and its coordinates with their derivatives by what the motion is made of.
+
+    By the implicit function theorem: the bordered equations are zero there, whatever the motion is made of.
+    """
+    chart, guess, angle = _still((chart, guess, angle))
+    pinned, end = _still(_pin(motion, chart, kind, guess, angle))
+    _, slope = _linear_system(motion, chart, kind, end.at, end.border, end.row)
+    moved = _equations(motion, chart, kind, end.at, end.border, end.row)
+    change = -_solved(slope, moved - jax.lax.stop_gradient(moved))
+    return pinned, end.at.z + change[: guess.size]
+
+
+@jit_quickly
+def _pin(
+    motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, angle: Scalar
+) -> tuple[Pinned, _Search]:
+    size = guess.size
+
+    def advance(search: _Search) -> _Search:
+        matrix, _ = _still(_linear(motion, chart, kind, search.at))
+        # The borders are those of the first matrix.
+        left, _, right = jnp.linalg.svd(matrix)
+        fresh = search.count == 0
+        border, row = jnp.where(fresh, left[:, -1], search.border), jnp.where(fresh, right[-1], search.row)
+        height, slope = _linear_system(motion, chart, kind, search.at, border, row)
+        step = _solved(slope, height)
         shift = jnp.linalg.norm(step)
-        return unknown - step, shift, jnp.minimum(best, shift), count + 1
+        other = search.at.other - (step[-1] if step.size > size else 0)
+        at = _Unknowns(search.at.z - step[:size], other)
+        return _Search(at, border, row, shift, jnp.minimum(search.best, shift), search.count + 1)
 
-    def goes_on(state: tuple[Array, Array, Array, Array]) -> Array:
-        _, shift, best, count = state
+    def goes_on(search: _Search) -> Array:
         # Until a step is rounding: then it is no shorter than the shortest one.
-        moving = (shift > 1e-15) & ((shift <= best) | (shift > 1e-8))
-        return (count < 1) | ((count < _MOST_STEPS) & ((count < 2) | moving) & jnp.isfinite(shift))
+        moving = (search.shift > 1e-15) & ((search.shift <= search.best) | (search.shift > 1e-8))
+        going = (search.count < _MOST_STEPS) & ((search.count < 2) | moving) & jnp.isfinite(search.shift)
+        return (search.count < 1) | going
 
-    infinite = jnp.full((), jnp.inf, start.dtype)
-    end, shift, _, _ = jax.lax.while_loop(goes_on, advance, (start, infinite, infinite, jnp.asarray(0)))
-    left, slope = step_from(motion, end)
-    # Zero, but for its derivative.
-    moved = end - _solved(slope, left - jax.lax.stop_gradient(left))
-    near = jnp.linalg.norm(end[: guess.size] - guess) <= _FAR * (1 + jnp.linalg.norm(guess))
-    ok = (shift <= _CONVERGED[max(start.dtype.itemsize, 4)]) & near
-    return Pinned(moved[: guess.size], angle if size == 1 else moved[-1], ok)
+    other = jnp.zeros_like(angle) if kind == "branch point" else angle
+    like = jnp.zeros(size - 1, jnp.result_type(_eigenvalue(kind, angle), guess.dtype))
+    infinite = jnp.full((), jnp.inf, guess.dtype)
+    start = _Search(_Unknowns(guess, other), like, like, infinite, infinite, jnp.asarray(0))
+    end = jax.lax.while_loop(goes_on, advance, start)
+    near = jnp.linalg.norm(end.at.z - guess) <= _FAR * (1 + jnp.linalg.norm(guess))
+    ok = (end.shift <= _CONVERGED[max(guess.dtype.itemsize, 4)]) & near
+    return Pinned(end.at.z, end.at.other if kind in ("hopf", "neimark-sacker") else angle, ok), end
 
 
-def _still(motion: AbstractMotion) -> AbstractMotion:
+def _still(tree: Any) -> Any:
     """The same without derivatives."""
-    arrays, rest = eqx.partition(motion, eqx.is_inexact_array)
+    arrays, rest = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(arrays), rest)
 
 
-def _unit(motion: AbstractMotion, chart: Chart, z: Array) -> Scalar:
-    """The size of the Jacobian, in which equations are measured."""
-    x, value = chart.flat(z), chart.value(z)
-    matrix = jax.jacfwd(lambda x: motion.residual(x, value))(x)
-    size = jnp.max(jnp.abs(matrix))
-    return jnp.where(size > 0, size, 1)
+def _linear(motion: AbstractMotion, chart: Chart, kind: EventKind, at: _Unknowns) -> tuple[Array, tuple[Array, Array]]:
+    """The matrix that is singular at the event; the residual, and its derivative by the coordinates."""
+    residual, slope = linearized(motion, chart, at.z)
+    matrix = slope[:, :-1] / chart.size
+    return matrix - _eigenvalue(kind, at.other) * jnp.eye(len(matrix), dtype=matrix.dtype), (residual, slope)
+
+
+def _bordered(matrix: Array, border: Array, row: Array) -> Array:
+    return jnp.block([[matrix, border[:, None]], [row[None], jnp.zeros((1, 1), matrix.dtype)]])
+
+
+def _linear_system(
+    motion: AbstractMotion, chart: Chart, kind: EventKind, at: _Unknowns, border: Array, row: Array
+) -> tuple[Array, Array]:
+    """The equations of an event, and their derivative by the unknowns; constants to JAX."""
+    matrix, (residual, slope) = _still(_linear(motion, chart, kind, at))
+    bordered = _bordered(matrix, border, row)
+    aim = jnp.zeros(len(bordered), matrix.dtype).at[-1].set(1)
+    solved, adjoint = jnp.linalg.solve(bordered, aim), jnp.linalg.solve(bordered.conj().T, aim)
+    w, psi, height = solved[:-1], adjoint[:-1], solved[-1]
+    along = -_second(motion, chart, at.z, psi, w)
+    if kind in ("fold", "flip"):
+        return jnp.append(residual, height), jnp.concatenate([slope, along[None]])
+    if kind == "branch point":
+        pull = slope[:, -1]
+        bent = jnp.linalg.solve(bordered, jnp.append(pull, 0))[:-1]
+        # How the left null vector's product with the parameter's column moves.
+        crossing = _second_by_parameter(motion, chart, at.z, psi) - _second(motion, chart, at.z, psi, bent)
+        rows = jnp.concatenate([slope, along[None], crossing[None]])
+        column = jnp.concatenate([border, jnp.zeros(2, border.dtype)])
+        left = jnp.concatenate([residual + at.other * border, jnp.stack([height, psi @ pull])])
+        return left, jnp.concatenate([rows, column[:, None]], axis=1)
+    by_angle = jnp.vdot(psi, w) * _slope_of_eigenvalue(kind, at.other)
+    rows = jnp.concatenate([slope, along.real[None], along.imag[None]])
+    column = jnp.concatenate([jnp.zeros(len(slope), slope.dtype), jnp.stack([by_angle.real, by_angle.imag])])
+    left = jnp.concatenate([residual, jnp.stack([height.real, height.imag])])
+    return left, jnp.concatenate([rows, column[:, None]], axis=1)
+
+
+def _second(motion: AbstractMotion, chart: Chart, z: Array, psi: Array, w: Array) -> Array:
+    """The derivative by the coordinates of the product of the Jacobian in the state with a vector, seen by another."""
+
+    def product(z: Array, vector: Array) -> Array:
+        x, value = chart.flat(z), chart.value(z)
+        return jax.jvp(lambda x: motion.residual(x, value), (x,), (vector,))[1]
+
+    if not jnp.iscomplexobj(w):
+        return psi @ _still(jax.jacfwd(product)(z, w))
+    real, imag = _still(jax.vmap(lambda vector: jax.jacfwd(product)(z, vector))(jnp.stack([w.real, w.imag])))
+    return psi.conj() @ jax.lax.complex(real, imag)
+
+
+def _second_by_parameter(motion: AbstractMotion, chart: Chart, z: Array, psi: Array) -> Array:
+    """The derivative by the coordinates of the residual's derivative by the parameter's coordinate, seen by a vector."""
+    along = jnp.zeros_like(z).at[-1].set(1)
+
+    def by_parameter(z: Array) -> Array:
+        return jax.jvp(lambda z: motion.residual(chart.flat(z), chart.value(z)), (z,), (along,))[1]
+
+    return psi @ _still(jax.jacfwd(by_parameter)(z))
 
 
 def _equations(
-    motion: AbstractMotion,
-    chart: Chart,
-    kind: EventKind,
-    at: Array,
-    guess: Array,
-    angle: Scalar,
-    unit: Scalar,
-) -> Any:
-    """The equations of an event as a function of the unknowns, right to first order near one value of these.
-
-    Args:
-        motion: The equations of the branch.
-        chart: Coordinates.
-        kind: What is searched for.
-        at: The unknowns: the point, and for some kinds one more.
-        guess: Where the search began: the borders are those of the matrix there.
-        angle: The frequency or angle there.
-        unit: What to measure the equations in.
-    """
-    still, at = _still(motion), jax.lax.stop_gradient(at)
-    num = guess.size
-
-    def residual(motion: AbstractMotion, z: Array) -> Array:
-        return motion.residual(chart.flat(z), chart.value(z)) / unit
-
-    def product(motion: AbstractMotion, z: Array, vector: Array) -> Array:
-        """The Jacobian in the state times a real vector."""
-        x, value = chart.flat(z), chart.value(z)
-        return jax.jvp(lambda x: motion.residual(x, value), (x,), (vector,))[1] / unit
-
-    def matrix(z: Array, angle: Scalar) -> Array:
-        x, value = chart.flat(z), chart.value(z)
-        dense = jax.jacfwd(lambda x: still.residual(x, value))(x) / unit
-        return dense - _shift(kind, angle, unit) * jnp.eye(len(dense), dtype=dense.dtype)
-
-    left, _, right = jnp.linalg.svd(matrix(guess, angle))
-    border, row = left[:, -1], right[-1]
-    other = at[-1] if at.size > num else jnp.zeros_like(angle)
-    here = matrix(at[:num], other)
-    corner = jnp.zeros((1, 1), here.dtype)
-    bordered = jnp.block([[here, border[:, None]], [row[None], corner]])
-    aim = jnp.zeros(len(bordered), here.dtype).at[-1].set(1)
-    solved, adjoint = jnp.linalg.solve(bordered, aim), jnp.linalg.solve(bordered.conj().T, aim)
-    w, psi, height = solved[:-1], adjoint[:-1], solved[-1]
-
-    def singular(z: Array, angle: Scalar) -> Array:
-        """Zero where the matrix is singular, with its first derivatives."""
-        moved = product(motion, z, w.real)
-        if jnp.iscomplexobj(w):
-            moved = jax.lax.complex(moved, product(motion, z, w.imag))
-        moved = moved - _shift(kind, angle, unit) * w
-        change = jnp.vdot(psi, moved - jax.lax.stop_gradient(moved))
-        return height - change
-
-    if kind == "branch point":
-        rest = _crossing(motion, chart, at[:num], bordered, psi, product, residual)
-        return lambda u: jnp.concatenate(
-            [
-                residual(motion, u[:num]) + u[-1] * border,
-                jnp.stack([singular(u[:num], other), rest(u[:num])]),
-            ]
-        )
+    motion: AbstractMotion, chart: Chart, kind: EventKind, at: _Unknowns, border: Array, row: Array
+) -> Array:
+    """The equations of an event at fixed unknowns, differentiable in what the motion is made of."""
+    matrix, (residual, slope) = _linear(motion, chart, kind, at)
+    bordered = _bordered(matrix, border, row)
+    aim = jnp.zeros(len(bordered), matrix.dtype).at[-1].set(1)
+    height = jnp.linalg.solve(bordered, aim)[-1]
     if kind in ("fold", "flip"):
-        return lambda u: jnp.concatenate([residual(motion, u), singular(u, other)[None]])
-
-    def both(u: Array) -> Array:
-        found = singular(u[:num], u[-1])
-        return jnp.concatenate([residual(motion, u[:num]), jnp.stack([found.real, found.imag])])
-
-    return both
+        return jnp.append(residual, height)
+    if kind == "branch point":
+        psi = jnp.linalg.solve(bordered.conj().T, aim)[:-1]
+        return jnp.concatenate([residual + at.other * border, jnp.stack([height, psi @ slope[:, -1]])])
+    return jnp.concatenate([residual, jnp.stack([height.real, height.imag])])
 
 
-def _crossing(
-    motion: AbstractMotion, chart: Chart, at: Array, bordered: Array, psi: Array, product: Any, residual: Any
-) -> Any:
-    """What else is zero where two branches cross: the left null vector does not see the parameter."""
-
-    def by_parameter(z: Array) -> Array:
-        along = jnp.zeros_like(z).at[-1].set(1)
-        return jax.jvp(lambda z: residual(motion, z), (z,), (along,))[1]
-
-    slope = jax.lax.stop_gradient(by_parameter(at))
-    found = jnp.linalg.solve(bordered, jnp.concatenate([slope, jnp.zeros(1, slope.dtype)]))[:-1]
-    found = jax.lax.stop_gradient(found)
-    height = psi @ slope
-
-    def crossing(z: Array) -> Array:
-        moved = psi @ by_parameter(z) - psi @ product(motion, z, found)
-        return height + moved - jax.lax.stop_gradient(moved)
-
-    return crossing
-
-
-def _shift(kind: EventKind, angle: Scalar, unit: Scalar) -> Any:
-    """The eigenvalue of the residual's Jacobian that makes the event, in its unit."""
-    if kind == "flip":
-        return -2 / unit
+def _eigenvalue(kind: EventKind, angle: Scalar) -> Any:
+    """The eigenvalue of the residual's Jacobian that makes the event."""
     if kind == "hopf":
-        return jax.lax.complex(jnp.zeros_like(angle), angle) / unit
+        return jax.lax.complex(jnp.zeros_like(angle), angle)
     if kind == "neimark-sacker":
-        return (jax.lax.complex(jnp.cos(angle), jnp.sin(angle)) - 1) / unit
-    return 0 / unit
+        return jax.lax.complex(jnp.cos(angle) - 1, jnp.sin(angle))
+    return jnp.full_like(angle, -2.0 if kind == "flip" else 0.0)
+
+
+def _slope_of_eigenvalue(kind: EventKind, angle: Scalar) -> Array:
+    turning = jnp.zeros_like(angle) if kind == "hopf" else angle
+    return jax.lax.complex(-jnp.sin(turning), jnp.cos(turning))
 
 
 def _solved(slope: Float[Array, "u u"], left: Float[Array, " u"]) -> Float[Array, " u"]:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
-from ..._lowering import jit
+from ..._lowering import jit_quickly
 from ..._printing import number, printed, Report
 from ..._types import Scalar
 from ..arclength._motion import AbstractMotion
@@ -82,7 +82,7 @@ class Terms(eqx.Module):
     simple: Bool[Array, ""]
 
 
-@jit
+@jit_quickly
 def terms(motion: AbstractMotion, kind: EventKind, x: Array, value: Scalar, angle: Scalar) -> Terms:
     """The terms at an event, from dense matrices.
 
