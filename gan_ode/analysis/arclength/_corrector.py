@@ -19,6 +19,8 @@ FINEST = {4: 1e-6, 8: 1e-14}
 _MOST_STEPS = 10
 # Where a step is not at least so much shorter than the one before, the guess was too far away.
 _CONTRACTS = 0.7
+# What a solution of a linear system may leave of its right-hand side.
+_SOLVED = 1e-2
 
 
 class Chart(eqx.Module):
@@ -112,13 +114,15 @@ def correct(
         # One unit for all rows, in which the border weighs as much as the equations.
         unit = _unit(slope)
         off = border @ (search.z - guess)
-        right = jnp.concatenate([residual / unit, off[None]])
-        step = solve(jnp.concatenate([slope / unit, border[None]]), right)
+        right, matrix = jnp.concatenate([residual / unit, off[None]]), jnp.concatenate([slope / unit, border[None]])
+        step = solve(matrix, right)
         shift = jnp.linalg.norm(step)
         finite = jnp.isfinite(shift)
         settled = jnp.linalg.norm(residual) <= rounding * jnp.linalg.norm(jnp.abs(slope) @ jnp.abs(search.z))
         at_rest = settled & (search.count > 0)
-        done = finite & ((shift <= enough[itemsize] * (1 + jnp.linalg.norm(search.z))) | at_rest)
+        # A singular system may have no solution, as at the least velocity of a field that has no zero.
+        solved = jnp.linalg.norm(matrix @ step - right) <= _SOLVED * jnp.linalg.norm(right)
+        done = finite & (solved | settled) & ((shift <= enough[itemsize] * (1 + jnp.linalg.norm(search.z))) | at_rest)
         ratio = jnp.where(search.count > 0, shift / search.shift, 0)
         # What does not shrink any more near the goal has come to rounding.
         near = shift <= jnp.sqrt(rounding) * (1 + jnp.linalg.norm(search.z))
@@ -130,7 +134,7 @@ def correct(
             shift=shift,
             count=search.count + 1,
             done=done,
-            failed=~finite | (stuck & ~near),
+            failed=~finite | (stuck & ~near) | ~(solved | settled),
             finite=search.finite & finite,
             contraction=jnp.where(search.count == 1, ratio, search.contraction),
         )

@@ -14,7 +14,7 @@ from ._motion import AbstractMotion
 from ._signature import critical, kind, NONE, num_flat, Signature, signature
 from ._trace import Trace
 
-_BISECTIONS = 46
+_BISECTIONS = 28
 # Both sides of an event are looked at so far from it, in units of the range or the state's size: what happens closer to
 # it than that is a part of it.
 _BESIDE = {4: 1e-3, 8: 1e-6}
@@ -43,8 +43,8 @@ class Located(eqx.Module):
 class _Left(eqx.Module):
     """A point of a branch with what tells it from the other side of an event."""
 
-    z: Float[Array, " z"]
-    tangent: Float[Array, " z"]
+    z: Float[Array, "*rows z"]
+    tangent: Float[Array, "*rows z"]
     signature: Signature
 
 

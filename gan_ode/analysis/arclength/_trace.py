@@ -26,7 +26,7 @@ _GROWS, _SHRINKS = 1.6, 0.3
 # How much of the Jacobian's size is remembered from point to point.
 _FORGETS = 0.8
 # A state larger than this many sizes has left.
-_LARGEST = 1e6
+_LARGEST = 1e4
 
 
 class Settings(eqx.Module):

@@ -20,7 +20,7 @@ from ..arclength._located import locate, Located
 from ..arclength._motion import AbstractMotion, eigenvalues_to_show, motion_of, OfFields, OfSteps
 from ..arclength._signature import is_stable, num_flat
 from ..arclength._trace import Settings, trace
-from ..linearization._preconditions import require
+from ..linearization._preconditions import demand, inspect, Inspection, require
 from ._branch import EquilibriumBranch, in_order
 from ._event import described, Event, event_at
 
@@ -31,7 +31,7 @@ _LEAST_SIZE = 1e-2
 @guarded("y", along="values", rules=True)
 def continue_equilibrium(
     family: Callable,
-    values: Real[Array | np.ndarray, "2"],
+    values: Real[Array | np.ndarray, " ends"],
     y: State,
     *,
     update: Any = None,
@@ -117,8 +117,7 @@ def continue_equilibrium(
         if int(found.status) == _trace.NO_START:
             _refuse(motion, y, values[0], args, update)
         if check and isinstance(motion, OfFields):
-            there = motion.state(chart.flat(found.first))
-            require(motion.family(values[0]), there, args, needs=("finite", "smooth", "autonomous"))
+            demand(_seen(motion, chart, found.first), ("finite", "smooth", "autonomous"))
     return branch_of(motion, chart, found, _period(motion))
 
 
@@ -131,8 +130,10 @@ def _ends(values: Any) -> Array:
         )
     if not _checks.is_traced(values):
         _checks.finite("values", values)
-        if values[0] == values[1]:
-            raise ValueError(f"`values` must be two different numbers, but both are {values[0]}: give a range.")
+        # In NumPy, which stays out of what `jax.jit` traces.
+        start, end = np.asarray(values)
+        if start == end:
+            raise ValueError(f"`values` must be two different numbers, but both are {start}: give a range.")
     return values
 
 
@@ -190,6 +191,12 @@ def followed(
     )
 
 
+@jit_quickly
+def _seen(motion: OfFields, chart: Chart, z: Array) -> Inspection:
+    """What is seen of the field around a point. Compiled by itself, once for all families of a kind."""
+    return inspect(motion.family(chart.value(z)), motion.state(chart.flat(z)), args=motion.args)
+
+
 def _refuse(motion: AbstractMotion, y: State, value: Array, args: Args, update: Any) -> None:
     """Says why there is no first point."""
     if isinstance(motion, OfFields):
@@ -208,7 +215,14 @@ def branch_of(motion: AbstractMotion, chart: Chart, found: Followed, period: int
     # In NumPy: slices of other lengths would be compiled each by itself.
     located = jax.tree.map(np.asarray, found.located)
     events = tuple(
-        event_at(motion, chart, int(located.kinds[i]), located.zs[i], located.tangents[i], located.eigenvalues[i])
+        event_at(
+            motion,
+            chart,
+            int(located.kinds[i]),
+            jnp.asarray(located.zs[i]),
+            jnp.asarray(located.tangents[i]),
+            jnp.asarray(located.eigenvalues[i]),
+        )
         for i in range(int(located.num))
     )
     num = int(found.num_points)

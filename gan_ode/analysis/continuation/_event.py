@@ -80,13 +80,13 @@ def event_at(motion: AbstractMotion, chart: Chart, code: int, z: Array, tangent:
         eigenvalue: The critical eigenvalue of the residual.
     """
     kind: Any = WORDS[code]
-    z, angle = jnp.asarray(z), jnp.asarray(angle_of(kind, eigenvalue))
+    angle = angle_of(kind, eigenvalue)
     pinned = pin(motion, chart, kind, z, angle)
     if bool(pinned.ok):
         z, angle = pinned.z, pinned.angle
     x, value = chart.flat(z), chart.value(z)
-    form = normal_form(kind, terms(motion, kind, x, value, angle), np.asarray(angle))
-    return described(motion, chart, jnp.asarray(code), z, jnp.asarray(tangent), exact(kind, angle), form)
+    form = normal_form(kind, terms(motion, kind, x, value, angle), angle)
+    return described(motion, chart, jnp.asarray(code), z, tangent, exact(kind, angle), form)
 
 
 def described(
@@ -100,7 +100,7 @@ def described(
 ) -> Event:
     """An event in the words of its users."""
     x = chart.flat(z)
-    shown = eigenvalues_to_show(jnp.asarray(eigenvalue), motion.is_map)
+    shown = eigenvalues_to_show(eigenvalue, motion.is_map)
     return Event(code, chart.value(z), motion.state(x), shown, form, x, tangent)
 
 

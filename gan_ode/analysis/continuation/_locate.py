@@ -5,7 +5,6 @@ from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from ... import _checks
@@ -42,10 +41,11 @@ def locate_event(
     from gan_ode import analysis
 
     def turning_point(c):
-        family = lambda p: lambda t, x, args: p + c * x**2
-        return analysis.locate_event("fold", family, -0.1, jnp.array([0.1])).value + c * 0
+        # p = x^2 - c turns at p = -c.
+        family = lambda p: lambda t, x, args: p + c - x**2
+        return analysis.locate_event("fold", family, -0.9, jnp.array([0.1])).value
 
-    assert abs(float(turning_point(2.0))) < 1e-12
+    assert jnp.isclose(turning_point(1.0), -1.0) and jnp.isclose(jax.grad(turning_point)(1.0), -1.0)
     ```
 
     Source: Govaerts (2000), Numerical Methods for Bifurcations of Dynamical Equilibria, chapters 3 and 4; for the
@@ -82,7 +82,7 @@ def locate_event(
         )
     event = described(motion, chart, jnp.asarray(CODES[kind]), z, None, exact(kind, pinned.angle))
     if not _checks.is_traced((motion, x, value, pinned)):
-        form = normal_form(kind, terms(motion, kind, x, value, pinned.angle), np.asarray(pinned.angle))
+        form = normal_form(kind, terms(motion, kind, x, value, pinned.angle), pinned.angle)
         return Event(event.code, value, event.state, event.eigenvalue, form, x, None)
     return Event(event.code, value, motion.state(x), event.eigenvalue, None, x, None)
 
