@@ -119,7 +119,9 @@ def _halved(
         point, sign = at(jnp.clip(share, 0, 1))
         same, halving = ~sign.differs(left.signature), count < _BISECTIONS
         low, high = jnp.where(halving & same, share, low), jnp.where(halving & ~same, share, high)
-        seen = jax.tree.map(lambda rows, row: rows.at[jnp.maximum(count - _BISECTIONS, 0)].set(row), seen, (point, sign))
+        seen = jax.tree.map(
+            lambda rows, row: rows.at[jnp.maximum(count - _BISECTIONS, 0)].set(row), seen, (point, sign)
+        )
         return low, high, seen
 
     zero, one = jnp.zeros((), left.z.dtype), jnp.ones((), left.z.dtype)

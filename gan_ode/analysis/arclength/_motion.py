@@ -126,7 +126,7 @@ def motion_of(family: Any, update: Any, like: State, args: Args, value: Scalar) 
         value: One value of the parameter, at which the update is asked how it repeats.
     """
     if update is None:
-        return OfFields(family, like, args)
+        return OfFields(family=family, like=like, args=args)
     one_field = is_field(family)
     fields = Always(family) if one_field else family
     if isinstance(update, AbstractUpdate) and not one_field:
@@ -138,7 +138,7 @@ def motion_of(family: Any, update: Any, like: State, args: Args, value: Scalar) 
         known = rhythm(typical, fields(value), like, args)
     else:
         known = known_rhythm(typical, fields(value), like, args, True)
-    return OfSteps(fields, rule, like, args, known)
+    return OfSteps(family=fields, rule=rule, like=like, args=args, known=known)
 
 
 def is_field(family: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._lowering import jit_quickly
 from ..._types import Scalar
@@ -25,6 +25,8 @@ _ANGLE, _CONTRACTION, _CHANGE = (0.12, 0.5), (0.05, 0.5), (0.2, 1.0)
 _GROWS, _SHRINKS = 1.6, 0.3
 # How much of the Jacobian's size is remembered from point to point.
 _FORGETS = 0.8
+# Steps this long lead away from the edge of where the residual is finite.
+_FAR_FROM_EDGE = 1e-3
 # A state larger than this many sizes has left.
 _LARGEST = 1e4
 
@@ -77,12 +79,14 @@ class _Walk(eqx.Module):
         here: The last point.
         step: The next step.
         scale: How large the Jacobian has been of late: where branches cross it may vanish altogether.
+        edge: Whether a residual that is not finite was met since the last step of some length.
         trace: What was found.
     """
 
     here: Point
     step: Scalar
     scale: Scalar
+    edge: Bool[Array, ""]
     trace: Trace
 
 
@@ -124,12 +128,13 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         step = jnp.where(is_first, walk.step, walk.step * jnp.where(taken, factor, _SHRINKS))
         status = _status(trace, there, at_border & taken & ~is_first, reach, settings)
         gave_up = ~taken & (is_first | (step < shortest))
-        left = jnp.where(there.finite, SHORT_STEP, OUTSIDE)
+        edge = ~there.finite | (walk.edge & ~(taken & (reach > _FAR_FROM_EDGE)))
+        left = jnp.where(edge, OUTSIDE, SHORT_STEP)
         status = jnp.where(gave_up, jnp.where(is_first, NO_START, left), jnp.where(taken, status, ON_ITS_WAY))
         trace = eqx.tree_at(lambda t: t.status, trace, status)
         scale = jnp.maximum(jnp.linalg.norm(there.slope), _FORGETS * walk.scale)
         scale = jnp.where(taken, scale, walk.scale)
-        return _Walk(where(taken, there, here), jnp.minimum(step, settings.longest), scale, trace)
+        return _Walk(where(taken, there, here), jnp.minimum(step, settings.longest), scale, edge, trace)
 
     nowhere = Point(
         guess,
@@ -139,7 +144,13 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         jnp.asarray(True),
         jnp.zeros((), dtype),
     )
-    start = _Walk(nowhere, jnp.minimum(jnp.asarray(_FIRST, dtype), settings.longest), jnp.zeros((), dtype), empty)
+    start = _Walk(
+        nowhere,
+        jnp.minimum(jnp.asarray(_FIRST, dtype), settings.longest),
+        jnp.zeros((), dtype),
+        jnp.asarray(False),
+        empty,
+    )
     end = jax.lax.while_loop(lambda walk: walk.trace.status == ON_ITS_WAY, advance, start)
     return end.trace
 

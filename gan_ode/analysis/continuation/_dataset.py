@@ -21,9 +21,9 @@ def to_dataset(branch: Any) -> Any:
     for path, leaf in jax.tree_util.tree_flatten_with_path(branch.states)[0]:
         name, leaf = leaf_name(path, "state"), np.asarray(leaf)
         variables[name] = (["point", *(f"{name}_{axis}" for axis in range(leaf.ndim - 1))], leaf)
-    values = np.asarray(branch.eigenvalues)
-    variables["eigenvalue_real"] = (["point", "eigenvalue"], values.real)
-    variables["eigenvalue_imag"] = (["point", "eigenvalue"], values.imag)
+    values = np.asarray(branch.eigenvalues, complex)
+    variables["eigenvalue_real"] = (["point", "eigenvalue"], np.real(values))
+    variables["eigenvalue_imag"] = (["point", "eigenvalue"], np.imag(values))
     variables["stable"] = ("point", np.asarray(branch.stable))
     variables["event_kind"] = ("event", np.array([event.kind for event in branch.events], dtype=str))
     variables["event_value"] = ("event", np.array([float(event.value) for event in branch.events]))

@@ -94,9 +94,7 @@ def with_derivative(
 
 
 @jit_quickly
-def _pin(
-    motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, angle: Scalar
-) -> tuple[Pinned, _Search]:
+def _pin(motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, angle: Scalar) -> tuple[Pinned, _Search]:
     size = guess.size
 
     def advance(search: _Search) -> _Search:
@@ -187,7 +185,7 @@ def _second(motion: AbstractMotion, chart: Chart, z: Array, psi: Array, w: Array
 
 
 def _second_by_parameter(motion: AbstractMotion, chart: Chart, z: Array, psi: Array) -> Array:
-    """The derivative by the coordinates of the residual's derivative by the parameter's coordinate, seen by a vector."""
+    """How the residual's derivative by the parameter's coordinate moves with the coordinates, seen by a vector."""
     along = jnp.zeros_like(z).at[-1].set(1)
 
     def by_parameter(z: Array) -> Array:

@@ -69,8 +69,8 @@ def locate_event(
     _checks.one_of("kind", kind, get_args(EventKind))
     if (kind in ("flip", "neimark-sacker") and update is None) or (kind == "hopf" and update is not None):
         raise ValueError(
-            f"`kind` must be of what is followed, but is {kind!r}: a field has folds, branch points and Hopf points; an "
-            "update folds, branch points, flips and Neimark-Sacker points."
+            f"`kind` must be of what is followed, but is {kind!r}: a field has folds, branch points and Hopf points; "
+            "an update folds, branch points, flips and Neimark-Sacker points."
         )
     y, value = state_of(y), _checks.as_float(value)
     motion = motion_of(family, update, y, args, jax.lax.stop_gradient(value))

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -90,7 +89,7 @@ def switch_branch(
         doubled = dataclasses.replace(motion, times=2 * motion.times) if isinstance(motion, OfSteps) else motion
         directions = [_flipping(motion, branch.chart, z)]
     else:
-        doubled, away = motion, _crossing(motion, branch.chart, z, event.tangent)
+        doubled, away = motion, _crossing(motion, branch.chart, z, jnp.asarray(event.tangent))
         directions = [away, -away]
     period = branch.period * (2 if kind == "flip" else 1)
     found = [_from(doubled, branch.chart, z, each, settings, max_events, period) for each in directions]
@@ -114,8 +113,8 @@ def _from(
         if int(found.status) != _trace.NO_START and moved <= _MOVED * away:
             return branch_of(motion, chart, found, period)
     raise ValueError(
-        f"`event` must be where another branch begins, but none is found within {_AWAY[-1]:g} of the range: it may be a "
-        "degenerate one, or the field may not be smooth there."
+        f"`event` must be where another branch begins, but none is found within {_AWAY[-1]:g} of the range: it may "
+        "be a degenerate one, or the field may not be smooth there."
     )
 
 

@@ -119,7 +119,9 @@ def test_every_point_of_a_branch_is_an_equilibrium_with_its_eigenvalues_and_stab
 
 
 def test_a_branch_turns_where_its_equilibria_end():
-    branch = analysis.continue_equilibrium(lambda p: lambda t, x, args: -(x**2 + p), jnp.array([-1.0, 1.0]), jnp.ones(1))
+    branch = analysis.continue_equilibrium(
+        lambda p: lambda t, x, args: -(x**2 + p), jnp.array([-1.0, 1.0]), jnp.ones(1)
+    )
     assert_events(branch, [("fold", 0.0)])
     assert branch.events[0].normal_form.criticality == "subcritical"
     np.testing.assert_allclose(branch.states[-1], -1, atol=EXACT)
