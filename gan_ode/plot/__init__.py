@@ -6,6 +6,7 @@ measured by `colorbar`. None simulates, shows, saves or changes global settings;
 
 from ._animate import animate as animate
 from ._basin import basin as basin, BasinPlot as BasinPlot
+from ._bifurcations import bifurcation_diagram as bifurcation_diagram, BifurcationDiagram as BifurcationDiagram
 from ._branches_along import branches as branches, BranchesPlot as BranchesPlot
 from ._clinic import (
     diagnosis as diagnosis,

@@ -87,6 +87,8 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "check_lyapunov_function": {"quantity": energy, "field": FIELD, "low": Y, "high": Y, "update": H},
     "classify": {"field": FIELD, "y0": Y, "update": H, "invariant": energy},
     "compare": {"orbit": orbit(), "steps": orbit()},
+    "continue_equilibrium": {"family": family, "values": VALUES[:2], "y": Y},
+    "locate_event": {"kind": "hopf", "family": family, "value": 0.1, "y": Y},
     "convergence": {"rule": H, "field": FIELD, "y0": Y, "duration": 1.0, "step_sizes": VALUES},
     "covariance_after_steps": {"step_jacobian": MATRIX, "noise": MATRIX, "num_steps": 2},
     "covariance_at": {"jacobian": MATRIX, "noise": MATRIX, "t": 1.0},
@@ -129,8 +131,8 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "transient_growth": {"jacobian": MATRIX},
 }
 RIGHT |= {name: (getattr(analysis, name), arguments) for name, arguments in _ARGUMENTS.items()}
-# What takes eigenvalues, amplitudes or axes alone, and nothing that could be taken for another thing.
-OF_NUMBERS = {"cycle_type", "equilibrium_type", "follow_eigenvalues", "state_grid"}
+# What takes eigenvalues, amplitudes, axes or branches alone, and nothing that could be taken for another thing.
+OF_NUMBERS = {"cycle_type", "equilibrium_type", "follow_eigenvalues", "state_grid", "switch_branch"}
 STATES = ("y", "y0", "starts", "ys", "y0s", "low", "start")
 
 
