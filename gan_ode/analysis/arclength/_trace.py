@@ -117,7 +117,7 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         here, done = walk.here, walk.trace
         is_first = done.num_points == 0
         step = jnp.where(is_first, 0, walk.step * jnp.maximum(1, jnp.linalg.norm(here.z[:-1])))
-        towards, reach, at_border = _aimed(here, step)
+        towards, reach, at_border = aimed(here.z, here.tangent, step)
         aim = jnp.where(is_first, border, towards)
         there = correct(motion, chart, jnp.where(is_first, guess, here.z + reach * here.tangent), aim)
         good, factor = _judged(here, there, reach, walk.scale)
@@ -155,17 +155,17 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
     return end.trace
 
 
-def _aimed(here: Point, step: Scalar) -> tuple[Array, Scalar, Array]:
+def aimed(z: Array, tangent: Array, step: Scalar) -> tuple[Array, Scalar, Array]:
     """The direction across which the next point is searched, how far away, and whether at the end of the range."""
-    slope = here.tangent[-1]
-    ahead = here.z[-1] + step * slope
-    end = jnp.where(slope > 0, 1.0, 0.0).astype(here.z.dtype)
+    slope = tangent[-1]
+    ahead = z[-1] + step * slope
+    end = jnp.where(slope > 0, 1.0, 0.0).astype(z.dtype)
     at_border = (ahead >= 1) | (ahead <= 0)
     # A branch may start at the border, and there is none behind it.
     moves = jnp.abs(slope) > 0
-    reach = jnp.where(at_border & moves, jnp.minimum(step, (end - here.z[-1]) / jnp.where(moves, slope, 1)), step)
-    across = jnp.zeros_like(here.z).at[-1].set(jnp.sign(slope))
-    return jnp.where(at_border, across, here.tangent), reach, at_border
+    reach = jnp.where(at_border & moves, jnp.minimum(step, (end - z[-1]) / jnp.where(moves, slope, 1)), step)
+    across = jnp.zeros_like(z).at[-1].set(jnp.sign(slope))
+    return jnp.where(at_border, across, tangent), reach, at_border
 
 
 def _judged(here: Point, there: Point, reach: Scalar, scale: Scalar) -> tuple[Array, Scalar]:

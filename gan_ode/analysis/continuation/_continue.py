@@ -23,6 +23,8 @@ from ..arclength._trace import Settings, trace
 from ..linearization._preconditions import demand, inspect, Inspection, require
 from ._branch import EquilibriumBranch, in_order
 from ._event import described, Event, event_at
+from ._large import MOST_DENSE, stacked, walk
+from ._large_events import large_events
 
 # A state is measured by its own size at the start, and by no less than this.
 _LEAST_SIZE = 1e-2
@@ -41,6 +43,7 @@ def continue_equilibrium(
     max_points: int = 1000,
     max_folds: int = 20,
     max_events: int = 32,
+    matrix_free: bool | None = None,
     check: bool = True,
 ) -> EquilibriumBranch:
     r"""Follows an equilibrium of a field, or a fixed point of an update, as a parameter turns, through folds.
@@ -93,6 +96,9 @@ def continue_equilibrium(
         max_points: Most points.
         max_folds: After so many folds and one more it ends.
         max_events: Most events.
+        matrix_free: Whether to go without dense matrices: Newton's steps by GMRES, and the leading eigenvalues by a
+            Krylov space. By default beyond 256 numbers. Steps are then made one by one, not under a transformation; of
+            several events between two points one is found, to about 1e-9.
         check: Whether to look first if linear statements make sense at the start.
 
     Returns:
@@ -112,10 +118,12 @@ def continue_equilibrium(
     chart = _chart(values, y, size)
     z = chart.coordinates(motion.flat(y, values[0]), values[0])
     border = jnp.zeros_like(z).at[-1].set(1)
+    if matrix_free or (matrix_free is None and z.size - 1 > MOST_DENSE):
+        return _without_matrices(motion, chart, z, border, settings, check)
     found = followed(motion, chart, z, border, settings, _checks.count("max_events", max_events))
     if not _checks.is_traced(found):
         if int(found.status) == _trace.NO_START:
-            _refuse(motion, y, values[0], args, update)
+            _refuse(motion, y, values[0], check)
         if check and isinstance(motion, OfFields):
             demand(_seen(motion, chart, found.first), ("finite", "smooth", "autonomous"))
     return branch_of(motion, chart, found, _period(motion))
@@ -191,17 +199,46 @@ def followed(
     )
 
 
+def _without_matrices(
+    motion: AbstractMotion, chart: Chart, z: Array, border: Array, settings: Settings, check: bool
+) -> EquilibriumBranch:
+    """The branch of a large state."""
+    if _checks.is_traced((motion, chart, z)):
+        raise ValueError(
+            "`y` must be concrete, since a branch of large states is followed step by step: call "
+            "`continue_equilibrium` outside of `jax.jit` and `jax.vmap`, or take `matrix_free=False`."
+        )
+    along = walk(motion, chart, z, border, settings)
+    if int(along.status) == _trace.NO_START:
+        _refuse(motion, motion.state(chart.flat(z)), chart.value(z), check)
+    if check and isinstance(motion, OfFields):
+        demand(_seen(motion, chart, along.points[0].z), ("finite", "smooth", "autonomous"))
+    zs, _, eigenvalues = stacked(along.points)
+    return EquilibriumBranch(
+        values=chart.value(zs),
+        states=states_of(motion, chart, zs),
+        eigenvalues=in_order(eigenvalues_to_show(eigenvalues, motion.is_map), motion.is_map),
+        stable=is_stable(eigenvalues, jnp.asarray(0), motion.is_map),
+        events=large_events(motion, chart, along.points),
+        status=along.status,
+        motion=motion,
+        chart=chart,
+        is_update=motion.is_map,
+        period=_period(motion),
+    )
+
+
 @jit_quickly
 def _seen(motion: OfFields, chart: Chart, z: Array) -> Inspection:
     """What is seen of the field around a point. Compiled by itself, once for all families of a kind."""
     return inspect(motion.family(chart.value(z)), motion.state(chart.flat(z)), args=motion.args)
 
 
-def _refuse(motion: AbstractMotion, y: State, value: Array, args: Args, update: Any) -> None:
+def _refuse(motion: AbstractMotion, y: State, value: Array, check: bool) -> None:
     """Says why there is no first point."""
-    if isinstance(motion, OfFields):
-        require(motion.family(value), y, args)
-    what = "an equilibrium" if update is None else "a fixed point of the update"
+    if check and isinstance(motion, OfFields):
+        require(motion.family(value), y, motion.args)
+    what = "a fixed point of the update" if motion.is_map else "an equilibrium"
     raise ValueError(
         f"`y` must be near {what} at the first of `values`, {float(value):.6g}, but Newton's method finds none from "
         "it: take `analysis.find_equilibrium`, or start at a value where the Jacobian is regular."
