@@ -122,15 +122,21 @@ def terms(motion: AbstractMotion, kind: EventKind, x: Array, value: Scalar, angl
     def fast(right: Array) -> Array:
         return jnp.linalg.solve(double * eye - matrix, right)
 
-    return assembled(function, x, kind, q, p, slow, fast, pull, simple)
+    def second(left: Array, right: Array) -> Array:
+        return bilinear(function, x, left, right)
+
+    def third(directions: Array) -> Array:
+        return trilinear(function, x, directions)
+
+    return assembled(kind, q, p, second, third, slow, fast, pull, simple)
 
 
 def assembled(
-    function: Callable[[Array], Array],
-    x: Array,
     kind: EventKind,
     q: Array,
     p: Array,
+    second: Callable[[Array, Array], Array],
+    third: Callable[[Array], Array],
     slow: Callable[[Array], Array],
     fast: Callable[[Array], Array],
     pull: Array,
@@ -139,11 +145,11 @@ def assembled(
     """The terms, from eigenvectors and two ways to solve linear systems.
 
     Args:
-        function: The residual at the event's parameter.
-        x: The flat state.
         kind: What the event is.
         q: The right eigenvector, of length 1.
         p: The left one, with product 1.
+        second: The residual's second derivative along rows of pairs of directions.
+        third: The third along rows of triples.
         slow: Minus the inverse of the Jacobian times a real vector.
         fast: The inverse of twice the eigenvalue (of a map, of the multiplier's square, less 1) minus the Jacobian.
         pull: The residual's derivative by the parameter.
@@ -151,23 +157,23 @@ def assembled(
     """
     a, b = jnp.real(q), jnp.imag(q)
     if kind in ("hopf", "neimark-sacker"):
-        aa, ab, bb = bilinear(function, x, jnp.stack([a, a, b]), jnp.stack([a, b, b]))
+        aa, ab, bb = second(jnp.stack([a, a, b]), jnp.stack([a, b, b]))
         square, mean = jax.lax.complex(aa - bb, 2 * ab), aa + bb
         h, g = slow(mean), fast(square)
-        rows = bilinear(function, x, jnp.stack([a, b, a, a, b, b]), jnp.stack([h, h, g.real, g.imag, g.real, g.imag]))
+        rows = second(jnp.stack([a, b, a, a, b, b]), jnp.stack([h, h, g.real, g.imag, g.real, g.imag]))
         with_mean = jax.lax.complex(rows[0], rows[1])
         with_square = jax.lax.complex(rows[2] + rows[5], rows[3] - rows[4])
         triples = [jnp.stack(triple) for triple in ((a, a, a), (a, b, b), (a, a, b), (b, b, b))]
-        aaa, abb, aab, bbb = trilinear(function, x, jnp.stack(triples))
-        third = jax.lax.complex(aaa + abb, aab + bbb)
-        parts = jnp.stack([jnp.vdot(p, third) / 2, jnp.vdot(p, with_mean), jnp.vdot(p, with_square) / 2])
+        aaa, abb, aab, bbb = third(jnp.stack(triples))
+        cube = jax.lax.complex(aaa + abb, aab + bbb)
+        parts = jnp.stack([jnp.vdot(p, cube) / 2, jnp.vdot(p, with_mean), jnp.vdot(p, with_square) / 2])
     else:
-        (square,) = bilinear(function, x, a[None], a[None])
+        (square,) = second(a[None], a[None])
         along = jnp.vdot(p, square) if kind != "flip" else jnp.zeros((), a.dtype)
         h = slow(square - along * a)
-        (bent,) = bilinear(function, x, a[None], h[None])
-        (third,) = trilinear(function, x, jnp.stack([a, a, a])[None])
-        parts = jnp.stack([jnp.vdot(p, third) / 6, jnp.vdot(p, bent) / 2])
+        (bent,) = second(a[None], h[None])
+        (cube,) = third(jnp.stack([a, a, a])[None])
+        parts = jnp.stack([jnp.vdot(p, cube) / 6, jnp.vdot(p, bent) / 2])
     to_complex = jnp.result_type(parts.dtype, jnp.complex64)
     return Terms(
         square=jnp.vdot(p, square).astype(to_complex) / 2,
