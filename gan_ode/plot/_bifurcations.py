@@ -45,8 +45,9 @@ class BifurcationDiagram:
     @property
     def handles(self) -> list[Artist]:
         """Entries for a legend."""
-        styles = []
-        for lines, style, label in ((self.stable, "-", "stable"), (self.unstable, (0, (3, 1.5)), "unstable")):
+        styles: list[Artist] = []
+        looks: Any = ((self.stable, "-", "stable"), (self.unstable, (0, (3, 1.5)), "unstable"))
+        for lines, style, label in looks:
             if lines:
                 width = min(line.get_linewidth() for line in lines)
                 styles.append(Line2D([], [], color=GRAY, linestyle=style, linewidth=width, label=label))
@@ -92,7 +93,7 @@ def bifurcation_diagram(
         heights = np.asarray(jax.vmap(number)(branch.states), float)
         places_here = [(e.kind, float(e.value), float(np.asarray(number(e.state)))) for e in branch.events]
         for is_stable, x, y in _stretches(values, heights, np.asarray(branch.stable), places_here):
-            style = "-" if is_stable else (0, (3, 1.5))
+            style: Any = "-" if is_stable else (0, (3, 1.5))
             (line,) = ax.plot(x, y, color=color, linestyle=style, linewidth=width, zorder=2)
             (stable if is_stable else unstable).append(line)
         for kind, value, height in places_here:

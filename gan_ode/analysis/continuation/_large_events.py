@@ -1,5 +1,6 @@
 """Events on a branch of large states: found by the method of false position, with normal forms by GMRES."""
 
+import itertools
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ _ZERO, _PASSES = 1e-12, 1e-6
 def large_events(motion: AbstractMotion, chart: Chart, points: list[LargePoint]) -> tuple[Event, ...]:
     """The events between the points of a branch; of several between two neighbors only one is found."""
     found = []
-    for left, right in zip(points[:-1], points[1:], strict=True):
+    for left, right in itertools.pairwise(points):
         before, after = _signature(motion, left), _signature(motion, right)
         if not bool(before.differs(after)):
             continue
@@ -129,7 +130,7 @@ def _real(vector: np.ndarray) -> np.ndarray:
 def _assembled(
     motion: AbstractMotion, name: EventKind, x: Array, value: Scalar, angle: Scalar, q: Array, p: Array
 ) -> Terms:
-    """The terms from eigenvectors; each piece is compiled by itself, since of all together the compiler makes little."""
+    """The terms, from eigenvectors; each piece is compiled by itself, which takes less time than all of them."""
     pull = _pull(motion, x, value)
     q = q / jnp.linalg.norm(q)
     overlap = jnp.vdot(p, q)

@@ -1,0 +1,69 @@
+"""What the artists of a bifurcation diagram hold; not their pixels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from gan_ode import plot
+from gan_ode.analysis import EquilibriumBranch, Event
+from gan_ode.analysis.arclength._corrector import Chart
+
+CHART = Chart(jnp.asarray(1.0), jnp.asarray(0.0), jnp.asarray(1.0))
+
+
+@pytest.fixture
+def ax():
+    return Figure(figsize=(3.4, 2.8)).subplots()
+
+
+def branch(values, states, stable, events=(), is_update=False):
+    """One that nobody followed."""
+    nothing = jnp.zeros((len(values), 1), complex)
+    return EquilibriumBranch(
+        values=jnp.asarray(values), states=jnp.asarray(states), eigenvalues=nothing, stable=jnp.asarray(stable),
+        events=tuple(events), status=jnp.asarray(1), motion=None, chart=CHART, is_update=is_update,
+    )  # fmt: skip
+
+
+def event(code, value, state):
+    zero = jnp.asarray(0j)
+    return Event(jnp.asarray(code), jnp.asarray(value), jnp.asarray(state), zero, None, jnp.asarray(state), None)
+
+
+# Up to a fold at 1, and back.
+TURNING = branch([0.0, 0.5, 0.9, 0.9, 0.5], [[-1.0], [-0.7], [-0.3], [0.3], [0.7]], [True] * 3 + [False] * 2,
+                 [event(1, 1.0, [0.0])])  # fmt: skip
+
+
+def test_what_attracts_is_solid_up_to_the_event_and_what_does_not_is_dashed_from_it_on(ax):
+    drawn = plot.bifurcation_diagram(TURNING, ax=ax, name="D")
+    (solid,), (dashed,) = drawn.stable, drawn.unstable
+    np.testing.assert_allclose(solid.get_data(), [[0, 0.5, 0.9, 1.0], [-1.0, -0.7, -0.3, 0.0]])
+    np.testing.assert_allclose(dashed.get_data(), [[1.0, 0.9, 0.5], [0.0, 0.3, 0.7]])
+    assert solid.get_linestyle() == "-" and dashed.get_linestyle() != "-"
+    assert solid.get_color() == dashed.get_color()
+    np.testing.assert_allclose(drawn.marks[0].get_data(), [[1.0], [0.0]])
+    assert [handle.get_label() for handle in drawn.handles] == ["stable", "unstable", "fold"]
+    assert ax.get_xlabel() == "$D$" and ax.get_ylabel() == "state"
+
+
+def test_branches_of_one_label_have_one_color_and_the_first_lies_below_as_the_broadest(ax):
+    other = branch([0.0, 1.0], [[0.1], [0.2]], [True, True], [event(5, 0.5, [0.15])], is_update=True)
+    drawn = plot.bifurcation_diagram(TURNING, other, other, ax=ax, labels=("flow", "steps", "steps"), of=lambda y: y[0])
+    flow, one, two = drawn.stable
+    assert flow.get_linewidth() > one.get_linewidth() == two.get_linewidth()
+    assert flow.get_color() != one.get_color() == two.get_color()
+    labels = [handle.get_label() for handle in drawn.handles]
+    assert labels == ["flow", "steps", "stable", "unstable", "fold", "Neimark–Sacker"]
+
+
+def test_no_branch_and_too_many_labels_are_refused(ax):
+    with pytest.raises(ValueError, match="`branches` must be at least one"):
+        plot.bifurcation_diagram(ax=ax)
+    with pytest.raises(ValueError, match="`labels` must be at most one for each branch"):
+        plot.bifurcation_diagram(TURNING, ax=ax, labels=("a", "b"))
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), TURNING)
+    with pytest.raises(ValueError, match="`branches` must be single ones, but one is a batch"):
+        plot.bifurcation_diagram(batch, ax=ax)
