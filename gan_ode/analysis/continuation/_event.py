@@ -11,9 +11,9 @@ from jaxtyping import Array, Complex, Float, Int
 from ..._printing import number, printed, Report, state
 from ..._types import Scalar, State
 from ..arclength._corrector import Chart
+from ..arclength._extended import angle_of, EventKind, pin
 from ..arclength._motion import AbstractMotion, eigenvalues_to_show
 from ..arclength._signature import BRANCH_POINT, FLIP, FOLD, HOPF, NEIMARK_SACKER, NONE
-from ._extended import angle_of, EventKind, pin
 from ._normal_form import normal_form, NormalForm, terms
 
 WORDS: dict[int, str] = {

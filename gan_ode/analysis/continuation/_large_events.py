@@ -11,10 +11,10 @@ from jaxtyping import Array
 from ..._lowering import jit_quickly
 from ..._types import Scalar
 from ..arclength._corrector import Chart
+from ..arclength._extended import angle_of, EventKind
 from ..arclength._motion import AbstractMotion
 from ..arclength._signature import critical, FOLD, kind, NONE, Signature, signature
 from ._event import described, Event, exact, WORDS
-from ._extended import angle_of, EventKind
 from ._large import LargePoint, OfMotion, pairs_at, point, solved
 from ._multilinear import bilinear, trilinear
 from ._normal_form import assembled, doubled, eigenvalue_of, normal_form, Terms

@@ -13,10 +13,10 @@ from ..._lowering import jit_quickly
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar, State
 from ..arclength._corrector import Chart, linearized
+from ..arclength._extended import angle_of, EventKind, Pinned, with_derivative
 from ..arclength._motion import AbstractMotion, motion_of
 from ..linearization._jacobian import eigenvalues_of
 from ._event import CODES, described, Event, exact
-from ._extended import angle_of, EventKind, Pinned, with_derivative
 from ._normal_form import normal_form, terms
 
 

@@ -19,8 +19,8 @@ from jaxtyping import Array, Bool, Complex, Float
 from ..._lowering import jit_quickly
 from ..._printing import number, printed, Report
 from ..._types import Scalar
+from ..arclength._extended import EventKind
 from ..arclength._motion import AbstractMotion
-from ._extended import EventKind
 from ._multilinear import bilinear, trilinear
 
 Criticality = Literal["supercritical", "subcritical", "transcritical", "degenerate"]
@@ -108,8 +108,8 @@ def terms(motion: AbstractMotion, kind: EventKind, x: Array, value: Scalar, angl
         q = q * jnp.sign(q[jnp.argmax(jnp.abs(q))])
     overlap = jnp.vdot(p, q)
     p = p / jnp.where(jnp.abs(overlap) > 0, jnp.conj(overlap), 1)
-    second = sizes[-2] if len(sizes) > 1 else jnp.full((), jnp.inf, matrix.dtype)
-    simple = (second > _SECOND * sizes[0]) & (jnp.abs(overlap) > _SECOND)
+    other = sizes[-2] if len(sizes) > 1 else jnp.full((), jnp.inf, matrix.dtype)
+    simple = (other > _SECOND * sizes[0]) & (jnp.abs(overlap) > _SECOND)
 
     def slow(right: Array) -> Array:
         """Minus the inverse of the Jacobian, off its null space where it has one."""

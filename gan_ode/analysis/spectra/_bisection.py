@@ -100,7 +100,7 @@ def bisect(
 @jit
 def last_found(
     family: Family, ends: tuple[Array, Array], y: State | Callable, here: State, args: Args
-) -> tuple[Scalar, Float[Array, "n n"]]:
+) -> tuple[Scalar, State, Float[Array, "n n"]]:
     """The last value to which an equilibrium can be followed that is found at one value and not at another.
 
     Args:
@@ -111,7 +111,7 @@ def last_found(
         args: Handed to the field.
 
     Returns:
-        The value, and the Jacobian there.
+        The value, the state and the Jacobian there.
     """
 
     def halve(_: Any, state: Any) -> Any:
@@ -123,5 +123,5 @@ def last_found(
         return jax.tree.map(lambda a, b: jnp.where(found, a, b), there, (low, middle, here, matrix))
 
     start = (*ends, here, linearized(family(ends[0]), here, args)[1])
-    value, _, _, matrix = jax.lax.fori_loop(0, _BISECTIONS, halve, start)
-    return value, matrix
+    value, _, there, matrix = jax.lax.fori_loop(0, _BISECTIONS, halve, start)
+    return value, there, matrix

@@ -17,6 +17,7 @@ from ..._lowering import jit
 from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar, State
+from ..arclength._folds import turn_near
 from ..equilibria._continuation import Family, follow, jacobian_at
 from ..linearization._jacobian import eigenvalues_of
 from ..linearization._preconditions import complaint, Inspection
@@ -24,7 +25,7 @@ from ._bisection import bisect, last_found
 from ._branches import eigenvalue_branches, EigenvalueBranches, eigenvalues_of_all, noise, rising_values
 from ._test_functions import between, changes, differentiable_height, find, first, Followed
 
-CriticalKind: TypeAlias = Literal["crossing", "collision", "end"]
+CriticalKind: TypeAlias = Literal["crossing", "collision", "fold", "end"]
 
 # The equilibrium is followed through so many values from one end of a bracket to the other.
 _VALUES = 17
@@ -37,11 +38,12 @@ class CriticalParameter:
 
     Attributes:
         kind: "crossing" where an eigenvalue, or a pair, crosses the imaginary axis; "collision" where a pair meets on
-            the real axis, and is complex on one side and real on the other; "end" where the equilibrium was lost.
+            the real axis, and is complex on one side and real on the other; "fold" where the branch turns back; "end"
+            where the equilibrium was lost otherwise.
         value: The parameter there; of an end, the last at which the equilibrium was found.
         bracket: The grid's values between which it was found.
-        eigenvalue: The crossing eigenvalue (that above the axis), the mean of the pair that collides, or, at an end,
-            the eigenvalue of least modulus: it is zero where the branch turns back, in a fold.
+        eigenvalue: The crossing eigenvalue (that above the axis), the mean of the pair that collides, or, at a fold or
+            an end, the eigenvalue of least modulus: it is zero at a fold.
         branches: Columns of `eigenvalue_branches`: one, or the two that collide.
     """
 
@@ -74,9 +76,10 @@ def critical_parameters(
     as a square root. What happens twice between two neighboring values is missed; so is what touches zero and turns
     back, and what starts or ends at zero.
 
-    Where the equilibrium is lost on the way, as at a fold, nothing is said of what lies beyond; the last of the results
-    is then an "end", where the equilibrium was found for the last time. A crossing and a collision count only if the
-    equilibrium is found there, and the eigenvalue is zero in its real part, or the pair in its difference.
+    Where the branch turns back, or the equilibrium is lost otherwise, nothing is said of what lies beyond: the last of
+    the results is then a "fold", found to rounding, or an "end", where the equilibrium was found for the last time.
+    `continue_equilibrium` goes on through folds. A crossing and a collision count only if the equilibrium is found
+    there, and the eigenvalue is zero in its real part, or the pair in its difference.
 
     Not for use inside a transformation: how many there are depends on the numbers. For gradients hand one bracket to
     `critical_parameter`.
@@ -256,17 +259,22 @@ def _refined(
 
 
 def _end(family: Family, along: EigenvalueBranches, y: State | Callable, args: Args) -> Iterator[CriticalParameter]:
-    """Where the equilibrium was found for the last time, unless that is the last of the values."""
+    """Where the branch turns back, or the equilibrium was found for the last time, unless that is the last value."""
     found = np.flatnonzero(np.asarray(along.found))
     if not found.size or found[-1] == len(along.found) - 1:
         return
     last = int(found[-1])
     ends = along.values[last], along.values[last + 1]
-    value, matrix = last_found(family, ends, y, _row(along.ys, last), args)
+    value, here, matrix = last_found(family, ends, y, _row(along.ys, last), args)
+    kind: CriticalKind = "end"
+    if not callable(y):
+        turn = turn_near(family, ends, value, here, args)
+        if bool(turn.is_fold):
+            kind, value, matrix = "fold", turn.value, turn.matrix
     values = np.asarray(eigenvalues_of(matrix))
     least = complex(values[np.argmin(np.abs(values))])
     branch = int(np.argmin(np.abs(np.asarray(along.eigenvalues)[last] - least)))
-    yield CriticalParameter("end", float(value), (float(ends[0]), float(ends[1])), least, (branch,))
+    yield CriticalParameter(kind, float(value), (float(ends[0]), float(ends[1])), least, (branch,))
 
 
 def _crossings(along: EigenvalueBranches) -> Iterator[_Event]:

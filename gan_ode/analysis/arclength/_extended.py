@@ -16,9 +16,9 @@ from jaxtyping import Array, Bool, Complex, Float
 
 from ..._lowering import jit_quickly
 from ..._types import Scalar
-from ..arclength._bordered import FLAT
-from ..arclength._corrector import Chart, linearized
-from ..arclength._motion import AbstractMotion
+from ._bordered import FLAT
+from ._corrector import Chart, linearized
+from ._motion import AbstractMotion
 
 EventKind = Literal["fold", "branch point", "hopf", "flip", "neimark-sacker"]
 
