@@ -25,7 +25,7 @@ EventKind = Literal["fold", "branch point", "hopf", "flip", "neimark-sacker"]
 # Newton's steps from an event that is known to a few digits; two or three are usual.
 _MOST_STEPS = 12
 # A zero counts if the last step was as short as this, and it is not farther away than the other.
-_CONVERGED, _FAR = {4: 1e-3, 8: 1e-7}, 0.1
+_CONVERGED, _FAR = {4: 1e-3, 8: 1e-7}, 0.5
 
 
 class Pinned(eqx.Module):

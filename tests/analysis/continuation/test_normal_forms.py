@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_ode import analysis, fields, games, losses, updates
+from gan_ode import analysis, fields, games, losses, regularizers, updates
 from gan_ode.games import Players
 from tests.analysis.continuation.test_branches import brusselator, cubic, cusp, POWERS
 
@@ -136,71 +136,65 @@ def test_a_linear_hopf_point_and_that_of_a_conserved_quantity_are_degenerate():
 
 LQ = fields.GameField(games.LinearQuadratic(losses.Minimax()))
 EQUILIBRIUM = Players(jnp.asarray(0.0), jnp.asarray(1.0))
+ORIGIN = Players(jnp.asarray(0.0), jnp.asarray(0.0))
+R1 = fields.GameField(regularizers.Penalized(games.Dirac(losses.Minimax()), regularizers.R1(0.3)))
 
 
 @pytest.mark.parametrize(
     ("rule", "kind", "value"),
-    [
-        (updates.Simultaneous, "neimark-sacker", 0.9),
-        (updates.Alternating(0.1), "flip", 3 * (np.sqrt(409) - 3) / 10),
-    ],
+    [(updates.Simultaneous, "neimark-sacker", 1.2), (updates.Alternating(0.1), "flip", 2.976123)],
     ids=["simultaneous", "alternating"],
 )
 def test_a_branch_in_the_step_size_has_its_event_at_the_critical_step_size(rule, kind, value):
-    event = only_event(LQ, jnp.array([0.1, 5.5]), EQUILIBRIUM, update=rule)
+    event = only_event(R1, jnp.array([0.1, 3.3]), ORIGIN, update=rule)
     assert event.kind == kind
     assert float(event.value) == pytest.approx(value, abs=1e-6)
-    np.testing.assert_allclose(event.value, analysis.critical_step_size(rule, LQ, EQUILIBRIUM), atol=1e-10)
-    # The same coefficient, there as a share of the multiplier and with the flip's sign turned.
-    other = analysis.bifurcation(rule, LQ, EQUILIBRIUM)
+    np.testing.assert_allclose(event.value, analysis.critical_step_size(rule, R1, ORIGIN), atol=1e-10)
+    # The same coefficient (zero for alternating steps), there as a share of the multiplier and with the flip's sign turned.
+    other = analysis.bifurcation(rule, R1, ORIGIN)
     turned = -1 if kind == "flip" else 1
-    np.testing.assert_allclose(event.normal_form.coefficient, turned * other.coefficient.real, rtol=1e-6)
-    assert event.normal_form.criticality == "supercritical" and bool(other.supercritical)
+    np.testing.assert_allclose(event.normal_form.coefficient, turned * other.coefficient.real, rtol=1e-6, atol=1e-12)
+    assert (event.normal_form.criticality == "supercritical") == bool(other.supercritical)
 
 
-def test_the_usual_loss_loses_its_stability_to_the_wasserstein_one_along_a_homotopy():
-    game, other = games.LinearQuadratic(losses.Minimax()), games.LinearQuadratic(losses.Wasserstein())
-
+def test_an_update_loses_its_stability_along_a_homotopy_from_the_usual_loss_to_the_wasserstein_one():
     def family(share):
-        usual, wasserstein = fields.GameField(game), fields.GameField(other)
+        one, other = (
+            fields.GameField(regularizers.Penalized(games.Dirac(loss), regularizers.R1(0.3)))
+            for loss in (losses.Minimax(), losses.Wasserstein())
+        )
         return lambda t, y, args: jax.tree.map(
-            lambda a, b: (1 - share) * a + share * b, usual(t, y, args), wasserstein(t, y, args)
+            lambda a, b: (1 - share) * a + share * b, one(t, y, args), other(t, y, args)
         )
 
-    # The Jacobian is [[-d, -k], [k, 0]] with d = (1 - s)/10, k = (1 + s)/3: steps h have det(I + hJ) = 1 at h = d/k^2.
-    branch = analysis.continue_equilibrium(family, jnp.array([0.0, 0.9]), EQUILIBRIUM, update=updates.Simultaneous(0.3))
-    (event,) = branch.events
-    share = float(event.value)
+    # The Jacobian is [[-0.3, k], [-k, 0]] with k = (1 + share)/2, and steps of 0.6 are stable for k^2 < 0.3/0.6.
+    event = only_event(family, jnp.array([0.0, 0.9]), ORIGIN, update=updates.Simultaneous(0.6))
     assert event.kind == "neimark-sacker"
-    assert (1 - share) / 10 / ((1 + share) / 3) ** 2 == pytest.approx(0.3, abs=1e-10)
-    assert not analysis.continue_equilibrium(family, jnp.array([0.0, 0.9]), EQUILIBRIUM).events
+    np.testing.assert_allclose(event.value, np.sqrt(2) - 1, atol=COEFFICIENT)
 
 
 def test_the_logistic_map_doubles_its_period_where_it_is_known_to():
     def family(r):
         return lambda t, y, args: r * y * (1 - y) - y
 
-    branch = analysis.continue_equilibrium(
+    ones = analysis.continue_equilibrium(
         family, jnp.array([2.0, 3.5]), jnp.array([0.5]), update=updates.Simultaneous(1.0)
     )
-    periods, values = [], []
-    for _ in range(2):
-        (event,) = branch.events
-        assert event.kind == "flip" and event.normal_form.criticality == "supercritical"
-        values.append(float(event.value))
-        (branch,) = analysis.switch_branch(branch, event)
-        periods.append(branch.period)
-    assert periods == [2, 4]
-    np.testing.assert_allclose(values, [3, 1 + np.sqrt(6)], atol=1e-11)
-    x = np.asarray(branch.states)[-1, 0]
-    for _ in range(4):
-        x = 3.5 * x * (1 - x)
-    np.testing.assert_allclose(x, np.asarray(branch.states)[-1, 0], atol=1e-9)
+    (first,) = ones.events
+    (twos,) = analysis.switch_branch(ones, first)
+    (second,) = twos.events
+    assert first.kind == second.kind == "flip" and twos.period == 2
+    np.testing.assert_allclose([first.value, second.value], [3, 1 + np.sqrt(6)], atol=1e-11)
+    x = np.asarray(twos.states)[-1, 0]
+    np.testing.assert_allclose(3.5 * (y := 3.5 * x * (1 - x)) * (1 - y), x, atol=1e-12)
+    assert abs(y - x) > 0.1
+    assert first.normal_form.criticality == "supercritical"
 
 
 def test_orbits_on_both_sides_of_an_updates_event_do_what_its_normal_form_says():
     # Supercritical: inside of 0.9 orbits come back, beyond they stay near by on a closed curve.
     event = only_event(LQ, jnp.array([0.1, 3.0]), EQUILIBRIUM, update=updates.Simultaneous)
+    assert float(event.value) == pytest.approx(0.9, abs=1e-10)
     multiplier = 1 - 0.05 * event.value + 1j * np.sqrt(391) / 60 * event.value
     np.testing.assert_allclose(event.eigenvalue, multiplier, atol=1e-9)
     sizes = {}
