@@ -1,0 +1,107 @@
+"""Makes the pictures of `docs/pictures`, which pages show: `python docs/pictures.py [PAGE ...]`.
+
+A picture is what a snippet of a page saves by `figure.savefig("NAME.png")`. They are not kept in the repository. Of the
+snippets before it a picture needs a few lines only, those that make the names that it uses, and only these are run.
+"""
+
+import ast
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+FOLDER = DOCS / "pictures"
+BLOCK = re.compile(r"^```python\n(.*?)^```", flags=re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"pictures/([\w-]+\.png)")
+# Before a snippet that no page runs.
+SKIPPED = "<!-- skip: next -->"
+
+
+def pages() -> list[Path]:
+    """All pages, by their paths."""
+    return sorted(DOCS.rglob("*.md"))
+
+
+def snippets(page: str) -> list[str]:
+    """The Python of a page, without what it says not to run."""
+    return [found[1] for found in BLOCK.finditer(page) if not page[: found.start()].rstrip().endswith(SKIPPED)]
+
+
+def made_by(snippet: str) -> list[str]:
+    """The names of the pictures that a snippet saves."""
+    return re.findall(r"\.savefig\(\"([\w-]+\.png)\"", snippet)
+
+
+def needed(before: list[str], snippet: str) -> ast.Module:
+    """A snippet, and those statements of the ones before it that make the names that it uses."""
+    statements = ast.parse(snippet).body
+    wanted = set().union(*map(_used, statements))
+    # What a function uses is looked up when it is called, so that all that is made of such a name may count.
+    later = set().union(*map(_used_later, statements))
+    kept: list[ast.stmt] = []
+    for statement in reversed(ast.parse("\n".join(before)).body):
+        made = _made(statement)
+        if made & (wanted | later) or _is_setting(statement):
+            kept.append(statement)
+            wanted = (wanted - made) | _used(statement)
+            later |= _used_later(statement)
+    return ast.Module([*reversed(kept), *statements], type_ignores=[])
+
+
+def _used(statement: ast.stmt) -> set[str]:
+    return {each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+
+
+def _used_later(statement: ast.stmt) -> set[str]:
+    inner = (each for each in ast.walk(statement) if isinstance(each, ast.FunctionDef | ast.Lambda | ast.ClassDef))
+    found: set[str] = set()
+    for each in inner:
+        for part in each.body if isinstance(each.body, list) else [ast.Expr(each.body)]:
+            found |= _used(part)
+    return found
+
+
+def _made(statement: ast.stmt) -> set[str]:
+    match statement:
+        case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            return {name}
+        case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+            return {(alias.asname or alias.name).partition(".")[0] for alias in aliases}
+        case ast.Assert():
+            return set()
+    return {each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+
+
+def _is_setting(statement: ast.stmt) -> bool:
+    """Whether it is `jax.config.update(...)`."""
+    return isinstance(statement, ast.Expr) and ast.unparse(statement).startswith("jax.config.")
+
+
+def make(page: Path) -> Iterator[str]:
+    """Makes the pictures of a page in the current folder; yields their names."""
+    before: list[str] = []
+    for snippet in snippets(page.read_text()):
+        if names := [name for name in made_by(snippet) if name in SHOWN.findall(page.read_text())]:
+            code = compile(needed(before, snippet), f"{page}: {', '.join(names)}", "exec")
+            exec(code, {"__name__": "picture"})  # noqa: S102
+            yield from names
+        before.append(snippet)
+
+
+def main(argv: list[str]) -> int:
+    """Makes the pictures of the pages, or of all; the exit status is that of Python."""
+    FOLDER.mkdir(exist_ok=True)
+    chosen = [Path(name).absolute() for name in argv] or pages()
+    os.chdir(FOLDER)
+    for page in chosen:
+        for name in make(page):
+            print(f"{page.relative_to(DOCS)}: {name}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("MPLBACKEND", "agg")
+    sys.path.insert(0, str(DOCS.parent))
+    raise SystemExit(main(sys.argv[1:]))
