@@ -7,7 +7,9 @@ snippets before it a picture needs a few lines only, those that make the names t
 import ast
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,10 +42,11 @@ def needed(before: list[str], snippet: str) -> ast.Module:
     wanted = set().union(*map(_used, statements))
     # What a function uses is looked up when it is called, so that all that is made of such a name may count.
     later = set().union(*map(_used_later, statements))
-    kept: list[ast.stmt] = []
-    for statement in reversed(ast.parse("\n".join(before)).body):
+    earlier, kept = ast.parse("\n".join(before)).body, []
+    functions = {each.name for each in earlier if isinstance(each, ast.FunctionDef)}
+    for statement in reversed(earlier):
         made = _made(statement)
-        if made & (wanted | later) or _is_setting(statement):
+        if made & (wanted | later) or _acts(statement, functions):
             kept.append(statement)
             wanted = (wanted - made) | _used(statement)
             later |= _used_later(statement)
@@ -74,9 +77,12 @@ def _made(statement: ast.stmt) -> set[str]:
     return {each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
 
 
-def _is_setting(statement: ast.stmt) -> bool:
-    """Whether it is `jax.config.update(...)`."""
-    return isinstance(statement, ast.Expr) and ast.unparse(statement).startswith("jax.config.")
+def _acts(statement: ast.stmt, functions: set[str]) -> bool:
+    """Whether it makes no name but does something: a setting of JAX, or a call of one of the page's own functions."""
+    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+        return False
+    called = ast.unparse(statement.value.func)
+    return called == "jax.config.update" or called in functions
 
 
 def make(page: Path) -> Iterator[str]:
@@ -90,18 +96,22 @@ def make(page: Path) -> Iterator[str]:
         before.append(snippet)
 
 
-def main(argv: list[str]) -> int:
-    """Makes the pictures of the pages, or of all; the exit status is that of Python."""
+def main(argv: list[str]) -> None:
+    """Makes the pictures of the pages, or of all."""
     FOLDER.mkdir(exist_ok=True)
     chosen = [Path(name).absolute() for name in argv] or pages()
-    os.chdir(FOLDER)
-    for page in chosen:
-        for name in make(page):
-            print(f"{page.relative_to(DOCS)}: {name}", flush=True)
-    return 0
+    # What else a snippet writes is left there.
+    with tempfile.TemporaryDirectory() as scratch:
+        os.chdir(scratch)
+        for page in chosen:
+            for name in make(page):
+                shutil.copyfile(name, FOLDER / name)
+                print(f"{page.relative_to(DOCS)}: {name}", flush=True)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("MPLBACKEND", "agg")
+    # Most of the time goes into compiling programs that run once.
+    os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
     sys.path.insert(0, str(DOCS.parent))
-    raise SystemExit(main(sys.argv[1:]))
+    main(sys.argv[1:])
