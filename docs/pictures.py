@@ -91,7 +91,7 @@ def make(page: Path) -> Iterator[str]:
     for snippet in snippets(page.read_text()):
         if names := [name for name in made_by(snippet) if name in SHOWN.findall(page.read_text())]:
             code = compile(needed(before, snippet), f"{page}: {', '.join(names)}", "exec")
-            exec(code, {"__name__": "picture"})  # noqa: S102
+            exec(code, {"__name__": "picture"})
             yield from names
         before.append(snippet)
 
