@@ -10,7 +10,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 DOCS = Path(__file__).parent
@@ -38,19 +38,32 @@ def made_by(snippet: str) -> list[str]:
 
 def needed(before: list[str], snippet: str) -> ast.Module:
     """A snippet, and those statements of the ones before it that make the names that it uses."""
-    statements = ast.parse(snippet).body
-    wanted = set().union(*map(_used, statements))
+    earlier, last = ast.parse("\n".join(before)).body, ast.parse(snippet).body
+    kept: list[ast.stmt] = []
+    while True:
+        again = _making(earlier, [*kept, *last])
+        if len(again) == len(kept):
+            return ast.Module([*kept, *last], type_ignores=[])
+        kept = again
+
+
+def _making(earlier: list[ast.stmt], users: list[ast.stmt]) -> list[ast.stmt]:
+    """The statements that make what others use, and what is used for that."""
     # What a function uses is looked up when it is called, so that all that is made of such a name may count.
-    later = set().union(*map(_used_later, statements))
-    earlier, kept = ast.parse("\n".join(before)).body, []
+    wanted, later = _names(users, _used), _names(users, _used_later)
     functions = {each.name for each in earlier if isinstance(each, ast.FunctionDef)}
+    kept: list[ast.stmt] = []
     for statement in reversed(earlier):
         made = _made(statement)
         if made & (wanted | later) or _acts(statement, functions):
             kept.append(statement)
             wanted = (wanted - made) | _used(statement)
             later |= _used_later(statement)
-    return ast.Module([*reversed(kept), *statements], type_ignores=[])
+    return kept[::-1]
+
+
+def _names(statements: list[ast.stmt], of: Callable[[ast.stmt], set[str]]) -> set[str]:
+    return set().union(*map(of, statements))
 
 
 def _used(statement: ast.stmt) -> set[str]:

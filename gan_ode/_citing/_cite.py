@@ -71,7 +71,8 @@ def _texts(kind: Any) -> Iterator[str]:
 
 
 def _entries() -> list[str]:
-    return _ENTRY.findall(importlib.resources.files(__package__).joinpath("references.bib").read_text(encoding="utf-8"))
+    table = importlib.resources.files("gan_ode._citing") / "references.bib"
+    return _ENTRY.findall(table.read_text(encoding="utf-8"))
 
 
 def _field(entry: str, name: str) -> str | None:

@@ -76,7 +76,8 @@ def style(overrides: Mapping[str, Any] | None = None) -> AbstractContextManager[
     """A context in which figures look alike: make a figure and save it inside.
 
     Text of 8 points for figures at most 7.2 inches wide (two columns), the colors of Okabe and Ito, formulas in the
-    font of the text that need no LaTeX, constrained layout. Matplotlib's settings are what they were when the context ends.
+    font of the text that need no LaTeX, constrained layout. Matplotlib's settings are what they were before, once the
+    context ends.
 
     Args:
         overrides: Matplotlib settings that go before the sheet's, for example `{"font.size": 10}`.
