@@ -141,7 +141,9 @@ def test_every_page_is_in_the_navigation_and_on_the_first_page():
 def test_every_notebook_has_a_page_and_can_be_downloaded():
     notebooks = ast.parse((DOCS / "notebooks.py").read_text()).body
     (of_pages,) = [each.value for each in notebooks if isinstance(each, ast.Assign) and each.targets[0].id == "PAGES"]
-    rows = re.findall(r"\[\w+\.ipynb\]\(notebooks/(\w+)\.ipynb\) \| \[.*\]\((.*\.md)\)", (DOCS / "notebooks.md").read_text())
+    rows = re.findall(
+        r"\[\w+\.ipynb\]\(notebooks/(\w+)\.ipynb\) \| \[.*\]\((.*\.md)\)", (DOCS / "notebooks.md").read_text()
+    )
     assert dict(rows) == ast.literal_eval(of_pages)
     assert all((DOCS / page).is_file() for _, page in rows)
 

@@ -70,7 +70,9 @@ def _(Figure, analysis, field, flow, game, iterate, mo, plot, rule, start, step_
         )
         plot.colorbar(portrait, ax=ax)
         plot.legend(figure, portrait)
-    words = f"The equilibrium is a **{kind}** of the flow; steps converge near it up to a step size of **{critical:.3g}**."
+    words = (
+        f"The equilibrium is a **{kind}** of the flow; steps converge near it up to a step size of **{critical:.3g}**."
+    )
     mo.vstack([mo.md(words), mo.as_html(figure)])
     return
 

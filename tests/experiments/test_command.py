@@ -67,5 +67,7 @@ def test_without_experiments_the_command_says_so(monkeypatch, tmp_path):
 def test_the_list_of_the_command_is_that_of_the_module():
     program = "from gan_ode._command import main; main([])"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    listed = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
     assert "phase_portraits" in listed.stdout and "python -m experiments.NAME" in listed.stdout
