@@ -1,7 +1,9 @@
 """Makes the pictures of `docs/pictures`, which pages show: `python docs/pictures.py [PAGE ...]`.
 
 A picture is what a snippet of a page saves by `figure.savefig("NAME.png")`. They are not kept in the repository. Of the
-snippets before it a picture needs a few lines only, those that make the names that it uses, and only these are run.
+snippets before it a picture needs a few lines only, those that make the names that it uses, and only these are run. What is
+newer than its page and the package is left as it is. The tests of the snippets make all of them, too, and leave them here if
+the environment variable `GAN_ODE_PICTURES` names this folder.
 """
 
 import ast
@@ -98,11 +100,26 @@ def _acts(statement: ast.stmt, functions: set[str]) -> bool:
     return called == "jax.config.update" or called in functions
 
 
+def shown_by(page: str) -> list[str]:
+    """The names of the pictures that a page makes and shows."""
+    made = [name for snippet in snippets(page) for name in made_by(snippet)]
+    return [name for name in made if name in SHOWN.findall(page)]
+
+
+def is_new(page: Path) -> bool:
+    """Whether the pictures of a page are newer than what they are made of."""
+    places = [FOLDER / name for name in shown_by(page.read_text())]
+    sources = [page, *(DOCS.parent / "gan_ode").rglob("*.py")]
+    newest = max(source.stat().st_mtime for source in sources)
+    return all(place.is_file() and place.stat().st_mtime > newest for place in places)
+
+
 def make(page: Path) -> Iterator[str]:
     """Makes the pictures of a page in the current folder; yields their names."""
     before: list[str] = []
+    shown = shown_by(page.read_text())
     for snippet in snippets(page.read_text()):
-        if names := [name for name in made_by(snippet) if name in SHOWN.findall(page.read_text())]:
+        if names := [name for name in made_by(snippet) if name in shown]:
             code = compile(needed(before, snippet), f"{page}: {', '.join(names)}", "exec")
             exec(code, {"__name__": "picture"})
             yield from names
@@ -112,7 +129,7 @@ def make(page: Path) -> Iterator[str]:
 def main(argv: list[str]) -> None:
     """Makes the pictures of the pages, or of all."""
     FOLDER.mkdir(exist_ok=True)
-    chosen = [Path(name).absolute() for name in argv] or pages()
+    chosen = [Path(name).absolute() for name in argv] or [page for page in pages() if not is_new(page)]
     # What else a snippet writes is left there.
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)

@@ -87,14 +87,7 @@ def _images(text: str) -> list[str]:
 
 def _made() -> list[str]:
     """The pictures that snippets make for a page that shows them."""
-    texts = [page.read_text() for page in pictures.pages()]
-    return [
-        name
-        for text in texts
-        for snippet in pictures.snippets(text)
-        for name in pictures.made_by(snippet)
-        if name in pictures.SHOWN.findall(text)
-    ]
+    return [name for page in pictures.pages() for name in pictures.shown_by(page.read_text())]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
