@@ -1,7 +1,7 @@
 """Makes the notebooks of the tutorials: `python docs/notebooks.py [--run]`.
 
-The pages are the only source. A page becomes a notebook of the same cells in `docs/notebooks`; a picture that a cell saves
-is shown below it. With `--run` each is executed, so that it holds its output: that needs the extra `notebooks`.
+The pages are the only source. A page becomes a notebook of the same cells in `docs/notebooks`; a picture that a cell
+saves is shown below it. With `--run` each is executed, so that it holds its output: that needs the extra `notebooks`.
 """
 
 import argparse

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
-# In a wheel the experiments lie inside of the package, since a module `experiments` at the top would meet the users' own;
-# in a checkout they lie beside it.
+# In a wheel the experiments lie inside of the package, since a module `experiments` at the top would meet the users'
+# own; in a checkout they lie beside it.
 _PLACES = (_PACKAGE / "_shipped", _PACKAGE.parent)
 
 
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     place of this one, so that signals and the exit status are the experiment's.
 
     Args:
-        arguments: The name and its arguments, as `["phase_portraits", "--quick"]`; by default those of the command line.
+        arguments: The name and its arguments, as `["stiff", "--quick"]`; by default those of the command line.
 
     Raises:
         SystemExit: If there are no experiments beside the package, or the name is none.
