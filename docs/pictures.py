@@ -1,9 +1,9 @@
 """Makes the pictures of `docs/pictures`, which pages show: `python docs/pictures.py [PAGE ...]`.
 
 A picture is what a snippet of a page saves by `figure.savefig("NAME.png")`. They are not kept in the repository. Of the
-snippets before it a picture needs a few lines only, those that make the names that it uses, and only these are run. What
-is newer than its page and the package is left as it is. The tests of the snippets make all of them, too, and leave them
-here if the environment variable `GAN_ODE_PICTURES` names this folder.
+snippets before it a picture needs a few lines only, those that make the names that it uses, and only these are run.
+What is newer than its page and the package is left as it is. The tests of the snippets make all of them, too, and leave
+them here if the environment variable `GAN_ODE_PICTURES` names this folder.
 """
 
 import ast

@@ -23,8 +23,8 @@ def _(losses, mo, updates):
     mo.md("""
     # The Dirac-GAN
 
-    All data lie at 0, the generator is a point $\\theta$, the discriminator a line, $D(x) = -\\psi x$. Turn the weight of
-    R1 and the step size, and choose a loss and a rule.
+    All data lie at 0, the generator is a point $\\theta$, the discriminator a line, $D(x) = -\\psi x$.
+    Turn the weight of R1 and the step size, and choose a loss and a rule.
     """)
     kinds = {"Wasserstein": losses.Wasserstein(), "minimax": losses.Minimax(), "non-saturating": losses.NonSaturating()}
     rules = {
