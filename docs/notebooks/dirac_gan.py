@@ -20,7 +20,7 @@ def _():
 
 @app.cell
 def _(losses, mo, updates):
-    mo.md("""
+    words = mo.md("""
     # The Dirac-GAN
 
     All data lie at 0, the generator is a point $\\theta$, the discriminator a line, $D(x) = -\\psi x$.
@@ -37,7 +37,8 @@ def _(losses, mo, updates):
     rule = mo.ui.dropdown(rules, value="simultaneous", label="rule")
     gamma = mo.ui.slider(0.0, 1.5, 0.05, value=0.0, label="weight of R1", show_value=True)
     step_size = mo.ui.slider(0.02, 1.0, 0.02, value=0.1, label="step size", show_value=True)
-    mo.hstack([mo.vstack([loss, rule]), mo.vstack([gamma, step_size])], justify="start", gap=3)
+    controls = mo.hstack([mo.vstack([loss, rule]), mo.vstack([gamma, step_size])], justify="start", gap=3)
+    mo.vstack([words, controls])
     return gamma, loss, rule, step_size
 
 
@@ -73,7 +74,7 @@ def _(Figure, analysis, field, flow, game, iterate, mo, plot, rule, start, step_
     words = (
         f"The equilibrium is a **{kind}** of the flow; steps converge near it up to a step size of **{critical:.3g}**."
     )
-    mo.vstack([mo.md(words), mo.as_html(figure)])
+    mo.vstack([mo.md(said), mo.as_html(figure)])
     return
 
 
