@@ -71,7 +71,7 @@ def _(Figure, analysis, field, flow, game, iterate, mo, plot, rule, start, step_
         )
         plot.colorbar(portrait, ax=ax)
         plot.legend(figure, portrait)
-    words = (
+    said = (
         f"The equilibrium is a **{kind}** of the flow; steps converge near it up to a step size of **{critical:.3g}**."
     )
     mo.vstack([mo.md(said), mo.as_html(figure)])
