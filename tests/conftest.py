@@ -15,11 +15,17 @@ import pytest
 assert "gan_ode" not in sys.modules, "the hook below sees only modules that are imported after it"
 jaxtyping.install_import_hook("gan_ode", "beartype.beartype")
 
-# Most of the time goes into compiling programs that run once: leave out what only makes them faster. A flag that XLA
-# does not know is fatal: the second one is gone from later versions, and the third was tried with these alone.
+# Most of the time goes into compiling programs that run once: leave out what only makes them faster. Small programs are
+# not worth splitting into parts that compile side by side: in one part they take a tenth less of the processor. A flag
+# that XLA does not know is fatal: the second one is gone from later versions, and the others were tried with these
+# alone.
 _QUICK_TO_COMPILE = ["--xla_backend_optimization_level=0"]
 if jax.__version_info__ < (0, 11):
-    _QUICK_TO_COMPILE += ["--xla_cpu_use_fusion_emitters=false", "--xla_llvm_disable_expensive_passes=true"]
+    _QUICK_TO_COMPILE += [
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    ]
 os.environ.setdefault("XLA_FLAGS", " ".join(_QUICK_TO_COMPILE))
 
 # A test of 32 bits asks for them by dtype.
