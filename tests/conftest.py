@@ -6,11 +6,18 @@ import pathlib
 import sys
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# Threads of BLAS that wait for each other keep the processor busy: with one, eigenvalues of a thousand rows take a
+# twelfth of its time. Said to libraries that are loaded later, here and in processes that this one starts...
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hypothesis
 import jax
 import jaxtyping
 import pytest
+import threadpoolctl
+
+# ...and to NumPy's, which a plugin may have loaded before.
+threadpoolctl.threadpool_limits(1, user_api="blas")
 
 assert "gan_ode" not in sys.modules, "the hook below sees only modules that are imported after it"
 jaxtyping.install_import_hook("gan_ode", "beartype.beartype")
