@@ -51,8 +51,8 @@ def test_every_game_is_followed_to_the_same_states(cases: list[GameCase]):
     y0s = {case.name: jax.tree.map(lambda leaf: leaf[:2], case.states) for case in cases}
     args = {case.name: case.args for case in cases}
 
-    # Each compiles twice: one evaluation of the field to a step. What is saved on the way has tests of its own, and where
-    # the steps' lengths are chosen, the games of the shortest programs follow below.
+    # Each compiles twice: one evaluation of the field to a step. What is saved on the way has tests of its own, and for
+    # steps of lengths that are chosen a few games do, below.
     how = {"solver": diffrax.Euler(), "step_size": 0.05}
     check_fast_and_plain(field, y0s, args, how, cases)
 
