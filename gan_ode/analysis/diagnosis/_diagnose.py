@@ -25,7 +25,7 @@ from ._jitter import jitter
 from ._model import largest_step, Model, model
 from ._noise import noise
 from ._remedies import looked_at, remedy
-from ._result import Diagnosis, Mode, Noise, Remedy
+from ._result import Diagnosis, DISEASES, Mode, Noise, Remedy
 from ._sampling import error_of_mode
 from ._spectrum import field_modes, Spectrum, spectrum, step_modes
 from ._training import flat, Training, training
@@ -282,12 +282,18 @@ class _Work:
         grows = self.seen.growth_in_flow > _thresholds.UNRESOLVED
         return min(1.0, _thresholds.RESOLVED / size) if grows else 1.0
 
+    def _given(self, name: str) -> float | None:
+        """The weight of a remedy that no mode tells: rates that differ too much are made equal."""
+        worst, rates = findings(self.seen)[0], self.seen.rates
+        if name != "ratio of rates" or rates is None or worst.disease != DISEASES.discriminator_too_fast:
+            return None
+        return rates.generator / rates.discriminator if worst.strength >= _thresholds.FOUND else None
+
     def _remedies(self) -> None:
         found = _candidates.candidates(self._at, self.names)
         for candidate in found:
-            self.remedies.append(
-                remedy(self.small, candidate, self.seen.noise or Noise(), self._resolved(), self.budget)
-            )
+            noise, given = self.seen.noise or Noise(), self._given(candidate.name)
+            self.remedies.append(remedy(self.small, candidate, noise, self._resolved(), self.budget, given))
         if self.dense:
             return
         # The most promising are looked at, each on its own treated training.

@@ -236,10 +236,19 @@ def sort_key(disease: DISEASES) -> Any:
     first, then the one that leaves more room for the step.
     """
     first = treats(disease)
+    # Rates are no matter of modes: what makes them equal comes first, whatever grows or decays.
+    by_name = disease == DISEASES.discriminator_too_fast
 
     def key(remedy: Remedy) -> Any:
         known = np.isfinite(remedy.progress)
         progress = float(f"{remedy.progress:.1e}") if known else -np.inf
-        return remedy.name not in first, -progress, remedy.cost, -np.nan_to_num(remedy.largest_step, posinf=1e300)
+        place = first.index(remedy.name) if remedy.name in first and by_name else 0
+        return (
+            remedy.name not in first,
+            place,
+            -progress,
+            remedy.cost,
+            -np.nan_to_num(remedy.largest_step, posinf=1e300),
+        )
 
     return key
