@@ -8,6 +8,7 @@ PY ?= python3
 VENV ?= .venv
 RESULTS ?= results
 WORKERS ?= 2
+TRIAL ?= build/trial
 MAIN_EXPERIMENTS := phase_portraits flow_vs_updates
 
 PYTHON := $(VENV)/bin/python
@@ -15,7 +16,7 @@ PYTHON := $(VENV)/bin/python
 PY_VERSION := $(shell $(PY) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 MADE := $(VENV)/.made-python$(PY_VERSION)
 
-.PHONY: help run test test-fast test-browser lint format types layers docs figures clean
+.PHONY: help run test test-fast test-browser lint format types layers docs notebooks figures wheel clean
 # Two pip at once in one environment break it.
 .NOTPARALLEL:
 .SECONDARY:
@@ -29,6 +30,8 @@ help:
 	@echo "make types      check types (basedpyright)"
 	@echo "make layers     check which group imports which (import-linter)"
 	@echo "make docs       build the documentation into site/"
+	@echo "make notebooks  make and execute the notebooks of the tutorials, in docs/notebooks/"
+	@echo "make wheel      build wheel and sdist, and try both in empty environments"
 	@echo "make figures    make every figure of the documentation again"
 	@echo "make clean      remove everything that was made, results/ excepted"
 	@echo "Variables: PY=python3.13 (interpreter), VENV=.venv, RESULTS=results, WORKERS=2 (test processes)"
@@ -75,7 +78,25 @@ layers: $(VENV)/.has-lint
 
 docs: $(VENV)/.has-docs
 	$(PYTHON) docs/explorers.py
+	$(PYTHON) docs/pictures.py
+	$(PYTHON) docs/notebooks.py
 	$(VENV)/bin/zensical build --clean --strict
+
+# What a user gets: sdist, the wheel that is made of it, and from the wheel README's example and an experiment.
+wheel:
+	rm -rf dist $(TRIAL)
+	$(PY) -m venv $(TRIAL)/tools
+	$(TRIAL)/tools/bin/python -m pip install --quiet --disable-pip-version-check build
+	$(TRIAL)/tools/bin/python -m build
+	$(PY) -m venv $(TRIAL)/venv
+	$(TRIAL)/venv/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[experiments]"
+	sed -n '/^```python$$/,/^```$$/{/^```/d;p;}' README.md >$(TRIAL)/example.py
+	cd $(TRIAL) && venv/bin/python example.py && venv/bin/gan-ode spectra --quick --out results
+	rm -rf $(TRIAL)
+
+notebooks: $(VENV)/.has-notebooks
+	$(PYTHON) docs/notebooks.py --run
+	$(PYTHON) docs/notebooks/dirac_gan.py
 
 figures: $(VENV)/.has-experiments
 	$(PYTHON) docs/figures.py

@@ -232,7 +232,7 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     plot.label_panel(axes[num - 1], "abcdefghijkl"[num - 1], "fraction kept")
     for ax in axes[num:]:
         ax.set_axis_off()
-    plot.legend(figure, *drawn)
+    plot.legend(figure, *drawn, title="paler: takes longer")
     return figure
 
 

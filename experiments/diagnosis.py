@@ -47,7 +47,7 @@ class Config:
     """Samples of the minibatch on which the linear part is taken."""
     tried: int = 5
     """How many remedies are tried in training."""
-    budget: int = 4000
+    budget: int = 5000
     """Field evaluations of a diagnosis."""
     width: int = 32
     """Hidden units of the ring's networks."""

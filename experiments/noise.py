@@ -376,6 +376,8 @@ def draw_orders(panel, results: xr.Dataset) -> None:
         order = float(np.log2(column[-2] / column[-1]))
         plot.convergence(results.rung, column, ax=panel, slope=order, color=color, label=name)
     panel.set_ylabel("relative error")
+    # Below the line and its slope.
+    panel.set_ylim(float(np.nanmin(results.error)) / 30, None)
     panel.legend(loc="lower right")
 
 
@@ -388,3 +390,5 @@ def draw_networks(panel, results: xr.Dataset) -> None:
         for edge in (mean - spread, mean + spread):
             panel.plot(times, edge, color=color, linestyle=style, linewidth=0.6)
     panel.set(xlabel="time $t$", ylabel="mean sample of the generator", xlim=(0, None))
+    words = "mean and one standard deviation\nsolid: stochastic equation\ndashed: minibatch steps"
+    panel.text(0.97, 0.05, words, transform=panel.transAxes, ha="right", fontsize="small")

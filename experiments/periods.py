@@ -313,6 +313,7 @@ def draw_accuracy(panel, data: xr.Dataset) -> None:
         for solver in data.solver.values
     ]
     panel.set_ylim(5e-17, 1e-8)
+    panel.text(0.02, 0.8, "colors as in a", transform=panel.transAxes, fontsize="small")
     panel.legend(handles=handles, loc="upper right", ncols=3)
 
 
@@ -333,6 +334,7 @@ def draw_multipliers(panel, data: xr.Dataset) -> None:
         panel.plot([], [], "o", color="0.35", label="eigenvalues of the monodromy matrix", **open_look)[0],
     ]
     panel.set_ylim(5e-17, 1e-1)
+    panel.text(0.98, 0.93, "colors as in a, marks as in b", transform=panel.transAxes, ha="right", fontsize="small")
     panel.legend(handles=handles, loc="upper left")
 
 

@@ -361,7 +361,7 @@ def draw_crossover(panel, results: xr.Dataset) -> None:
         panel.axvline(at, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
         ratio = 9 * at**6 / 100
         panel.annotate(
-            f"stiff solver pays\nfrom $c = {at:.2g}$ on\n($d^2/k^2 = {ratio:.2g}$)",
+            f"stiff solver pays\nfrom $c = {at:.2g}$ on\n(eigenvalues\n{ratio:.2g} : 1)",
             (at, 0.97),
             (4, 0),
             xycoords=("data", "axes fraction"),

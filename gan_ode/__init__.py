@@ -12,6 +12,7 @@ from typing import Any, TYPE_CHECKING
 
 from diffrax import RESULTS as RESULTS
 
+from ._citing import cite as cite
 from ._lowering import plain as plain
 from ._names import name_of as name_of
 from .simulate import flow as flow, iterate as iterate, Orbit as Orbit, OUTCOMES as OUTCOMES

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 NAME = "diagnosis"
-_BUDGET = 4000
+_BUDGET = 5000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,7 +98,7 @@ class _ByVectors:
         return product
 
     def _as_stored(self, matrix: Array, axis: int) -> tuple[Array, int]:
-        """The matrix and an axis, or the one that it is the transpose of, and that axis there."""
+        """The array that is stored, with the axis in it: of a transposed matrix, the original with the other axis."""
         return (self._sources[id(matrix)][1], 1 - axis) if id(matrix) in self._sources else (matrix, axis)
 
 

@@ -32,7 +32,7 @@ class AppliedGAN(AbstractDrawnGame):
         rest: What else was among the parameters.
         discriminator_apply: The discriminator, of its parameters and of a sample, or of a batch.
         generator_apply: The generator, of its parameters and of a latent point, or of a batch.
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         data: Where data are drawn from.
         latent: Where latent points are drawn from.
         batched: Whether both are functions of a batch.
@@ -134,7 +134,7 @@ def from_apply(
         discriminator_apply: `(params, x) -> score` of one sample, of shape `()` or `(1,)`; with `batched` of samples
             with a leading axis, of shape `(num,)` or `(num, 1)`.
         generator_apply: `(params, z) -> sample` of one latent point, or with `batched` of many.
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         discriminator_params: The discriminator's parameters, any pytree.
         generator_params: The generator's parameters.
         data: Where data are drawn from.

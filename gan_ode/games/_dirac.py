@@ -34,7 +34,7 @@ class Dirac(AbstractSampledGame):
     Source: Mescheder, Geiger and Nowozin (2018), arXiv:1801.04406, definition 2.1; of more dimensions derived here.
 
     Args:
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         dim: Dimension $n$ of the data, for states of shape `(n,)`; or `"scalar"`, for states of shape `()`.
 
     Raises:

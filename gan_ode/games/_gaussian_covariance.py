@@ -41,7 +41,7 @@ class GaussianCovariance(AbstractSampledGame):
     Source: Daskalakis et al. (2018), arXiv:1711.00141, section 4, for the Wasserstein form; others derived here.
 
     Args:
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         covariance: $\Sigma$, symmetric and positive definite, of shape `(n, n)`.
         num_nodes: Quadrature nodes along each axis; by default as many as the loss needs.
 

@@ -39,7 +39,7 @@ class GaussianMean(AbstractSampledGame):
     Source: the Wasserstein form is that of Daskalakis et al. (2018), arXiv:1711.00141, section 3; others derived here.
 
     Args:
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         variances: $\sigma_i^2 > 0$, of shape `(n,)`.
         mean: $\mu$, of shape `(n,)`; 0 by default.
         num_nodes: Quadrature nodes along each axis; by default as many as the loss needs.

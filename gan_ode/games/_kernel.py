@@ -43,7 +43,7 @@ class Kernel(AbstractSampledGame):
     discriminators against points. The landmarks are Nystrom's approximation of their function space.
 
     Args:
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         data: The data, of shape `(num, dim)`.
         landmarks: $c_j$, of shape `(landmarks, dim)`: where the discriminator can have structure. The data by default.
         width: $s > 0$.

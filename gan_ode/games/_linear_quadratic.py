@@ -35,7 +35,7 @@ class LinearQuadratic(AbstractSampledGame):
     Source: Nagarajan and Kolter (2017), arXiv:1706.04156, section 2.3 and appendix; rederived.
 
     Args:
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         half_width: Half-width $c > 0$ of the data.
         linear: Whether $D$ has the linear term.
         offset: Whether $G$ has the offset.

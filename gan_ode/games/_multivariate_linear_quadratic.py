@@ -35,7 +35,7 @@ class MultivariateLinearQuadratic(AbstractSampledGame):
     Source: Nagarajan and Kolter (2017), arXiv:1706.04156, section 2.3 and appendix, in several dimensions; rederived.
 
     Args:
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         mean: $\mu$, of shape `(n,)`.
         covariance: $\Sigma$, symmetric and positive definite, of shape `(n, n)`.
         num_nodes: Quadrature nodes along each axis; by default as many as the loss needs.

@@ -28,7 +28,7 @@ class GAN(AbstractDrawnGame):
     Args:
         discriminator: Called on one sample; returns a score of shape `()` or `(1,)`.
         generator: Called on one latent point; returns one sample.
-        loss: What scores are paid.
+        loss: The GAN loss, for example `losses.Minimax()`.
         data: Where data are drawn from.
         latent: Where latent points are drawn from.
 

@@ -55,12 +55,12 @@ class AbstractObjective(eqx.Module):
 
     Most losses pay data and samples by themselves (`AbstractScoreLoss`), by one function of the score (`AbstractLoss`),
     or pay pairs (`AbstractPairLoss`): make yours of those, and take this class for the others. Set `zero_sum` and
-    `degree`, too. Both are said of the methods of the same class. A class made of it that writes one of these anew has
-    to say them anew: what it inherits is not trusted, and two backward passes and many nodes are taken.
+    `degree`, too. Both refer to the methods of the same class. A subclass that overrides one of these methods must set
+    both again: what it inherits is not trusted, and two backward passes and many nodes are taken.
 
     Attributes:
-        zero_sum: Whether the generator's loss is the part of the value that it has a say in; then one backward pass
-            serves both players.
+        zero_sum: Whether the generator minimizes exactly the value that the discriminator maximizes; one backward pass
+            then serves both players.
         degree: Degree of what the discriminator is paid as a polynomial of the scores, or None if it is none. It tells
             how many quadrature nodes are exact.
     """

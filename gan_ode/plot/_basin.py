@@ -16,7 +16,7 @@ from .._types import State
 from ..analysis import Basin, FATES
 from ._panel import scale
 from ._plane import players_point
-from ._style import BLACK, BLUE, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, VERMILLION, WHITE, YELLOW
+from ._style import BLACK, BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, VERMILLION, WHITE, YELLOW
 
 _OF_EQUILIBRIA = (BLUE, ORANGE, GREEN, SKY_BLUE)
 _OF_CYCLES = (PURPLE, VERMILLION, YELLOW)
@@ -45,8 +45,11 @@ class BasinPlot:
 
     @property
     def handles(self) -> list[Artist]:
-        """Entries for a legend."""
-        return list(self.patches)
+        """Entries for a legend: what colors, marks and outlines mean."""
+        marks = {mark.get_label(): mark for mark in self.equilibria}
+        # White, as the outlines on the colors, is not seen on a page.
+        outlines = [Line2D([], [], color=GRAY, linewidth=0.8, label="trap: no way out") for _ in self.traps[:1]]
+        return [*self.patches, *marks.values(), *outlines]
 
 
 def basin(
@@ -159,6 +162,7 @@ def _marks(ax: Axes, basin: Basin, project: Callable) -> tuple[Line2D, ...]:
         lines += ax.plot(
             *place, marker="o", color=face, markeredgecolor=edge, markersize=5.5 * scale(ax), markeredgewidth=0.8,
             linestyle="none", zorder=6, scalex=False, scaley=False,
+            label="attracting equilibrium" if level > 0 else "other equilibrium",
         )  # fmt: skip
     return tuple(lines)
 

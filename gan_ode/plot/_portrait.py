@@ -77,6 +77,7 @@ def phase_portrait(
     state: Callable[[Any, Any], State] = players_state,
     project: Callable[[State], tuple[Any, Any]] = players_point,
     names: tuple[str, str] = (r"\theta_D", r"\theta_G"),
+    axis_labels: tuple[str, str] | None = None,
     background: Literal["speed"] | None = "speed",
     streamlines: bool = True,
     nullclines: bool = True,
@@ -107,6 +108,8 @@ def phase_portrait(
         state: From `x, y` (scalar arrays) to a state.
         project: From a state to `(x, y)`; must be differentiable.
         names: The two parameters in formulas, as `("w", "a")`: for axes and nullclines.
+        axis_labels: Labels of the two axes, for example `("slope of D", "shift of G")`; by default the names, with the
+            player in front where the plane is that of the players.
         background: `"speed"` shades by the logarithm of speed, white where it is slow, over two decades.
         streamlines: Whether to draw them.
         nullclines: Whether to draw where either component of the velocity is zero.
@@ -145,7 +148,7 @@ def phase_portrait(
         equilibria=draw_equilibria(ax, field, plane, panel, args, t, equilibria),
         norm=norm,
     )
-    _frame(ax, panel, names, project is players_point)
+    _frame(ax, panel, axis_labels or _axis_labels(names, project is players_point))
     return portrait
 
 
@@ -172,6 +175,10 @@ def _flow_entry(lines: LineCollection) -> Line2D:
     )
 
 
-def _frame(ax: Axes, panel: Window, names: tuple[str, str], are_players: bool) -> None:
+def _axis_labels(names: tuple[str, str], are_players: bool) -> tuple[str, str]:
     whose = ("discriminator ", "generator ") if are_players else ("", "")
-    ax.set(xlim=panel.x, ylim=panel.y, xlabel=f"{whose[0]}${names[0]}$", ylabel=f"{whose[1]}${names[1]}$")
+    return f"{whose[0]}${names[0]}$", f"{whose[1]}${names[1]}$"
+
+
+def _frame(ax: Axes, panel: Window, labels: tuple[str, str]) -> None:
+    ax.set(xlim=panel.x, ylim=panel.y, xlabel=labels[0], ylabel=labels[1])

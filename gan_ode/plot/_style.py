@@ -51,7 +51,8 @@ SHEET: Mapping[str, Any] = MappingProxyType(
         "legend.handlelength": 1.8,
         "lines.linewidth": 1.2,
         "lines.markersize": 4,
-        "mathtext.fontset": "cm",
+        # The letters of the text, in formulas too.
+        "mathtext.fontset": "dejavusans",
         # Type 3 fonts, the default, are refused by some publishers.
         "pdf.fonttype": 42,
         "ps.fonttype": 42,
@@ -74,8 +75,9 @@ SHEET: Mapping[str, Any] = MappingProxyType(
 def style(overrides: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
     """A context in which figures look alike: make a figure and save it inside.
 
-    Text of 8 points for figures at most 7.2 inches wide (two columns), the colors of Okabe and Ito, `cm` formulas that
-    need no LaTeX, constrained layout. Matplotlib's settings are what they were when the context ends.
+    Text of 8 points for figures at most 7.2 inches wide (two columns), the colors of Okabe and Ito, formulas in the
+    font of the text that need no LaTeX, constrained layout. Matplotlib's settings are what they were before, once the
+    context ends.
 
     Args:
         overrides: Matplotlib settings that go before the sheet's, for example `{"font.size": 10}`.

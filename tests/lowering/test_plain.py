@@ -51,9 +51,23 @@ def test_every_game_is_followed_to_the_same_states(cases: list[GameCase]):
     y0s = {case.name: jax.tree.map(lambda leaf: leaf[:2], case.states) for case in cases}
     args = {case.name: case.args for case in cases}
 
+    # Each compiles twice: one evaluation of the field to a step. What is saved on the way has tests of its own, and for
+    # steps of lengths that are chosen a few games do, below.
+    how = {"solver": diffrax.Euler(), "step_size": 0.05}
+    check_fast_and_plain(field, y0s, args, how, cases)
+
+
+def test_steps_of_lengths_that_are_chosen_are_the_same():
+    cases = next(cases for cases in few_together(GAMES) if not cases[0].name.startswith("linear"))
+    field = Together({case.name: case.field(case.parameter) for case in cases})
+    y0s = {case.name: jax.tree.map(lambda leaf: leaf[:2], case.states) for case in cases}
+    args = {case.name: case.args for case in cases}
+    check_fast_and_plain(field, y0s, args, {"solver": diffrax.Heun(), "rtol": 1e-4}, cases)
+
+
+def check_fast_and_plain(field, y0s, args, how: dict[str, Any], cases: list[GameCase]):
     def followed():
-        # Each compiles twice; what is saved on the way has tests of its own.
-        return ensemble(field, y0s, TS[::2], args=args, solver=diffrax.Heun(), rtol=1e-4)
+        return ensemble(field, y0s, TS[::2], args=args, **how)
 
     fast = followed()
     with gan_ode.plain():

@@ -492,10 +492,18 @@ def test_errors_and_step_sizes_of_different_length_are_refused(ax):
 # Style, legend, color bar.
 
 
+def test_the_axes_of_a_portrait_are_labelled_as_told(ax):
+    bare = {"streamlines": False, "nullclines": False, "resolution": 10, **PLANE}
+    plot.phase_portrait(wasserstein(), ax=ax, names=("w", "a"), **bare)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("discriminator $w$", "generator $a$")
+    plot.phase_portrait(wasserstein(), ax=ax, axis_labels=("slope of D", "scale of G"), **bare)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("slope of D", "scale of G")
+
+
 def test_the_style_ends_with_its_context_and_drawing_changes_no_setting(ax, orbit):
     before = dict(matplotlib.rcParams)
     with plot.style({"font.size": 9}):
-        assert matplotlib.rcParams["mathtext.fontset"] == "cm" and matplotlib.rcParams["font.size"] == 9
+        assert matplotlib.rcParams["mathtext.fontset"] == "dejavusans" and matplotlib.rcParams["font.size"] == 9
         assert matplotlib.rcParams["axes.prop_cycle"].by_key()["color"] == list(plot.CYCLE)
     plot.phase_portrait(wasserstein(), ax=ax, orbits=orbit, **PLANE)
     assert dict(matplotlib.rcParams) == before

@@ -112,7 +112,8 @@ def test_the_legend_names_what_is_seen(ax):
     drawn = plot.basin(by_hand(), ax=ax, labels=["left", "right"])
     names = ["left", "cycle 1, period 2", "cycle 2, period 12.3", "diverges", "undecided"]
     assert [patch.get_label() for patch in drawn.patches] == names
-    plot.legend(ax, drawn)
+    seen = [text.get_text() for text in plot.legend(ax, drawn).get_texts()]
+    assert sorted(seen) == sorted([*names, "attracting equilibrium", "other equilibrium", "trap: no way out"])
     ax.figure.savefig(io.BytesIO(), format="svg")
 
 

@@ -104,7 +104,7 @@ def sort_out(
         misses = 0 if np.any(taken) else misses + 1
         if np.any(taken):
             cycles.append(found.cycle)
-    whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *cycles) if cycles else None
+    whole = jax.tree.map(lambda *leaves: jnp.asarray(np.concatenate(leaves)), *cycles) if cycles else None
     return Sorted(whole, members, np.array([evidence[i] if evidence else "open" for i in last], object))
 
 
@@ -128,9 +128,13 @@ def none(like: State, num_numbers: int) -> Cycles:
         num_numbers: How many numbers a point of a ring has.
     """
     dtype = jax.tree.leaves(like)[0].dtype
-    ys = jax.tree.map(lambda leaf: jnp.zeros((0, POINTS, *leaf.shape[1:]), leaf.dtype), like)
-    empty, points = jnp.zeros((0,), dtype), jnp.zeros((0, POINTS, num_numbers), dtype)
-    return Cycles(ys, empty, empty, Ring(points, points[:, 0], points, empty, empty))
+
+    def nothing(*shape: int, dtype: Any = dtype) -> Array:
+        return jnp.asarray(np.zeros((0, *shape), dtype))
+
+    ys = jax.tree.map(lambda leaf: nothing(POINTS, *leaf.shape[1:], dtype=leaf.dtype), like)
+    points = nothing(POINTS, num_numbers)
+    return Cycles(ys, nothing(), nothing(), Ring(points, nothing(num_numbers), points, nothing(), nothing()))
 
 
 def of_flow(field: Field, y: State, args: Args, solver: Any) -> Attempt:

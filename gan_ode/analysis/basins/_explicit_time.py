@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool
 
@@ -17,7 +18,8 @@ _ROUNDINGS = 64
 
 def depends_on_time(field: Field, starts: State, duration: Array, args: Args) -> bool:
     """Whether the velocity at one of some starts is another at a later time."""
-    some = jax.tree.map(lambda leaf: leaf[:: max(1, len(leaf) // _STARTS)], starts)
+    # By NumPy: nothing is compiled for it.
+    some = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)[:: max(1, len(leaf) // _STARTS)]), starts)
     return bool(_depends(field, some, duration, args))
 
 

@@ -100,7 +100,7 @@ def recurrence(resume: Any, steps: Steps) -> Recurrence | None:
         if not ring.radius > 0:
             evidence = "unproven"
     step_size = float(steps.size)
-    ys = jax.tree.map(lambda leaf: leaf[chosen], record.resumes[0])
+    ys = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], record.resumes[0])
     return Recurrence(evidence, step_size / turns, step_size * error / turns**2, ring, ys)
 
 

@@ -1,7 +1,7 @@
 """What could be changed of a training, one change at a time."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -146,6 +146,9 @@ def _of_rules(at: Training) -> list[Candidate]:
             rule = Alternating(h) if not hasattr(at.rule, "momentum") else HeavyBall(h, momentum, alternating=True)
             actual = dataclasses.replace(at.update, order="discriminator_first")
             add("alternating", rule, '`updates.Optax(..., order="discriminator_first")`', actual=actual)
+    if hasattr(at.update, "order") and not hasattr(at.rule, "momentum"):
+        for name, rule, how, actual in _on_top_of_optimizers(at.update, h, at.alternating):
+            add(name, rule, how, actual=actual)
     if not plain or not any(leaf is at.update.step_size for leaf in jax.tree.leaves(at.update)):
         return found
     kinds = {"extragradient": Extragradient, "optimistic": Optimistic}
@@ -157,6 +160,24 @@ def _of_rules(at: Training) -> list[Candidate]:
         rule, said = HeavyBall(h, Players(-0.5, 0.0), alternating=True), "Players(-0.5, 0.0), alternating=True"
         add("negative momentum", rule, f"`updates.HeavyBall(step_size, {said})`")
     return found
+
+
+def _on_top_of_optimizers(
+    update: Any, h: Any, alternating: bool
+) -> Iterator[tuple[str, AbstractUpdate, str, AbstractUpdate]]:
+    """Rules that take what optimizers without momentum make of a gradient for the gradient."""
+    # Whoever has an optimizer has imported it.
+    import optax
+
+    players = {player: getattr(update, player) for player in ("discriminator", "generator")}
+    if not alternating:
+        twice = {player: optax.chain(each, optax.scale_by_optimistic_gradient()) for player, each in players.items()}
+        how = "`optax.chain(optimizer, optax.scale_by_optimistic_gradient())` for both players"
+        yield "optimistic", Optimistic(h), how, dataclasses.replace(update, **twice)
+    slowed = optax.chain(players["discriminator"], optax.trace(-0.5))
+    actual = dataclasses.replace(update, discriminator=slowed, order="discriminator_first")
+    how = '`optax.chain(optimizer, optax.trace(-0.5))` for the discriminator, and `order="discriminator_first"`'
+    yield "negative momentum", HeavyBall(h, Players(-0.5, 0.0), alternating=True), how, actual
 
 
 def _of_sizes(at: Training) -> list[Candidate]:

@@ -21,10 +21,12 @@ from ..linearization._preconditions import inspect, LINEAR, require
 from . import _candidates, _thresholds, _where
 from ._budget import Budget, SpentError
 from ._findings import Evidence, findings, leading_rotation, sort_key, verdict
+from ._jitter import jitter
 from ._model import largest_step, Model, model
 from ._noise import noise
 from ._remedies import looked_at, remedy
-from ._result import Diagnosis, Mode, Noise, Remedy
+from ._result import Diagnosis, DISEASES, Mode, Noise, Remedy
+from ._sampling import error_of_mode
 from ._spectrum import field_modes, Spectrum, spectrum, step_modes
 from ._training import flat, Training, training
 
@@ -44,7 +46,7 @@ def diagnose(
     key: PRNGKeyArray | None = None,
     batches: Any = None,
     remedies: Sequence[str] | None = None,
-    budget: int = 4000,
+    budget: int = 5000,
     progress: Progress = False,
     check: bool = True,
 ) -> Diagnosis:
@@ -158,7 +160,10 @@ class _Work:
 
     def stages(self) -> Iterator[None]:
         """The cheap and the telling first."""
-        for stage in (self._look, self._linear, self._scores, self._modes, self._steps, self._around, self._remedies):
+        for stage in (
+            self._look, self._linear, self._scores, self._modes, self._steps, self._jitter, self._around,
+            self._remedies,
+        ):  # fmt: skip
             stage()
             yield
 
@@ -219,7 +224,10 @@ class _Work:
         fastest = float(self._at.rule.step_size) * max(moved, default=_NAN)
         self._know(modes=modes, decays_in_flow=decays, growth_in_flow=in_a_step, fastest=fastest)
         if leading is not None:
-            self._know(drift_beside=self._drift_beside(leading.value))
+            assert self.found is not None
+            vector = self.found.vectors[:, int(np.argmin(np.abs(self.found.values - leading.value)))]
+            error = error_of_mode(self.jacobian, vector, self.key)
+            self._know(drift_beside=self._drift_beside(leading.value), damping_error=error / leading.value.imag)
 
     def _drift_beside(self, value: complex) -> float:
         """How much of the drift is no part of a rotation: 0 where the drift lies in its plane, about 1 where none does.
@@ -249,6 +257,17 @@ class _Work:
         largest = largest_step(self.small, self._at.rule, self.small.matrix)
         self._know(step_modes=steps, turn=turn, growth_per_step=growth, largest_step=largest)
 
+    def _jitter(self) -> None:
+        noise = self.seen.noise
+        # What else is wrong makes noise grow: it is not followed then.
+        if noise is None or noise.variance == 0 or any(each.strength >= 1 for each in findings(self.seen)):
+            return
+        game = _where.scored_game(self.field)
+        far = jitter(
+            game, self.field, self.y, self.update, self.memory, self.args, self.batches, self.key, self.budget
+        )  # fmt: skip
+        self._know(noise=dataclasses.replace(noise, jitter=far[0], jitter_error=far[1]))
+
     def _around(self) -> None:
         at = self._at
         matrix = self.found.matrix if self.found is not None else None
@@ -263,12 +282,18 @@ class _Work:
         grows = self.seen.growth_in_flow > _thresholds.UNRESOLVED
         return min(1.0, _thresholds.RESOLVED / size) if grows else 1.0
 
+    def _given(self, name: str) -> float | None:
+        """The weight of a remedy that no mode tells: rates that differ too much are made equal."""
+        worst, rates = findings(self.seen)[0], self.seen.rates
+        if name != "ratio of rates" or rates is None or worst.disease != DISEASES.discriminator_too_fast:
+            return None
+        return rates.generator / rates.discriminator if worst.strength >= _thresholds.FOUND else None
+
     def _remedies(self) -> None:
         found = _candidates.candidates(self._at, self.names)
         for candidate in found:
-            self.remedies.append(
-                remedy(self.small, candidate, self.seen.noise or Noise(), self._resolved(), self.budget)
-            )
+            noise, given = self.seen.noise or Noise(), self._given(candidate.name)
+            self.remedies.append(remedy(self.small, candidate, noise, self._resolved(), self.budget, given))
         if self.dense:
             return
         # The most promising are looked at, each on its own treated training.

@@ -34,11 +34,14 @@ class Evidence:
     near_equilibrium: bool = False
     horizon: float = _NAN
     drift_beside: float = _NAN
+    damping_error: float = 0.0  # Relative to the angular speed, as the damping.
 
 
 def findings(seen: Evidence) -> tuple[Finding, ...]:
     """All diseases, the strongest first; those that could not be looked for last."""
-    found = [_cycling(seen), _step(seen), _discriminator(seen), _logits(seen), _batch(seen)]
+    found = [_cycling(seen), _step(seen), _discriminator(seen), _logits(seen)]
+    # What else is wrong makes noise grow: how far it carries is no matter of the batch then.
+    found.append(_batch(seen, alone=not any(each.strength >= _thresholds.FOUND for each in found)))
     return tuple(sorted(found, key=lambda each: np.nan_to_num(-each.strength, nan=np.inf)))
 
 
@@ -76,14 +79,18 @@ def _cycling(seen: Evidence) -> Finding:
     strength *= min(1.0, mode.value.imag / growing) if growing > 0 else 1.0
     numbers = {
         "angular_speed": mode.value.imag, "damping": damping, "damping_in_steps": damped,
-        "turned_in_horizon": turned, "drift_beside_rotation": seen.drift_beside, "growing": growing,
-        "discriminator_share": mode.shares.discriminator,
+        "damping_error": seen.damping_error, "turned_in_horizon": turned, "drift_beside_rotation": seen.drift_beside,
+        "growing": growing, "discriminator_share": mode.shares.discriminator,
     }  # fmt: skip
     lost = 100 * (1 - np.exp(-2 * np.pi * max(damped, 0)))
     kept = "grows" if damped < -1e-9 else f"loses {lost:.2g} % in a turn" if lost > 1e-6 else "loses nothing in a turn"
+    within = f" ± {number(seen.damping_error, 1)}" if seen.damping_error > 0 else ""
     sentence = (
-        f"the leading rotation {kept}, at damping {number(damping, 3)} in the flow (cycling below {_thresholds.CYCLES})"
+        f"the leading rotation {kept}, at damping {number(damping, 3)}{within} in the flow (cycling below "
+        f"{_thresholds.CYCLES})"
     )
+    if strength >= _thresholds.FOUND and damped <= _thresholds.CYCLES < damped + seen.damping_error:
+        return Finding(DISEASES.cycling, _NAN, f"{sentence}, which more samples in `args` would tell", numbers)
     if wide:
         sentence += ", but it is wide beside the state: follow it for a turn, by `analysis.Watch` or `classify`"
         return Finding(DISEASES.cycling, _NAN, sentence, numbers)
@@ -133,7 +140,10 @@ def _discriminator(seen: Evidence) -> Finding:
     spread = np.sqrt((seen.logits.data_spread**2 + seen.logits.sample_spread**2) / 2)
     gap = seen.logits.data_mean - seen.logits.sample_mean
     separation = max(gap, 0.0) / spread if spread > 0 else 0.0
-    strength = np.sqrt(ratio / _thresholds.RATE_RATIO * separation / _thresholds.SEPARATION)
+    faster = ratio / _thresholds.RATE_RATIO
+    strength = np.sqrt(faster * separation / _thresholds.SEPARATION)
+    # Where the rates are alike it is not they that tell the scores apart.
+    strength = strength if faster >= _thresholds.FOUND else min(strength, faster)
     sentence = (
         f"its rate is {number(ratio, 3)} times the generator's, and its scores tell data from samples by "
         f"{number(separation, 3)} standard deviations"
@@ -153,7 +163,7 @@ def _logits(seen: Evidence) -> Finding:
     return Finding(DISEASES.vanishing_logits, float(strength), sentence, numbers)
 
 
-def _batch(seen: Evidence) -> Finding:
+def _batch(seen: Evidence, alone: bool) -> Finding:
     if seen.noise is None:
         return Finding(DISEASES.batch_too_small, _NAN, "the noise was not measured")
     if not seen.noise.batch or seen.noise.variance == 0:
@@ -166,7 +176,15 @@ def _batch(seen: Evidence) -> Finding:
         f"noise of {number(np.sqrt(seen.noise.variance), 3)} on a drift whose square is {number(seen.noise.drift, 3)}: "
         f"a step needs {seen.noise.samples_needed} and has {seen.noise.batch:,}"
     )
-    return Finding(DISEASES.batch_too_small, float(strength), sentence, {"trusted_batch": seen.noise.trusted_batch})
+    numbers = {"trusted_batch": seen.noise.trusted_batch, "jitter": seen.noise.jitter}
+    carried = seen.noise.jitter / _thresholds.JITTER
+    if alone and carried > strength:
+        strength = carried
+        sentence = (
+            f"in {_thresholds.JITTER_STEPS} steps noise alone carries a sample by {number(seen.noise.jitter, 2)} of "
+            f"the data's spread (too small a batch above {_thresholds.JITTER}); {sentence}"
+        )
+    return Finding(DISEASES.batch_too_small, float(strength), sentence, numbers)
 
 
 def verdict(seen: Evidence, found: tuple[Finding, ...]) -> tuple[DISEASES, str]:
@@ -218,10 +236,19 @@ def sort_key(disease: DISEASES) -> Any:
     first, then the one that leaves more room for the step.
     """
     first = treats(disease)
+    # Rates are no matter of modes: what makes them equal comes first, whatever grows or decays.
+    by_name = disease == DISEASES.discriminator_too_fast
 
     def key(remedy: Remedy) -> Any:
         known = np.isfinite(remedy.progress)
         progress = float(f"{remedy.progress:.1e}") if known else -np.inf
-        return remedy.name not in first, -progress, remedy.cost, -np.nan_to_num(remedy.largest_step, posinf=1e300)
+        place = first.index(remedy.name) if remedy.name in first and by_name else 0
+        return (
+            remedy.name not in first,
+            place,
+            -progress,
+            remedy.cost,
+            -np.nan_to_num(remedy.largest_step, posinf=1e300),
+        )
 
     return key

@@ -32,7 +32,9 @@ class _Choice:
     matrix: np.ndarray
 
 
-def remedy(small: Model, candidate: Candidate, noise: Noise, resolved: float, budget: Budget) -> Remedy:
+def remedy(
+    small: Model, candidate: Candidate, noise: Noise, resolved: float, budget: Budget, given: float | None = None
+) -> Remedy:
     """The best of one change as the small game has it.
 
     Args:
@@ -41,11 +43,12 @@ def remedy(small: Model, candidate: Candidate, noise: Noise, resolved: float, bu
         noise: Of the minibatch.
         resolved: The largest factor on the step that resolves what grows fastest.
         budget: What is left.
+        given: The weight, where it is not to be searched.
     """
     if candidate.name == "larger batch":
         return _larger_batch(small, candidate, noise)
     base, slope = _linear_in_weight(small, candidate, budget)
-    chosen = _chosen(small, candidate, base, slope, resolved)
+    chosen = _chosen(small, candidate, base, slope, resolved) if given is None else _at(small, candidate, base, given)
     field, update = candidate.applied(chosen.weight, chosen.factor)
     how = candidate.how.format(weight=f"{chosen.weight:.4g}", step=f"{chosen.factor:.4g}")
     weight = chosen.factor if candidate.name == "smaller step" else chosen.weight
@@ -102,6 +105,21 @@ def _chosen(small: Model, candidate: Candidate, base: np.ndarray, slope: np.ndar
     return best
 
 
+def _at(small: Model, candidate: Candidate, base: np.ndarray, weight: float) -> _Choice:
+    """What comes of a weight of a change of the rows."""
+    matrices = _with_rows(small, candidate, base, np.asarray([weight]))
+    return _Choice(weight, 1.0, float(small.growths(candidate.rule, matrices)[0]), matrices[0])
+
+
+def _with_rows(small: Model, candidate: Candidate, base: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The matrix with factors on the two players' rows, of each weight."""
+    assert candidate.rows is not None
+    first, second = candidate.rows(weights)
+    rows = [np.full((small.split or 0, len(weights)), 1.0) * first]
+    rows.append(np.ones((len(base) - (small.split or 0), len(weights))) * second)
+    return np.concatenate(rows).T[:, :, None] * base
+
+
 def _least(growths: np.ndarray) -> int:
     return int(np.nanargmin(np.where(np.isnan(growths), np.inf, growths)))
 
@@ -110,10 +128,7 @@ def _best_weight(small: Model, candidate: Candidate, base: np.ndarray, slope: np
     def matrices(weights: np.ndarray) -> np.ndarray:
         if candidate.rows is None:
             return factor * (base + weights[:, None, None] * slope)
-        first, second = candidate.rows(weights)
-        rows = [np.full((small.split or 0, len(weights)), 1.0) * first]
-        rows.append(np.ones((len(base) - (small.split or 0), len(weights))) * second)
-        return factor * np.concatenate(rows).T[:, :, None] * base
+        return factor * _with_rows(small, candidate, base, weights)
 
     def growths(weights: np.ndarray) -> np.ndarray:
         return small.growths(candidate.rule, matrices(weights))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..._printing import number, Report
+from . import _thresholds
 
 _WIDTH = 100
 # Modes, findings and remedies that are printed: all of it fits forty lines.
@@ -49,6 +50,11 @@ def _where(diagnosis: Any) -> list[str]:
             f"variance {number(noise.variance, 3)} ± {number(noise.variance_error, 1)}, "
             f"drift² {number(noise.drift, 3)} ± {number(noise.drift_error, 1)}; "
             f"a step needs {noise.samples_needed}, has {noise.batch:,}"
+        )
+    if not np.isnan(noise.jitter):
+        said["jitter"] = (
+            f"{number(noise.jitter, 3)} ± {number(noise.jitter_error, 1)} of the data's spread: how far noise alone "
+            f"carries a sample in {_thresholds.JITTER_STEPS} steps"
         )
     if diagnosis.logits is not None:
         each = diagnosis.logits

@@ -87,6 +87,11 @@ class Noise:
         trusted_batch: $\operatorname{tr}\operatorname{cov}$ of one sample over the drift: with so many samples noise
             and drift are as large. Infinite where the drift does not show.
         shares: Of each player in the variance.
+        jitter: How far noise alone carries a sample in the next 200 steps: root mean square, over latent points and
+            over runs that differ in their minibatches alone, in units of the data's spread (the root of their total
+            variance). NaN where something else was found, where there are no samples, and where a run does not stay
+            finite.
+        jitter_error: Its standard error, by the jackknife over the runs.
     """
 
     variance: float = 0.0
@@ -96,6 +101,8 @@ class Noise:
     batch: int = 0
     trusted_batch: float = 0.0
     shares: Players = dataclasses.field(default_factory=lambda: Players(_NAN, _NAN))
+    jitter: float = _NAN
+    jitter_error: float = _NAN
 
     @property
     def samples_needed(self) -> str:

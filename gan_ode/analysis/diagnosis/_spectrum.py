@@ -196,7 +196,7 @@ def _of_steps(
     above = [i for i in range(len(values)) if values[i].imag >= 0 and np.any(vectors[:, i])]
     order = sorted(above, key=lambda i: (flat[i], -round(rates[i].real, 10), -rates[i].imag))
     return [
-        _mode(at, "update", values[i], rates[i], residuals[i], vectors[:, i],
+        _mode(at, "update", complex(values[i]), complex(rates[i]), float(residuals[i]), vectors[:, i],
               what_it_does(rates[i], max(floor[i], 1e-12), fastest, flip=period == 1))
         for i in order
     ]  # fmt: skip

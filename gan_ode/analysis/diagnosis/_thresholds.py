@@ -41,6 +41,9 @@ SATURATED = 4.0
 # The batch is too small where a step would need so many times its samples for noise and drift to be as large: near
 # equilibrium drift is small, so that noise above it is usual.
 NOISY = 30.0
+# Or where in so many steps noise alone moves a sample by this much of the data's spread: what is finer than that cannot
+# be learned. Where noise and drift balance, their ratio is the same for every batch; this is not. So many runs tell it.
+JITTER, JITTER_STEPS, JITTER_RUNS = 0.25, 200, 4
 # What a finding of strength 1 is the threshold of.
 FOUND = 1.0
 

@@ -175,14 +175,11 @@ def find_equilibria(
     members, chosen, seen = _roots(members, chosen, seen, itemsize)
     smooth = np.asarray([bool(each.smooth) for each in seen], bool)
     kinds = _kinds(field, args, searches, _scales(searches, members, chosen), flat, size, chosen, smooth)
-    ys, residuals, jacobians, eigenvalues = jax.tree.map(
-        lambda leaf: leaf[np.asarray(chosen, int)],
-        (searches.y, searches.residual, searches.jacobian, searches.eigenvalues),
-    )
-    jacobians, eigenvalues = (
-        jnp.where(smooth[:, None, None], jacobians, jnp.nan),
-        jnp.where(smooth[:, None], eigenvalues, jnp.nan),
-    )
+    # By NumPy: how many there are would be compiled into each operation.
+    kept = (searches.y, searches.residual, searches.jacobian, searches.eigenvalues)
+    ys, residuals, jacobians, eigenvalues = jax.tree.map(lambda leaf: np.asarray(leaf)[np.asarray(chosen, int)], kept)
+    jacobians[~smooth], eigenvalues[~smooth] = np.nan, np.nan
+    ys, residuals, jacobians, eigenvalues = jax.tree.map(jnp.asarray, (ys, residuals, jacobians, eigenvalues))
     return Equilibria(ys, residuals, jacobians, eigenvalues, kinds, members, searches.residual, tuple(seen))
 
 

@@ -9,7 +9,6 @@ however slow the motion is, as long as the displacement is above the solver's ow
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from ._rest import is_trapped
 from ._return_map import Displaced, ReturnMap, SURE
@@ -199,6 +198,9 @@ def _settled(seen: list[Displaced]) -> tuple[float, float] | None:
 
 def _between(returns: ReturnMap, inner: Displaced, outer: Displaced) -> Fate | None:
     """The cycle between two radii of which the inner one grows and the outer one shrinks."""
+    # SciPy's optimizers take most of a second to import, and few fields need them.
+    from scipy.optimize import brentq
+
     found: dict[float, Displaced] = {inner.radius: inner, outer.radius: outer}
 
     def delta(radius: float) -> float:
@@ -275,6 +277,8 @@ def _narrowing(returns: ReturnMap, before: Displaced, after: Displaced, depth: i
 
 
 def _at_the_least(returns: ReturnMap, before: Displaced, middle: Displaced, after: Displaced) -> Fate | None:
+    from scipy.optimize import minimize_scalar
+
     sign, met = np.sign(before.delta), [middle]
 
     def height(radius: float) -> float:

@@ -91,8 +91,8 @@ def stability_map(
     By the spectrum it is the spectral radius of the step. By steps it is measured, and no derivative is taken: every
     point of the grid starts beside its fixed point and makes `num_steps` steps. The disturbance is brought back to its
     first size, the cube root of the dtype's rounding, whenever it has grown or shrunk a hundredfold. The growth in a
-    step is taken from the largest disturbance in the second quarter of the steps to that in the last. Of a rule with a
-    period whole periods are made, with its counters late.
+    step is taken from the largest disturbance in the second quarter of the steps to that in the last. A rule with a
+    period makes whole periods, at large step counts, where warm-up and bias correction are over.
 
     One compiled program for the whole grid. Keep `rule` and `family` for further calls: a new `lambda` compiles anew.
 

@@ -17,7 +17,7 @@ Followed: TypeAlias = Literal["crossing", "collision", "abscissa", "number"]
 
 
 def between(followed: Followed, found: Any, low: Any, high: Any) -> Bool[Array, ""]:
-    """Whether what was found between two ends is still like at the low one."""
+    """Whether a value found between two ends is still on the same side as the value at the low end (for bisection)."""
     if followed == "number":
         return jnp.abs(found - low) <= jnp.abs(found - high)
     return _height(followed, found) * _height(followed, low) > 0

@@ -78,6 +78,7 @@ class Watch(AbstractRecorder):
     As `record` of `iterate`, which hands it the memory of the update:
 
     ```python
+    import equinox as eqx
     import jax
     import jax.numpy as jnp
     from gan_ode import analysis, fields, games, iterate, losses, updates
@@ -94,12 +95,12 @@ class Watch(AbstractRecorder):
 
     ```python
     y, args = y0, None
-    state = watch.init(y)
+    state, velocity = watch.init(y), eqx.filter_jit(field)
     for step in range(600):
         if step % watch.interval == 0:
             state, reading = watch(state, y, args)
             print(reading)
-        y = jax.tree.map(lambda part, velocity: part + 0.01 * velocity, y, field(0.0, y, args))
+        y = jax.tree.map(lambda part, speed: part + 0.01 * speed, y, velocity(0.0, y, args))
     assert reading.cycling
     ```
 

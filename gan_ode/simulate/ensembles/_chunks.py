@@ -250,7 +250,10 @@ def morton_order(starts: Any) -> np.ndarray:
 
 @functools.cache
 def _spread(num: int) -> np.ndarray:
-    """Of every integer that a column may have its bits, with room between them for those of the other columns."""
+    """For every integer that fits into a column: its bits spread out, `num` places apart.
+
+    The bits of the other columns fill the gaps, so that columns are interleaved into one key (Morton order).
+    """
     bits = np.arange(_BITS // num)
     places = (np.arange(2 ** len(bits))[:, None] >> bits) & 1
     return (places << (num * bits)).sum(axis=1).astype(np.uint16)

@@ -340,3 +340,29 @@ def test_minibatches_of_two_samples_are_measured():
 
     found, _ = _noise.noise(field, y, batches(0), batches, Budget(100, lambda used: None))
     assert found.batch == 2 and found.variance > 0
+
+
+@pytest.mark.parametrize("name", ["optimistic", "negative momentum"])
+def test_a_rule_on_top_of_an_optimizer_does_what_its_plain_twin_is_predicted_to_do(name):
+    sgd = updates.Optax(optax.sgd(H), optax.sgd(H), order="simultaneous")
+    (on_top,), (plain,) = (
+        analysis.diagnose(WASSERSTEIN, ORIGIN, update=update, remedies=[name]).remedies
+        for update in (sgd, updates.Simultaneous(H))
+    )
+    assert on_top.growth_per_step == pytest.approx(plain.growth_per_step, abs=CLOSED)
+    # And so does the update that is offered, when it is run.
+    assert on_top.update is not None
+    radius = analysis.spectral_radius(on_top.update, WASSERSTEIN, ORIGIN)
+    assert np.log(float(radius)) == pytest.approx(on_top.growth_per_step, abs=CLOSED)
+
+
+def test_rates_that_differ_too_much_are_made_equal_whatever_the_modes_say():
+    field = fields.GameField(games.LinearQuadratic(losses.Minimax()), rates=Players(10.0, 0.5))
+    y = Players(jnp.array(1.0), jnp.array(0.3))
+    report = analysis.diagnose(field, y, update=updates.Simultaneous(1e-3), remedies=["R1", "ratio of rates"])
+    assert report.disease == "discriminator too fast"
+    first = report.remedies[0]
+    assert first.name == "ratio of rates" and first.weight == pytest.approx(0.5 / 10)
+    # Their product stays.
+    rates = first.field.rates
+    assert float(rates.discriminator) == pytest.approx(5**0.5) == pytest.approx(float(rates.generator))

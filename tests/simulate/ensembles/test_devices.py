@@ -103,10 +103,10 @@ def check_same(found, expected):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 8])
-def test_several_devices_give_the_results_of_one(devices, alone, tmp_path):
-    found = results(start(tmp_path / "results.npz", devices=devices), tmp_path / "results.npz")
-    assert found["devices"] == devices and alone["devices"] == 1
+def test_several_devices_give_the_results_of_one(alone, tmp_path):
+    # Two of them are those of two processes, below.
+    found = results(start(tmp_path / "results.npz", devices=8), tmp_path / "results.npz")
+    assert found["devices"] == 8 and alone["devices"] == 1
     check_same(found, alone)
 
 

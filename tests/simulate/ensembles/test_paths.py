@@ -150,7 +150,7 @@ def test_near_the_equilibrium_steps_and_equation_have_the_closed_covariances():
 
 def test_the_wgan_drifts_out_linearly_in_time():
     field, at = fields.GameField(WGAN), WGAN.equilibrium
-    h, size, step, ts, num = 0.01, 64, 0.01, jnp.array([0.0, 5.0, 10.0]), 4_000
+    h, size, step, ts, num = 0.01, 64, 0.01, jnp.array([0.0, 5.0, 10.0]), 2_000
     sde = noise.of_minibatches(field, h, size)
     orbit = simulate.paths(sde, at, ts, key=jax.random.key(2), num_paths=num, step_size=step, args=FEW, chunk_size=num)
     square = np.asarray(orbit.ys.discriminator**2 + (orbit.ys.generator - 1) ** 2)[:, 1:]
