@@ -239,7 +239,7 @@ def test_why_a_branch_ends_is_said():
     assert_events(trivial, [("branch point", -1.0), ("branch point", 1.0)])
     around, _ = analysis.switch_branch(trivial, trivial.events[0])
     assert around.ended == "closed loop"
-    # There the circle turns back, but its eigenvalue 2 x^2 does not change its sign: it is crossed, and that is no fold.
+    # There the circle turns back, but its eigenvalue 2 x^2 keeps its sign: it is crossed, and that is no fold.
     assert_events(around, [("branch point", 1.0), ("branch point", -1.0)])
     np.testing.assert_allclose(around.states[:, 0] ** 2 + around.values**2, 1, atol=EXACT)
 

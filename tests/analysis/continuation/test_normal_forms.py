@@ -150,7 +150,7 @@ def test_a_branch_in_the_step_size_has_its_event_at_the_critical_step_size(rule,
     assert event.kind == kind
     assert float(event.value) == pytest.approx(value, abs=1e-6)
     np.testing.assert_allclose(event.value, analysis.critical_step_size(rule, R1, ORIGIN), atol=1e-10)
-    # The same coefficient (zero for alternating steps), there as a share of the multiplier and with the flip's sign turned.
+    # The same coefficient, zero for alternating steps: there a share of the multiplier, the flip's sign turned.
     other = analysis.bifurcation(rule, R1, ORIGIN)
     turned = -1 if kind == "flip" else 1
     np.testing.assert_allclose(event.normal_form.coefficient, turned * other.coefficient.real, rtol=1e-6, atol=1e-12)
