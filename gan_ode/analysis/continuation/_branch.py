@@ -88,12 +88,13 @@ class EquilibriumBranch(eqx.Module):
             "stable": f"{stable:,} of {len(values):,} points",
             "ended": self.ended,
         }
+        many = "1 event" if len(self.events) == 1 else f"{len(self.events)} events"
         rows = [
             (event.kind, number(event.value, 10), event.normal_form.criticality if event.normal_form else "")
             for event in self.events
         ]
         return Report(
-            f"EquilibriumBranch: {len(values):,} {what}, {len(self.events)} events",
+            f"EquilibriumBranch: {len(values):,} {what}, {many}",
             lines,
             ("event", "value", "normal form"),
             rows,

@@ -20,8 +20,8 @@ class SEARCHES(eqx.Enumeration):
     )
     at_rest = "`y0` must not be an equilibrium: start away from it, on or near the cycle."
     collapsed = (
-        "The search shrank to an equilibrium: the flow spirals or runs into it, and no cycle is near. Start farther "
-        "away."
+        "The search shrank to an equilibrium, which says nothing of cycles farther out: start on or near one, for "
+        "example at the last state of a `flow` that has settled on it."
     )
     spirals = (
         "The flow comes back to nearly where it was, but a turn changes it by more than the solver's error: it spirals "

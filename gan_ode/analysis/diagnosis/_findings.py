@@ -77,6 +77,8 @@ def _cycling(seen: Evidence) -> Finding:
         )
         strength = min(strength, turned / _thresholds.TURNED)
     strength *= min(1.0, mode.value.imag / growing) if growing > 0 else 1.0
+    # By its damping alone it is a cycle: that it has no time to turn makes it no healthy one.
+    cut_short = not wide and damped <= _thresholds.CYCLES and strength < _thresholds.FOUND
     numbers = {
         "angular_speed": mode.value.imag, "damping": damping, "damping_in_steps": damped,
         "damping_error": seen.damping_error, "turned_in_horizon": turned, "drift_beside_rotation": seen.drift_beside,
@@ -94,7 +96,16 @@ def _cycling(seen: Evidence) -> Finding:
     if wide:
         sentence += ", but it is wide beside the state: follow it for a turn, by `analysis.Watch` or `classify`"
         return Finding(DISEASES.cycling, _NAN, sentence, numbers)
-    return Finding(DISEASES.cycling, float(strength), sentence, numbers)
+    if cut_short:
+        sentence += f", but {_what_comes_before(turned, growing, mode.value.imag)}: `analysis.Watch` follows it further"
+    return Finding(DISEASES.cycling, float(strength), sentence, numbers | {"cut_short": float(cut_short)})
+
+
+def _what_comes_before(turned: float, growing: float, angular_speed: float) -> str:
+    """Why a rotation that is hardly damped is not seen to go round."""
+    if growing > angular_speed:
+        return f"another mode grows faster, by {number(growing, 3)} in the time of {number(angular_speed, 3)} radians"
+    return f"it turns by {number(turned, 2)} radians only before the drift has left the state"
 
 
 def _rate_of_rotation(seen: Evidence) -> complex | None:
@@ -192,13 +203,17 @@ def verdict(seen: Evidence, found: tuple[Finding, ...]) -> tuple[DISEASES, str]:
     there = [each for each in found if each.strength >= _thresholds.FOUND]
     if there:
         disease, said = there[0].disease, there[0].sentence
-    elif open_ := [each for each in found if each.disease in _NEEDED and np.isnan(each.strength)]:
+    elif open_ := [each for each in found if each.disease in _NEEDED and _is_open(each)]:
         disease, said = DISEASES.undecided, f"{open_[0].disease} is open: {open_[0].sentence}"
     else:
         disease, said = DISEASES.healthy, _healthy(seen)
     others = ", ".join(str(each.disease) for each in there[1:])
     also = f"; also {others}" if others else ""
     return disease, f"{said}{also}. {_scope(seen)}"
+
+
+def _is_open(finding: Finding) -> bool:
+    return bool(np.isnan(finding.strength) or finding.numbers.get("cut_short", 0.0))
 
 
 def _healthy(seen: Evidence) -> str:

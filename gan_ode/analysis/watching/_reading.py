@@ -12,8 +12,9 @@ from ..._printing import number, printed, Report
 from ...games import Players
 from ._modes import log_growth, turn
 
-# More than this factor a turn is not written as a percentage.
+# More than this factor a turn is not written as a percentage; nor is a loss of more than so many percent.
 _MANYFOLD = 10.0
+_ALL_BUT = 99.5
 
 
 @printed
@@ -153,4 +154,11 @@ def _grows(factor: float) -> str:
     if factor >= _MANYFOLD:
         return f"growing {number(factor, 2)}-fold"
     percent = 100 * (factor - 1)
-    return f"growing {number(percent, 2)} %" if percent >= 0 else f"dying {number(-percent, 2)} %"
+    if percent < -_ALL_BUT:
+        return "dying out"
+    return f"growing {_whole(percent)} %" if percent >= 0 else f"dying {_whole(-percent)} %"
+
+
+def _whole(percent: float) -> str:
+    """Two digits, and no power of ten where there are more."""
+    return f"{percent:,.0f}" if percent >= 10 else number(percent, 2)

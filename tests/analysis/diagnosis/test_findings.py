@@ -64,3 +64,22 @@ def test_a_rotation_is_treated_by_damping_first_and_the_rest_goes_by_progress_th
     order = [each.name for each in sorted(ranked, key=sort_key(DISEASES.cycling))]
     assert order == ["consensus", "alternating", "R1", "ratio of rates"]
     assert sorted(ranked, key=sort_key(DISEASES.healthy))[0].name == "ratio of rates"
+
+
+def test_a_rotation_that_is_hardly_damped_and_has_no_time_to_turn_is_undecided_and_not_healthy():
+    slow = dataclasses.replace(SPIRAL, value=0.02 + 0.01j)
+    seen = dataclasses.replace(
+        BLOWN_UP, modes=(slow,), step_modes=(dataclasses.replace(slow, of="update", rate=0.02 + 0.01j),),
+        largest_step=2.0, near_equilibrium=False, horizon=10.0, turn=0.01,
+    )  # fmt: skip
+    found = findings(seen)
+    assert strength(seen, DISEASES.cycling) == pytest.approx(10 * 0.01 / 0.5)
+    disease, said = verdict(seen, found)
+    assert disease == DISEASES.undecided
+    assert "it turns by 0.1 radians only before the drift has left the state" in said
+    # What decays as fast as it should is healthy, however slowly it turns.
+    damped = dataclasses.replace(slow, value=-0.02 + 0.01j)
+    seen = dataclasses.replace(
+        seen, modes=(damped,), step_modes=(dataclasses.replace(damped, of="update", rate=-0.02 + 0.01j),)
+    )
+    assert verdict(seen, findings(seen))[0] == DISEASES.healthy
