@@ -18,8 +18,9 @@ from tests.regularizers.test_adjustments import ADJUSTMENTS
 from tests.regularizers.test_penalties import ON_NETWORKS
 
 GAME = gan(losses.Minimax())
-PENALTIES = [*ON_NETWORKS, GradientNorm(0.3), R1(0.3), R2(0.3), WGANGP(0.3, 1.0)]
-EVERY_ADJUSTMENT = [*ADJUSTMENTS.values(), Consensus(0.3)]
+# One of a class: each is compiled twice.
+PENALTIES = {type(each): each for each in (*ON_NETWORKS, GradientNorm(0.3), R1(0.3), R2(0.3), WGANGP(0.3, 1.0))}
+EVERY_ADJUSTMENT = {type(each): each for each in (*ADJUSTMENTS.values(), Consensus(0.3))}
 STEP, NUM_STEPS = 0.05, 2
 # Three dozen velocities in single precision, over two steps: measured 2e-7.
 SINGLE = 3e-6
@@ -38,8 +39,8 @@ class All(eqx.Module):
 
 def material(dtype):
     field = GameField(GAME)
-    penalized = (GameField(Penalized(GAME, penalty)) for penalty in PENALTIES)
-    every = All((*penalized, *(Adjusted(field, adjustment) for adjustment in EVERY_ADJUSTMENT)))
+    penalized = (GameField(Penalized(GAME, penalty)) for penalty in PENALTIES.values())
+    every = All((*penalized, *(Adjusted(field, adjustment) for adjustment in EVERY_ADJUSTMENT.values())))
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), GAME.players)
     batch = GAME.sample(jax.random.key(0), 4)
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, (every, states, batch))
@@ -70,7 +71,7 @@ def test_an_ensemble_in_single_precision_ends_where_jit_and_vmap_end_in_double()
 
 
 def test_no_penalty_and_no_adjustment_is_left_out():
-    there = {type(each) for each in (*PENALTIES, *EVERY_ADJUSTMENT)}
+    there = {*PENALTIES, *EVERY_ADJUSTMENT}
     kinds = (regularizers.AbstractPenalty, regularizers.AbstractAdjustment)
     public = [each for _, each in inspect.getmembers(regularizers, inspect.isclass) if issubclass(each, kinds)]
     assert {each for each in public if not inspect.isabstract(each)} == there
