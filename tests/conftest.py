@@ -55,8 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
-# Linux allows a process 65,530 memory maps, and each compiled program takes several. Twice as many, with what was traced
-# for them, take up to 7 GB.
+# Linux allows a process 65,530 memory maps, and each compiled program takes several. Twice as many as these, with what
+# was traced for them, took 7 GB.
 _MANY_MAPS = 3_000
 
 # Traced programs are many small objects that live on: looking through all of them for cycles, as often as Python does
