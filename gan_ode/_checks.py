@@ -142,7 +142,12 @@ def format_bytes(size: int | float) -> str:
     return f"{size / 1024**power:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB')[power]}"
 
 
-def takes(function: Callable, num: int) -> bool:
+def is_field(family: Any) -> bool:
+    """Whether somebody gave a field where a family of fields is usual: it takes a time, a state and `args`."""
+    return callable(family) and _takes(family, 3) and not _takes(family, 1)
+
+
+def _takes(function: Callable, num: int) -> bool:
     """Whether a function can be called with so many arguments by position, as far as its signature says."""
     try:
         inspect.signature(function).bind(*range(num))

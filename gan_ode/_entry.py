@@ -108,17 +108,13 @@ def _a_family(family: Any, name: str) -> None:
     remedy = "give a function from the parameter, as `lambda eta: fields.GameField(games.Dirac(loss(eta)))`."
     if not callable(family):
         raise ValueError(f"`{name}` must make a field of a parameter, but is {_called(family)}: {remedy}")
-    if _is_field(family):
+    if _checks.is_field(family):
         raise ValueError(f"`{name}` must make a field of a parameter, but is {_called(family)}, a field: {remedy}")
 
 
 def _a_family_or_field(family: Any, name: str) -> None:
-    if not _is_field(family):
+    if not _checks.is_field(family):
         _a_family(family, name)
-
-
-def _is_field(family: Any) -> bool:
-    return callable(family) and _checks.takes(family, 3) and not _checks.takes(family, 1)
 
 
 def _called(thing: Any) -> str:
@@ -248,7 +244,7 @@ def _check_motion(given: dict[str, Any], y: State, name: str, parameter: Any) ->
     if "game" in given:
         make: Any = GameField
         source = given["game"]
-    elif "family" in given and not _is_field(given["family"]):
+    elif "family" in given and not _checks.is_field(given["family"]):
         make, source = given["family"], parameter
     elif "family" in given:
         make, source = None, given["family"]

@@ -117,7 +117,7 @@ def _pin(motion: AbstractMotion, chart: Chart, kind: EventKind, guess: Array, an
         return (search.count < 1) | going
 
     other = jnp.zeros_like(angle) if kind == "branch point" else angle
-    like = jnp.zeros(size - 1, jnp.result_type(_eigenvalue(kind, angle), guess.dtype))
+    like = jnp.zeros(size - 1, jnp.result_type(eigenvalue_of(kind, angle), guess.dtype))
     infinite = jnp.full((), jnp.inf, guess.dtype)
     start = _Search(_Unknowns(guess, other), like, like, infinite, infinite, jnp.asarray(0))
     end = jax.lax.while_loop(goes_on, advance, start)
@@ -136,7 +136,7 @@ def _linear(motion: AbstractMotion, chart: Chart, kind: EventKind, at: _Unknowns
     """The matrix that is singular at the event; the residual, and its derivative by the coordinates."""
     residual, slope = linearized(motion, chart, at.z)
     matrix = slope[:, :-1] / chart.size
-    return matrix - _eigenvalue(kind, at.other) * jnp.eye(len(matrix), dtype=matrix.dtype), (residual, slope)
+    return matrix - eigenvalue_of(kind, at.other) * jnp.eye(len(matrix), dtype=matrix.dtype), (residual, slope)
 
 
 def _bordered(matrix: Array, border: Array, row: Array) -> Array:
@@ -210,7 +210,7 @@ def _equations(
     return jnp.concatenate([residual, jnp.stack([height.real, height.imag])])
 
 
-def _eigenvalue(kind: EventKind, angle: Scalar) -> Any:
+def eigenvalue_of(kind: EventKind, angle: Scalar) -> Array:
     """The eigenvalue of the residual's Jacobian that makes the event."""
     if kind == "hopf":
         return jax.lax.complex(jnp.zeros_like(angle), angle)

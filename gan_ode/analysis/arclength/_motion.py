@@ -127,7 +127,7 @@ def motion_of(family: Any, update: Any, like: State, args: Args, value: Scalar) 
     """
     if update is None:
         return OfFields(family=family, like=like, args=args)
-    one_field = is_field(family)
+    one_field = _checks.is_field(family)
     fields = Always(family) if one_field else family
     if isinstance(update, AbstractUpdate) and not one_field:
         rule: Any = Always(update)
@@ -139,11 +139,6 @@ def motion_of(family: Any, update: Any, like: State, args: Args, value: Scalar) 
     else:
         known = known_rhythm(typical, fields(value), like, args, True)
     return OfSteps(family=fields, rule=rule, like=like, args=args, known=known)
-
-
-def is_field(family: Any) -> bool:
-    """Whether somebody gave a field where a family of fields is usual: it takes a time, a state and `args`."""
-    return callable(family) and _checks.takes(family, 3) and not _checks.takes(family, 1)
 
 
 def eigenvalues_to_show(values: Array, is_map: bool) -> Array:

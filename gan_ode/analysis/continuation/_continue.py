@@ -26,9 +26,6 @@ from ._event import described, Event, event_at
 from ._large import MOST_DENSE, stacked, walk
 from ._large_events import large_events
 
-# A state is measured by its own size at the start, and by no less than this.
-_LEAST_SIZE = 1e-2
-
 
 @guarded("y", along="values", rules=True)
 def continue_equilibrium(
@@ -91,7 +88,7 @@ def continue_equilibrium(
             from step size to update, or an update, whose step size is replaced; the last only if `family` is a field.
         args: Handed to the field: a minibatch, or None.
         size: What is a large change of the state: steps are at most `longest_step` of it. By default the norm of `y`,
-            and at least 1.
+            and at least 1: give it where the state's numbers are all far below 1.
         longest_step: The longest step, in units of the range of values, or of the state's size.
         max_points: Most points.
         max_folds: After so many folds and one more it ends.

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int
@@ -11,7 +10,7 @@ from jaxtyping import Array, Complex, Float, Int
 from ..._printing import number, printed, Report, state
 from ..._types import Scalar, State
 from ..arclength._corrector import Chart
-from ..arclength._extended import angle_of, EventKind, pin
+from ..arclength._extended import angle_of, eigenvalue_of, pin
 from ..arclength._motion import AbstractMotion, eigenvalues_to_show
 from ..arclength._signature import BRANCH_POINT, FLIP, FOLD, HOPF, NEIMARK_SACKER, NONE
 from ._normal_form import normal_form, NormalForm, terms
@@ -86,7 +85,7 @@ def event_at(motion: AbstractMotion, chart: Chart, code: int, z: Array, tangent:
         z, angle = pinned.z, pinned.angle
     x, value = chart.flat(z), chart.value(z)
     form = normal_form(kind, terms(motion, kind, x, value, angle), angle)
-    return described(motion, chart, jnp.asarray(code), z, tangent, exact(kind, angle), form)
+    return described(motion, chart, jnp.asarray(code), z, tangent, eigenvalue_of(kind, angle), form)
 
 
 def described(
@@ -100,15 +99,7 @@ def described(
 ) -> Event:
     """An event in the words of its users."""
     x = chart.flat(z)
+    # As wide as the state, also where the eigenvalue is real, or a number of Python.
+    eigenvalue = jnp.asarray(eigenvalue, jnp.result_type(z.dtype, jnp.complex64))
     shown = eigenvalues_to_show(eigenvalue, motion.is_map)
     return Event(code, chart.value(z), motion.state(x), shown, form, x, tangent)
-
-
-def exact(kind: EventKind, angle: Any) -> Array:
-    """The residual's critical eigenvalue, by the kind of event and the angle of a pair."""
-    angle = jnp.asarray(angle)
-    if kind == "hopf":
-        return jax.lax.complex(jnp.zeros_like(angle), angle)
-    if kind == "neimark-sacker":
-        return jax.lax.complex(jnp.cos(angle) - 1, jnp.sin(angle))
-    return jnp.full(angle.shape, -2.0 if kind == "flip" else 0.0, jnp.result_type(angle, jnp.complex64))

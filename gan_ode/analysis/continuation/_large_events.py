@@ -11,13 +11,13 @@ from jaxtyping import Array
 from ..._lowering import jit_quickly
 from ..._types import Scalar
 from ..arclength._corrector import Chart
-from ..arclength._extended import angle_of, EventKind
+from ..arclength._extended import angle_of, eigenvalue_of, EventKind
 from ..arclength._motion import AbstractMotion
 from ..arclength._signature import critical, FOLD, kind, NONE, Signature, signature
-from ._event import described, Event, exact, WORDS
+from ._event import described, Event, WORDS
 from ._large import LargePoint, OfMotion, pairs_at, point, solved
 from ._multilinear import bilinear, trilinear
-from ._normal_form import assembled, doubled, eigenvalue_of, normal_form, Terms
+from ._normal_form import assembled, doubled, normal_form, Terms
 
 _MOST_TRIALS = 30
 # How far the two sides of an event are apart, in units of the range or the state's size.
@@ -96,7 +96,9 @@ def _located(motion: AbstractMotion, chart: Chart, left: LargePoint, right: Larg
     name: Any = WORDS[code]
     angle = angle_of(name, jnp.asarray(value))
     form = normal_form(name, _terms(motion, name, chart.flat(there.z), chart.value(there.z), angle), angle)
-    return described(motion, chart, jnp.asarray(code), there.z, there.tangent, exact(name, angle), form)
+    return described(
+        motion, chart, jnp.asarray(code), there.z, there.tangent, eigenvalue_of(name, jnp.asarray(angle)), form
+    )
 
 
 def _terms(motion: AbstractMotion, name: EventKind, x: Array, value: Scalar, angle: Scalar) -> Terms:

@@ -13,10 +13,10 @@ from ..._lowering import jit_quickly
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar, State
 from ..arclength._corrector import Chart, linearized
-from ..arclength._extended import angle_of, EventKind, Pinned, with_derivative
+from ..arclength._extended import angle_of, eigenvalue_of, EventKind, Pinned, with_derivative
 from ..arclength._motion import AbstractMotion, motion_of
 from ..linearization._jacobian import eigenvalues_of
-from ._event import CODES, described, Event, exact
+from ._event import CODES, described, Event
 from ._normal_form import normal_form, terms
 
 
@@ -80,7 +80,7 @@ def locate_event(
             f"`value` and `y` must be near a {kind}, but from {float(chart.start):.6g} Newton's method finds none: "
             "follow the branch by `continue_equilibrium`, and take the event that it finds as the guess."
         )
-    event = described(motion, chart, jnp.asarray(CODES[kind]), z, None, exact(kind, pinned.angle))
+    event = described(motion, chart, jnp.asarray(CODES[kind]), z, None, eigenvalue_of(kind, pinned.angle))
     if not _checks.is_traced((motion, x, value, pinned)):
         form = normal_form(kind, terms(motion, kind, x, value, pinned.angle), pinned.angle)
         return Event(event.code, value, event.state, event.eigenvalue, form, x, None)

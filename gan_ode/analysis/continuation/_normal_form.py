@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Complex, Float
 from ..._lowering import jit_quickly
 from ..._printing import number, printed, Report
 from ..._types import Scalar
-from ..arclength._extended import EventKind
+from ..arclength._extended import eigenvalue_of, EventKind
 from ..arclength._motion import AbstractMotion
 from ._multilinear import bilinear, trilinear
 
@@ -183,15 +183,6 @@ def assembled(
         pull=jnp.real(jnp.vdot(p, pull)),
         simple=simple,
     )
-
-
-def eigenvalue_of(kind: EventKind, angle: Scalar) -> Array:
-    """The critical eigenvalue of the residual's Jacobian."""
-    if kind == "hopf":
-        return jax.lax.complex(jnp.zeros_like(angle), angle)
-    if kind == "neimark-sacker":
-        return jax.lax.complex(jnp.cos(angle) - 1, jnp.sin(angle))
-    return jnp.full_like(angle, -2.0 if kind == "flip" else 0.0)
 
 
 def doubled(kind: EventKind, angle: Scalar) -> Array:

@@ -20,7 +20,7 @@ from ...updates import AbstractUpdate
 from ..linearization._preconditions import inspect, LINEAR, require
 from . import _candidates, _thresholds, _where
 from ._budget import Budget, SpentError
-from ._findings import Evidence, findings, leading_rotation, sort_key, verdict
+from ._findings import Evidence, findings, leading_rotation, something_is_found, sort_key, verdict
 from ._jitter import jitter
 from ._model import largest_step, Model, model
 from ._noise import noise
@@ -260,7 +260,7 @@ class _Work:
     def _jitter(self) -> None:
         noise = self.seen.noise
         # What else is wrong makes noise grow: it is not followed then.
-        if noise is None or noise.variance == 0 or any(each.strength >= 1 for each in findings(self.seen)):
+        if noise is None or noise.variance == 0 or something_is_found(self.seen):
             return
         game = _where.scored_game(self.field)
         far = jitter(
@@ -285,9 +285,10 @@ class _Work:
     def _given(self, name: str) -> float | None:
         """The weight of a remedy that no mode tells: rates that differ too much are made equal."""
         worst, rates = findings(self.seen)[0], self.seen.rates
-        if name != "ratio of rates" or rates is None or worst.disease != DISEASES.discriminator_too_fast:
+        found = worst.disease == DISEASES.discriminator_too_fast and worst.strength >= _thresholds.FOUND
+        if name != "ratio of rates" or rates is None or not found or rates.generator <= 0:
             return None
-        return rates.generator / rates.discriminator if worst.strength >= _thresholds.FOUND else None
+        return rates.generator / rates.discriminator
 
     def _remedies(self) -> None:
         found = _candidates.candidates(self._at, self.names)

@@ -45,6 +45,11 @@ def findings(seen: Evidence) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda each: np.nan_to_num(-each.strength, nan=np.inf)))
 
 
+def something_is_found(seen: Evidence) -> bool:
+    """Whether any evidence is over its threshold."""
+    return any(each.strength >= _thresholds.FOUND for each in findings(seen))
+
+
 def leading_rotation(modes: tuple[Mode, ...]) -> Mode | None:
     """Of the modes of the field that turn as fast as the fastest but for a factor, the one that decays least."""
     fastest = max((mode.value.imag for mode in modes if mode.does != "flat"), default=0.0)

@@ -24,11 +24,13 @@ def error_of_mode(jacobian: Jacobian, vector: np.ndarray, key: PRNGKeyArray) -> 
         key: Chooses the rows.
 
     Returns:
-        The error; 0 where the minibatch has no rows, and nothing is drawn.
+        The error; 0 where the minibatch has no rows, and nothing is drawn; NaN where the scale is no metric.
     """
     rows = batch_size(jacobian.args)
-    if rows < 2 or not np.all(jacobian.scale > 0):
+    if rows < 2:
         return 0.0
+    if not np.all(jacobian.scale > 0):
+        return float("nan")
     parts = [part for part in (np.real(vector), np.imag(vector)) if np.any(part)]
     jacobian.budget.require(_thresholds.PRODUCT * len(parts) * _thresholds.NUM_PARTS)
     quotients = []

@@ -131,3 +131,19 @@ def test_a_rotation_whose_damping_is_not_known_well_enough_is_open():
     )
     assert strength(seen, DISEASES.cycling) == pytest.approx(0.1 / 0.05)
     assert np.isnan(strength(dataclasses.replace(seen, damping_error=0.06), DISEASES.cycling))
+
+
+def test_as_many_minibatches_are_drawn_as_there_are_and_as_memory_suffices_for():
+    few = [minibatch(n) for n in range(10)]
+    assert len(_jitter._drawn(few.__getitem__)) == 10
+    assert len(_jitter._drawn(minibatch)) == 64
+    large = (np.zeros((1000, 1)), np.zeros((1000, 1)))
+    assert len(_jitter._drawn(lambda n: large)) == 16
+
+
+def test_where_the_scale_is_no_metric_the_error_of_a_damping_is_not_known():
+    rows = jnp.linspace(0.1, 0.5, 20)
+    jacobian = Jacobian(
+        NoisySpiral(jnp.ones(2)), jnp.zeros(2), (rows, rows), np.array([4.0, 0.0]), Budget(100, lambda used: None), None
+    )
+    assert np.isnan(_sampling.error_of_mode(jacobian, np.array([1.0, -1j]), jax.random.key(2)))
