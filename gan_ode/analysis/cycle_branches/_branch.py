@@ -58,8 +58,7 @@ class CycleBranch(eqx.Module):
         stable: Where all the others are within the unit circle, shape `(points,)`.
         events: What happens on the way, in its order.
         ended: Why the branch ended: "end of range", "a Hopf point", "period without end: homoclinic or heteroclinic",
-            "closed loop", "a family of cycles at one value", "fold count", "number of points", "step too small", "left
-            the domain".
+            "a family of cycles at one value", "fold count", "number of points", "step too small", "left the domain".
         family: From the parameter to a field.
         args: Handed to the field.
     """

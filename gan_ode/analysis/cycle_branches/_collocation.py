@@ -137,4 +137,4 @@ def adapted(path: Path, mesh: Float[Array, " ends"]) -> Float[Array, " ends"]:
 
 
 # How much of the mesh is spread evenly.
-_EVEN = 0.3
+_EVEN = 0.1

@@ -24,7 +24,9 @@ from ._walk import AT_HOPF, FAMILY, Settings, SHORT_STEP, Walk, walk
 
 # Multipliers up to here are within the unit circle, beyond rounding.
 _WITHIN = 1 - 1e-9
-_MOST_NUMBERS = 64
+_MOST_NUMBERS = 32
+# Intervals of the mesh for states of few numbers, and of more, for which linear systems get large.
+_FEW, _FINE, _COARSE = 4, 80, 40
 # Of a cycle that was lost at such an amplitude it is asked whether a Hopf point is near.
 _SMALL = 1e-2
 # A Hopf point is that of a cycle if its frequency is the cycle's up to this part.
@@ -40,7 +42,7 @@ def continue_cycle(
     args: Args = None,
     size: RealScalarLike | None = None,
     longest_step: RealScalarLike = 0.1,
-    intervals: int = 60,
+    intervals: int | None = None,
     max_points: int = 1000,
     max_folds: int = 20,
 ) -> CycleBranch:
@@ -100,7 +102,7 @@ def continue_cycle(
         size: What is a large change of the state; by default the cycle's amplitude, or the norm of the Hopf point and
             at least 1.
         longest_step: The longest step, in units of the range, of the state's size, or of the logarithm of the period.
-        intervals: Intervals of the mesh.
+        intervals: Intervals of the mesh; by default 80, and 40 for states of more than four numbers.
         max_points: Most cycles.
         max_folds: After so many folds and one more it ends.
 
@@ -109,7 +111,7 @@ def continue_cycle(
 
     Raises:
         ValueError: If there is no cycle near at the first value, the event is no Hopf point within the range, the state
-            has more than 64 numbers, or under a transformation.
+            has more than 32 numbers, or under a transformation.
     """
     ends, like = _ends(values), _like(cycle)
     settings = Settings(
@@ -117,6 +119,8 @@ def continue_cycle(
         _checks.count("max_points", max_points, least=2),
         _checks.count("max_folds", max_folds, least=0),
     )
+    if intervals is None:
+        intervals = _FINE if ravel_pytree(like)[0].size <= _FEW else _COARSE
     intervals = _checks.count("intervals", intervals, least=8)
     _problem.a_field(family(ends[0]), "family(...)")
     _problem.same_structure(family(ends[0]), 0.0, like, args, "cycle", dtypes=False)

@@ -16,7 +16,7 @@ from ._multipliers import multipliers_of
 
 # Newton's method stops at a step this short, whose square is rounding; what does not shrink any more this near has come
 # to rounding as well.
-_ENOUGH, _NEAR = 1e-9, 1e-6
+_ENOUGH, _NEAR = {4: 1e-4, 8: 1e-9}, {4: 1e-3, 8: 1e-6}
 _MOST_STEPS, _CONTRACTS = 10, 0.7
 
 
@@ -189,7 +189,7 @@ def correct(
     shares = jnp.diff(mesh)[:, None, None] * WEIGHTS[None, :, None]
     along = shares * phase / jnp.sqrt(integral(mesh, jnp.sum(phase**2, axis=-1))) / chart.size
     across = shares * border.inside(mesh) / chart.size**2
-    zero = jnp.zeros((), guess.x.dtype)
+    zero, itemsize = jnp.zeros((), guess.x.dtype), max(guess.x.dtype.itemsize, 4)
 
     def step_from(path: Path) -> tuple[Path, Path, _Linear]:
         off = jax.tree.map(lambda a, b: a - b, guess, path)
@@ -205,10 +205,10 @@ def correct(
         step, _, _ = step_from(search.path)
         shift = norm(chart, mesh, step)
         finite = jnp.isfinite(shift)
-        done = finite & (shift <= _ENOUGH)
+        done = finite & (shift <= _ENOUGH[itemsize])
         ratio = jnp.where(search.count > 0, shift / search.shift, 0)
         stuck = (ratio > _CONTRACTS) & ~done
-        near = finite & (shift <= _NEAR)
+        near = finite & (shift <= _NEAR[itemsize])
         path = jax.tree.map(lambda a, b: jnp.where(finite, a + b, a), search.path, step)
         return _Search(
             path,

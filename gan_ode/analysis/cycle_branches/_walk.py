@@ -15,7 +15,6 @@ from ._events import happened, is_event, signs, zero_between
 END_OF_RANGE = "end of range"
 AT_HOPF = "a Hopf point"
 NO_END = "period without end: homoclinic or heteroclinic"
-CLOSED = "closed loop"
 FAMILY = "a family of cycles at one value"
 SHORT_STEP, OUTSIDE = "step too small", "left the domain"
 MANY_POINTS, MANY_FOLDS = "number of points", "fold count"
@@ -31,8 +30,6 @@ _LONGER, _STANDS = 4.0, 1e-8
 _LONGEST = 1e4
 # The parameter of a family of cycles at one value moves by less than this part of its range.
 _SAME = 1e-9
-# Points after which a branch may have closed.
-_LEAST_LOOP = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +129,7 @@ def _judged(there: Cycle, num_events: int, reach: float) -> float | None:
 
 
 def _ended(found: Walk, settings: Settings, folds: int) -> str:
-    first, last = found.cycles[0], found.cycles[-1]
+    last = found.cycles[-1]
     periods = [float(cycle.path.log_period) for cycle in found.cycles]
     along, across = float(last.tangent.log_period), abs(float(last.tangent.share))
     grown = periods[-1] - min(periods)
@@ -141,29 +138,9 @@ def _ended(found: Walk, settings: Settings, folds: int) -> str:
     shares = np.array([float(cycle.path.share) for cycle in found.cycles])
     if len(shares) > 4 and np.ptp(shares[1:]) < _SAME:
         return FAMILY
-    if len(shares) > _LEAST_LOOP and _has_come_back(first, found.cycles[-2], last):
-        return CLOSED
     if folds > settings.max_folds:
         return MANY_FOLDS
     return MANY_POINTS if len(shares) >= settings.max_points else ""
-
-
-def _looks(cycle: Cycle) -> np.ndarray:
-    """Numbers that do not depend on where on the cycle its first point is."""
-    seen, path = cycle.seen, cycle.path
-    return np.array([float(path.share), float(path.log_period), float(seen.amplitude)])
-
-
-def _has_come_back(first: Cycle, before: Cycle, last: Cycle) -> bool:
-    """Whether the first cycle lies between the last two, seen by period, amplitude and parameter."""
-    a, b, c = _looks(before), _looks(last), _looks(first)
-    along = b - a
-    length = np.linalg.norm(along)
-    if not length or float(first.tangent.share) * float(last.tangent.share) < 0:
-        return False
-    way = along @ (c - a) / length**2
-    off = np.linalg.norm(c - a - way * along)
-    return bool(0 <= way <= 1 and off < 0.1 * length)
 
 
 def _number(value: float, cycle: Cycle) -> Any:
