@@ -56,7 +56,7 @@ class Cycle(eqx.Module):
     mesh: Float[Array, " ends"]
     path: Path
     tangent: Path
-    multipliers: Complex[Array, " n-1"]
+    multipliers: Complex[Array, " others"]
     ok: Bool[Array, ""]
     finite: Bool[Array, ""]
     contraction: Scalar

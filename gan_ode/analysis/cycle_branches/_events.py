@@ -1,7 +1,6 @@
 """What happens between two neighboring cycles of a branch, and where."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -25,9 +24,9 @@ def signs(cycle: Cycle) -> dict[CycleEventKind, float]:
     pairs = [values[i] * values[j] for i in range(len(values)) for j in range(i)]
     return {
         "fold of cycles": float(cycle.tangent.share),
-        "branch point": _product(values, 1),
-        "flip": _product(values, -1),
-        "torus": _product(np.array(pairs), 1),
+        "branch point": _product(values, 1.0),
+        "flip": _product(values, -1.0),
+        "torus": _product(np.array(pairs), 1.0),
     }
 
 
@@ -57,18 +56,19 @@ def zero_between(look: Callable[[float], Cycle], step: float, number: Callable[[
         return None
     if not first * last:
         return seen[0.0 if not first else step]
-    way: Any = scipy.optimize.brentq(at, 0.0, step, xtol=_EXACT * step, maxiter=60)
-    found = seen.get(way) or look(way)
-    return found if bool(found.ok) else None
+    scipy.optimize.brentq(at, 0.0, step, xtol=_EXACT * step, maxiter=60)
+    # Where branches cross the equations are singular, and Newton's method may fail on the very place.
+    found = [cycle for cycle in seen.values() if bool(cycle.ok)]
+    return min(found, key=lambda cycle: abs(number(cycle)), default=None)
 
 
-def is_event(kind: CycleEventKind, cycle: Cycle) -> bool:
-    """Whether what passed zero there is what its name says."""
+def is_event(kind: CycleEventKind, cycle: Cycle, before: Cycle, after: Cycle) -> bool:
+    """Whether what passed zero between two cycles is what its name says."""
     if kind == "torus":
         values = np.asarray(cycle.multipliers)
         pairs = np.abs(np.imag(values)) > REAL
         # Two real multipliers with product 1 are none.
         return bool(np.any(pairs & (np.abs(np.abs(values) - 1) < _ON_CIRCLE)))
     if kind == "branch point":
-        return abs(float(cycle.tangent.share)) > _TURNS
+        return min(abs(float(each.tangent.share)) for each in (before, after)) > _TURNS
     return True

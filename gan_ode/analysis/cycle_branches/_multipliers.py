@@ -15,7 +15,7 @@ _DROWNED = 1e-8
 
 def multipliers_of(
     blocks: Float[Array, "intervals n n"], velocities: Float[Array, "intervals n"], divergence: Scalar
-) -> Complex[Array, " n-1"]:
+) -> Complex[Array, " others"]:
     r"""All multipliers but the 1 of a shift along the cycle, by falling modulus.
 
     Displacements along the velocity stay there, so that those across it have a map of their own: the trivial multiplier
@@ -57,10 +57,11 @@ def multipliers_of(
     # What drowns in the largest is read from the triangular factors, whose diagonals are products of numbers.
     drowned = jnp.abs(values) < _DROWNED * jnp.abs(values[0])
     apart = jnp.diagonal(turned) * jnp.prod(jnp.diagonal(uppers[-1], axis1=-2, axis2=-1), axis=0)
+    apart = apart[jnp.argsort(-jnp.abs(apart))]
     return jnp.where(drowned, apart, values).astype(to_complex)
 
 
-def _across(velocity: Float[Array, " n"]) -> Float[Array, "n n-1"]:
+def _across(velocity: Float[Array, " n"]) -> Float[Array, "n others"]:
     """An orthonormal basis across a velocity, which moves with it without a jump: a reflection to an axis."""
     speed = jnp.linalg.norm(velocity)
     direction = velocity / jnp.where(speed > 0, speed, 1)

@@ -91,7 +91,7 @@ def from_hopf(
         log_period,
         jnp.asarray(share, dtype),
     )
-    along = Path(jnp.asarray(turn(mesh[:-1], 1.0), dtype), jnp.asarray(turn(inside, 2j * np.pi), dtype), zero, zero)
+    along = Path(jnp.asarray(turn(mesh[:-1], 1 + 0j), dtype), jnp.asarray(turn(inside, 2j * np.pi), dtype), zero, zero)
     hopf = _nothing(jnp.asarray(mesh, dtype), point, along)
     for away in _AWAY:
         # Along the turn the cycle is not shifted: the phase is that of the linear flow.

@@ -93,10 +93,9 @@ def _take(
     """Adds a cycle with what happened on the way to it, up to where the parameter leaves its range."""
 
     def look(way: float) -> Cycle:
-        here = base
-        return follow(family, chart, here, _number(way, here), here.tangent, here.path.k, jnp.asarray(False))[1]
+        return follow(family, chart, base, _number(way, base), base.tangent, base.path.k, jnp.asarray(False))[1]
 
-    share, last = float(there.path.share), reach
+    share, last, after = float(there.path.share), reach, there
     outside = share <= 0 if share < 0.5 else share >= 1
     if outside:
         border = 0.0 if share < 0.5 else 1.0
@@ -109,7 +108,7 @@ def _take(
     places = []
     for kind in kinds:
         cycle = zero_between(look, last, lambda cycle, kind=kind: signs(cycle)[kind])
-        if cycle is not None and is_event(kind, cycle):
+        if cycle is not None and is_event(kind, cycle, base, after):
             places.append((float(cycle.seen.moved), kind, cycle))
     found.events += [(kind, cycle) for _, kind, cycle in sorted(places, key=lambda place: place[0])]
     found.cycles.append(there)
