@@ -26,6 +26,7 @@ class CycleEvent(eqx.Module):
         state: A state on the cycle.
         multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the cycle, then the others by
             falling modulus.
+        orbit: States over one period, with a leading axis of samples, both ends included.
     """
 
     kind: CycleEventKind = eqx.field(static=True)
@@ -33,6 +34,7 @@ class CycleEvent(eqx.Module):
     period: Scalar
     state: State
     multipliers: Complex[Array, " n"]
+    orbit: State
 
     def _report(self) -> Report:
         lines = {

@@ -272,13 +272,7 @@ def _end_at_hopf(family: Family, chart: Chart, found: Walk) -> None:
 def _result(family: Family, chart: Chart, found: Walk) -> CycleBranch:
     """In NumPy: branches of other lengths would be compiled each by itself."""
     cycles = found.cycles
-    mesh, x, k = (np.stack([np.asarray(get(c)) for c in cycles]) for get in (_mesh, _x, _k))
-    lengths = np.diff(mesh, axis=1)
-    samples = x[:, :, None] + lengths[:, :, None, None] * np.einsum("sj,pijn->pisn", INTEGRALS_AT, k)
-    samples = samples.reshape(len(x), -1, x.shape[-1])
-    samples = np.concatenate([samples, samples[:, :1]], axis=1)
-    places = mesh[:, :-1, None] + lengths[:, :, None] * np.arange(DEGREE) / DEGREE
-    places = np.concatenate([places.reshape(len(x), -1), mesh[:, -1:]], axis=1)
+    shares, samples = (np.stack(parts) for parts in zip(*map(_samples, cycles), strict=True))
     periods = np.array([np.exp(float(c.path.log_period)) for c in cycles])
     values = np.array([_value(chart, c) for c in cycles])
     multipliers = np.stack([_all(c) for c in cycles])
@@ -286,15 +280,15 @@ def _result(family: Family, chart: Chart, found: Walk) -> CycleBranch:
     # A Hopf point is as stable as the cycles beside it.
     if len(stable) > 1:
         for edge, beside in ((0, 1), (-1, -2)):
-            still_there = not np.ptp(x[edge], axis=0).any()
+            still_there = not np.ptp(samples[edge], axis=0).any()
             stable[edge] = stable[beside] if still_there else stable[edge]
     dtype = cycles[0].path.x.dtype
     return CycleBranch(
         values=jnp.asarray(values, dtype),
         periods=jnp.asarray(periods, dtype),
-        states=restored(family.like, x[:, 0]),
+        states=restored(family.like, samples[:, 0]),
         orbits=restored(family.like, samples),
-        times=jnp.asarray(places * periods[:, None], dtype),
+        times=jnp.asarray(shares * periods[:, None], dtype),
         multipliers=jnp.asarray(multipliers),
         stable=jnp.asarray(stable),
         events=tuple(_event(family, chart, kind, cycle) for kind, cycle in found.events),
@@ -311,6 +305,7 @@ def _event(family: Family, chart: Chart, kind: Any, cycle: Cycle) -> CycleEvent:
         period=jnp.asarray(np.exp(float(cycle.path.log_period))),
         state=restored(family.like, np.asarray(cycle.path.x[0])),
         multipliers=jnp.asarray(_all(cycle)),
+        orbit=restored(family.like, _samples(cycle)[1]),
     )
 
 
@@ -324,13 +319,11 @@ def _all(cycle: Cycle) -> np.ndarray:
     return np.concatenate([np.ones(1, others.dtype), others])
 
 
-def _mesh(cycle: Cycle) -> Array:
-    return cycle.mesh
-
-
-def _x(cycle: Cycle) -> Array:
-    return cycle.path.x
-
-
-def _k(cycle: Cycle) -> Array:
-    return cycle.path.k
+def _samples(cycle: Cycle) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the period, four in each interval, and the flat states there."""
+    mesh, x, k = (np.asarray(each) for each in (cycle.mesh, cycle.path.x, cycle.path.k))
+    lengths = np.diff(mesh)
+    states = x[:, None] + lengths[:, None, None] * np.einsum("sj,ijn->isn", INTEGRALS_AT, k)
+    shares = mesh[:-1, None] + lengths[:, None] * np.arange(DEGREE) / DEGREE
+    rows = states.reshape(-1, x.shape[1])
+    return np.append(shares.ravel(), mesh[-1]), np.concatenate([rows, rows[:1]])
