@@ -247,12 +247,30 @@ def test_rosenzweig_and_macarthurs_cycle_is_polished_by_find_periodic_orbit():
     np.testing.assert_allclose(polished.multipliers[1], branch.multipliers[-1, 1], rtol=1e-8)
 
 
+def homoclinic_of_lorenz():
+    """Where the unstable manifold of the origin changes the side on which it ends, by halving."""
+
+    def side(r):
+        def velocity(t, u):
+            return [10 * (u[1] - u[0]), u[0] * (r - u[2]) - u[1], u[0] * u[1] - 8 / 3 * u[2]]
+
+        rate = (-11 + np.sqrt(121 + 40 * (r - 1))) / 2
+        start = 1e-6 * np.array([10, 10 + rate, 0])
+        end = scipy.integrate.solve_ivp(velocity, (0, 15), start, method="DOP853", rtol=1e-11, atol=1e-14)
+        return end.y[0, -1]
+
+    low, high = 13.9, 13.95
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (middle, high) if side(middle) > 0 else (low, middle)
+    return (low + high) / 2
+
+
 def test_lorenz_subcritical_cycles_end_in_the_homoclinic_orbit():
     branch = from_hopf(LORENZ, [30.0, 1.0], [np.sqrt(8 / 3 * 29)] * 2 + [29.0])
     np.testing.assert_allclose(branch.values[0], 470 / 19, atol=EVENTS)
     assert branch.ended == "period without end: homoclinic or heteroclinic" and not np.any(branch.stable)
-    # Doedel, Krauskopf and Osinga (2006), Nonlinearity 19, 2947: 13.9265574.
-    np.testing.assert_allclose(branch.values[-1], 13.9265574, atol=1e-6)
+    np.testing.assert_allclose(branch.values[-1], homoclinic_of_lorenz(), atol=INTEGRATED)
     # What a turn makes of volumes.
     shrinks = np.exp(-(10 + 1 + 8 / 3) * np.asarray(branch.periods))
     short = np.asarray(branch.periods) < 1
