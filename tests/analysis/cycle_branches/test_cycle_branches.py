@@ -10,6 +10,9 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis, fields, games
+from gan_ode.analysis.cycle_branches import _events
+from gan_ode.analysis.cycle_branches._collocation import Path
+from gan_ode.analysis.cycle_branches._corrector import Cycle, Seen
 
 # Collocation on 80 intervals of smooth cycles; measured at most 5e-12.
 SMOOTH = 1e-10
@@ -312,6 +315,33 @@ def test_a_branch_point_is_where_a_multiplier_passes_1_and_the_parameter_goes_on
     (point,) = branch.events
     assert point.kind == "branch point"
     np.testing.assert_allclose(point.value, 0, atol=EVENTS)
+
+
+def with_multipliers(values):
+    """A cycle of which nothing else is known."""
+    zero, yes = jnp.zeros(()), jnp.asarray(True)
+    path = Path(jnp.zeros((1, 2)), jnp.zeros((1, 4, 2)), zero, jnp.ones(()))
+    seen = Seen(jnp.zeros(2), zero, zero, zero, zero, zero)
+    values = jnp.asarray(values, complex)
+    return Cycle(jnp.array([0.0, 1.0]), path, path, values, yes, yes, zero, jnp.asarray(0), seen)
+
+
+@pytest.mark.parametrize(
+    "kind, pair", [("branch point", [1, 1]), ("flip", [-1, -1]), ("torus", [0.6 + 0.8j, 0.6 - 0.8j])]
+)
+def test_multipliers_that_pass_the_unit_circle_two_at_a_time_are_seen(kind, pair):
+    def look(way):
+        """A cycle whose multipliers grow with the way, and are on the circle at 0.3."""
+        return with_multipliers(np.append(np.array(pair) * np.exp(way - 0.3), 0.1))
+
+    (crossing,) = _events.happened(look(0.0), look(1.0))
+    way, cycle = _events.zero_between(look, 1.0, crossing.number)
+    assert _events.kind_of(crossing, cycle, look(0.0), look(1.0)) == kind
+    np.testing.assert_allclose(way, 0.3, atol=1e-12)
+
+
+def test_two_real_multipliers_with_product_1_are_no_torus():
+    assert _events.happened(with_multipliers([2.0, 0.4]), with_multipliers([2.0, 0.6])) == []
 
 
 def test_a_family_of_cycles_leads_nowhere():
