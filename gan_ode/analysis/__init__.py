@@ -109,4 +109,5 @@ from .statistics import (
     stationary_covariance as stationary_covariance,
     stationary_covariance_of_steps as stationary_covariance_of_steps,
 )
+from .stopping import Stop as Stop, Stops as Stops, what_stops as what_stops
 from .watching import Reading as Reading, Watch as Watch, WatchState as WatchState

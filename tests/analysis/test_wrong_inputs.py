@@ -136,6 +136,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "stiffness_along": {"field": FIELD, "ys": YS},
     "symmetric_parts": {"jacobian": MATRIX},
     "transient_growth": {"jacobian": MATRIX},
+    "what_stops": {"cycle": Y, "knobs": {"rate": (family, (0.1, 1.0))}, "field": FIELD, "update": H},
 }
 RIGHT |= {name: (getattr(analysis, name), arguments) for name, arguments in _ARGUMENTS.items()}
 # What takes eigenvalues, amplitudes, axes or branches alone, and nothing that could be taken for another thing.
