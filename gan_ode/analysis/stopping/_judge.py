@@ -13,6 +13,9 @@ from ...simulate import flow, iterate, OUTCOMES
 from ..fates import classify, Verdict
 from ._knob import Knob
 
+# Verdicts are taken so far from an event, as parts of the range: the first that is decided counts, since very near to
+# an event all is slow.
+ASIDES = 2e-3, 2e-2, 0.1
 # How long a trajectory is followed to get onto the cycle of another value.
 _TURNS, _STEPS = 30.0, 4096
 
@@ -48,6 +51,22 @@ class Judge:
         return verdict
 
     @property
+    def first(self) -> Verdict:
+        """The verdict at the start."""
+        return self.said[0.0]
+
+    def start_from(self, y: State) -> None:
+        """Lets trajectories start from another state."""
+        self.y, self.known = y, {}
+
+    def decided(self, turned: float, sign: int) -> float:
+        """A value to one side of an event, the nearest at which there is a verdict."""
+        nearest, *farther = (min(max(turned + sign * aside, 0.0), 1.0) for aside in ASIDES)
+        if self.at(nearest).kind != "undecided":
+            return nearest
+        return next((each for each in farther if self.at(each).kind != "undecided"), nearest)
+
+    @property
     def verdicts(self) -> tuple[tuple[float, Verdict], ...]:
         """All values of the knob that were looked at, from the start on, and the last verdict at each."""
         return tuple((self.knob.value(turned), self.said[turned]) for turned in sorted(self.said))
@@ -57,9 +76,8 @@ class Judge:
 
         That `y` fell out of its basin is not its end. From here on trajectories start on the cycle of the first value.
         """
-        self.y = self._settled(short)
-        self.known = {beyond: self._from(self.y, beyond)}
-        return self.known[beyond].kind == "cycles"
+        self.start_from(self._settled(short))
+        return self.at(beyond).kind == "cycles"
 
     def _settled(self, turned: float) -> State:
         """A state on the cycle at a value, or `y` where it is not followed to the end."""

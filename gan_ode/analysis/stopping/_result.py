@@ -8,6 +8,7 @@ import numpy as np
 
 from ..._printing import measured, number, printed, Report
 from ..fates import Verdict
+from ._judge import Judge
 
 How: TypeAlias = Literal[
     "hopf",
@@ -141,3 +142,19 @@ class Stops:
             for stop in self.stops
         ]
         return Report(title, {}, ("knob", "value", "how", "turn", "then", "rate"), rows)
+
+
+def stop_at(name: str, judge: Judge, turned: float, error: float, how: How, short: float, beyond: float) -> Stop:
+    """A stop from what the knob has turned there, and on both sides."""
+    knob, before, after = judge.knob, judge.at(short), judge.at(beyond)
+    return Stop(
+        knob=name,
+        value=knob.value(turned),
+        error=error * abs(knob.end - knob.start),
+        how=how,
+        turn=turned,
+        before=before,
+        after=after,
+        beyond=knob.value(beyond),
+        verdicts=judge.verdicts,
+    )

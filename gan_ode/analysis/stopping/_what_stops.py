@@ -12,15 +12,14 @@ from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
 from ..continuation import EquilibriumBranch
 from ..cycles import PeriodicOrbit
+from ._by_branch import stop_by_branch
 from ._events import branch_back, branch_inside, is_neutral, middle, places
-from ._judge import Judge
-from ._knob import Knob, knobs_of
-from ._result import Stop, Stops
+from ._judge import ASIDES, Judge
+from ._knob import knobs_of
+from ._result import Stop, stop_at, Stops
 
-# Verdicts are taken at so many values of a knob, and so far from an event, as parts of its range: the first that are
-# decided count, since very near to an event all is slow.
+# Verdicts are taken at so many values of a knob.
 _VALUES = 13
-_ASIDES = 2e-3, 2e-2, 0.1
 # Between two verdicts without an event the bracket is halved down to this.
 _NARROW = 1e-3
 
@@ -38,10 +37,11 @@ def what_stops(
     r"""For each of some knobs, the value at which a cycle ends, how it ends, and what is there instead.
 
     A knob is a weight of a penalty or an adjustment, a ratio of rates, a step size, a momentum: whatever makes a field
-    or an update of a number. Trajectories from the cycle are judged by `classify` along its range. Where the verdict
-    changes, an event of the equilibrium that the cycle goes around (see `continue_equilibrium`) says where, to
-    rounding, and how. A value is reported only with verdicts on both sides, as near as they can be had. Where no event
-    lies between two verdicts, the bracket is halved and reported as an error.
+    or an update of a number. A cycle of a flow, of up to 32 numbers, is followed by `continue_cycle` to its end, or to
+    where it ceases to attract. Else trajectories from it are judged by `classify` along the range; where the verdict
+    changes, an event of the equilibrium inside (see `continue_equilibrium`) says where, to rounding, and how. A value
+    is reported only with verdicts of `classify` on both sides, as near as they can be had. Where no event lies between
+    two verdicts, the bracket is halved and reported as an error.
 
     Between two of the values that are looked at a cycle may end and begin again unseen: give a narrower range, or a
     larger `num_values`.
@@ -74,14 +74,14 @@ def what_stops(
         A `Stop` for each knob, that with the least turn first.
 
     Raises:
-        ValueError: If the cycle was not found, a knob is none, or a transformation is on.
+        ValueError: If the cycle was not found, or repels, a knob is none, or a transformation is on.
     """
     if _checks.is_traced((cycle, args)):
         raise ValueError("`cycle` must be concrete for verdicts in words: call `what_stops` outside `jax.jit`.")
     _checks.count("num_values", num_values, least=3)
     y, inside = _on_and_in(cycle)
     made = knobs_of(knobs, field, update, y, args)
-    stops = [_stop(name, knob, y, inside, args, num_values) for name, knob in made.items()]
+    stops = [_stop(name, Judge(knob, y, args), cycle, inside, num_values) for name, knob in made.items()]
     return Stops(tuple(sorted(stops, key=lambda stop: (stop.turn, stop.after.kind != "converges"))))
 
 
@@ -95,17 +95,24 @@ def _on_and_in(cycle: Any) -> tuple[State, State]:
             "`cycle` must be a cycle that was found, but the search for it failed: look at its `outcome`, or give a "
             "state on the cycle."
         )
+    if cycle.kind in ("repelling", "saddle"):
+        raise ValueError(
+            f"`cycle` must attract, or be one of a family, for trajectories to stay on it, but is {cycle.kind}: follow "
+            "it by `analysis.continue_cycle`, which says where it ends."
+        )
     return cycle.y, middle(cycle.orbit.ys)
 
 
-def _stop(name: str, knob: Knob, y: State, inside: State, args: Args, num_values: int) -> Stop:
-    judge = Judge(knob, y, args)
-    first = judge.at(0.0)
+def _stop(name: str, judge: Judge, cycle: Any, inside: State, num_values: int) -> Stop:
+    knob, first = judge.knob, judge.at(0.0)
     if first.kind in ("converges", "undecided"):
         how: Any = "no cycle at the start" if first.kind == "converges" else "undecided"
         value, turn = (knob.start, 0.0) if first.kind == "converges" else (math.nan, math.inf)
         return Stop(name, value, 0.0, how, turn, first, first, knob.start, judge.verdicts)
-    branch = branch_inside(knob, first, inside, args)
+    by_branch = stop_by_branch(name, judge, cycle) if first.kind == "cycles" else None
+    if by_branch is not None:
+        return by_branch
+    branch = branch_inside(knob, first, inside, judge.args)
     bracket = _bracket(judge, first.kind, [float(each) for each in np.linspace(0, 1, num_values)])
     if bracket is None:
         last = judge.at(1.0)
@@ -134,29 +141,21 @@ def _named(name: str, judge: Judge, kind: str, bracket: tuple[float, float], bra
     tried: set[float] = set()
     for branch_of in (lambda: branch, lambda: branch_back(judge.knob, judge.at(beyond), beyond, judge.args)):
         for event in places(judge.knob, branch_of()):
-            known = any(abs(event.turned - other) < _ASIDES[0] for other in tried)
+            known = any(abs(event.turned - other) < ASIDES[0] for other in tried)
             if known or not short <= event.turned <= beyond:
                 continue
             tried.add(event.turned)
-            sides = _decided(judge, event.turned, -1), _decided(judge, event.turned, 1)
+            sides = judge.decided(event.turned, -1), judge.decided(event.turned, 1)
             if _differ(judge, kind, *sides):
-                return _result(name, judge, event.turned, 0.0, event.kind, *sides)
+                return stop_at(name, judge, event.turned, 0.0, event.kind, *sides)
     if is_neutral(branch) and short == 0.0:
-        aside = _decided(judge, 0.0, 1)
+        aside = judge.decided(0.0, 1)
         if _differ(judge, kind, 0.0, aside):
-            return _result(name, judge, 0.0, 0.0, "family of cycles", 0.0, aside)
+            return stop_at(name, judge, 0.0, 0.0, "family of cycles", 0.0, aside)
     short, beyond = _halved(judge, kind, short, beyond)
     narrow = beyond - short <= _NARROW and judge.at(beyond).kind != "undecided"
     how = "not named" if narrow else "undecided"
-    return _result(name, judge, (short + beyond) / 2, (beyond - short) / 2, how, short, beyond)
-
-
-def _decided(judge: Judge, turned: float, sign: int) -> float:
-    """A value to one side of an event, the nearest at which there is a verdict."""
-    nearest, *farther = (min(max(turned + sign * aside, 0.0), 1.0) for aside in _ASIDES)
-    if judge.at(nearest).kind != "undecided":
-        return nearest
-    return next((each for each in farther if judge.at(each).kind != "undecided"), nearest)
+    return stop_at(name, judge, (short + beyond) / 2, (beyond - short) / 2, how, short, beyond)
 
 
 def _differ(judge: Judge, kind: str, short: float, beyond: float) -> bool:
@@ -176,20 +175,3 @@ def _halved(judge: Judge, kind: str, short: float, beyond: float) -> tuple[float
             return short, beyond
         short, beyond = (middle, beyond) if now == kind else (short, middle)
     return short, beyond
-
-
-def _result(name: str, judge: Judge, turned: float, error: float, how: Any, short: float, beyond: float) -> Stop:
-    short, beyond = max(short, 0.0), min(beyond, 1.0)
-    knob = judge.knob
-    before, after = judge.at(short), judge.at(beyond)
-    return Stop(
-        knob=name,
-        value=knob.value(turned),
-        error=error * abs(knob.end - knob.start),
-        how=how,
-        turn=turned,
-        before=before,
-        after=after,
-        beyond=knob.value(beyond),
-        verdicts=judge.verdicts,
-    )
