@@ -25,7 +25,7 @@ from ._walk import AT_HOPF, FAMILY, Settings, SHORT_STEP, Walk, walk
 # Multipliers up to here are within the unit circle, beyond rounding.
 _WITHIN = 1 - 1e-9
 _MOST_NUMBERS = 32
-# Intervals of the mesh for states of few numbers, and of more, for which linear systems get large.
+# Intervals of the mesh for states of few numbers, and of more, for which a step costs more.
 _FEW, _FINE, _COARSE = 4, 80, 40
 # Of a cycle that was lost at such an amplitude it is asked whether a Hopf point is near.
 _SMALL = 1e-2
@@ -172,9 +172,7 @@ def _like(cycle: Any) -> Any:
         )
     num = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(like))
     if num > _MOST_NUMBERS:
-        raise ValueError(
-            f"`cycle` must be of at most {_MOST_NUMBERS} numbers, but has {num}: linear systems are dense."
-        )
+        raise ValueError(f"`cycle` must be of at most {_MOST_NUMBERS} numbers, but has {num}: matrices are dense.")
     return like
 
 

@@ -10,7 +10,7 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis, fields, games
-from gan_ode.analysis.cycle_branches import _events
+from gan_ode.analysis.cycle_branches import _chain, _events
 from gan_ode.analysis.cycle_branches._collocation import Path
 from gan_ode.analysis.cycle_branches._corrector import Cycle, Seen
 
@@ -315,6 +315,18 @@ def test_a_branch_point_is_where_a_multiplier_passes_1_and_the_parameter_goes_on
     (point,) = branch.events
     assert point.kind == "branch point"
     np.testing.assert_allclose(point.value, 0, atol=EVENTS)
+
+
+def test_elimination_from_end_to_end_solves_what_a_dense_matrix_does():
+    random, (num, n) = np.random.default_rng(0), (6, 3)
+    shapes = ((num, n, n), (num, n, 2), (num, n, 2), (2, num, n), (2, 2), (2, 2))
+    blocks, *rest = (jnp.asarray(random.normal(size=shape)) for shape in shapes)
+    # Some directions grow and some shrink a hundredfold in each interval.
+    blocks = blocks * jnp.array([10.0, 1.0, 0.1])
+    states, numbers = _chain._eliminated(blocks, *rest)
+    expected, others = _chain._dense(blocks, *rest)
+    np.testing.assert_allclose(states, expected, atol=1e-10)
+    np.testing.assert_allclose(numbers, others, atol=1e-10)
 
 
 def with_multipliers(values):
