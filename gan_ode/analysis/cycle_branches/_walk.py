@@ -58,16 +58,29 @@ class Walk:
         cycles: The points.
         events: What happened on the way, and the cycle there.
         ended: Why it ended.
+        shortest: The logarithm of the shortest period.
+        spread: The least and the greatest share of the range from the second cycle on.
     """
 
     cycles: list[Cycle]
     events: list[tuple[CycleEventKind, Cycle]]
     ended: str
+    shortest: float = np.inf
+    spread: tuple[float, float] = (np.inf, -np.inf)
+
+    def add(self, cycle: Cycle) -> None:
+        share, log_period = float(cycle.path.share), float(cycle.path.log_period)
+        if self.cycles:
+            self.spread = min(self.spread[0], share), max(self.spread[1], share)
+        self.cycles.append(cycle)
+        self.shortest = min(self.shortest, log_period)
 
 
 def walk(family: Family, chart: Chart, begun: list[Cycle], settings: Settings) -> Walk:
     """Follows a branch from its first cycles, along the last one's tangent."""
-    found = Walk(begun, [], "")
+    found = Walk([], [], "")
+    for cycle in begun:
+        found.add(cycle)
     step = min(_FIRST, settings.longest)
     while not found.ended:
         here = found.cycles[-1]
@@ -115,7 +128,7 @@ def _take(
         if place is not None and kind is not None:
             places.append((*place, kind))
     found.events += [(kind, cycle) for _, cycle, kind in sorted(places, key=lambda place: place[0])]
-    found.cycles.append(there)
+    found.add(there)
 
 
 def _judged(here: Cycle, there: Cycle, num_crossings: int, reach: float) -> float | None:
@@ -135,17 +148,15 @@ def _judged(here: Cycle, there: Cycle, num_crossings: int, reach: float) -> floa
 
 def _ended(found: Walk, settings: Settings, folds: int) -> str:
     last = found.cycles[-1]
-    periods = [float(cycle.path.log_period) for cycle in found.cycles]
     along, across = float(last.tangent.log_period), abs(float(last.tangent.share))
-    grown = periods[-1] - min(periods)
+    grown = float(last.path.log_period) - found.shortest
     if along > 0 and (grown > np.log(_LONGEST) or (grown > np.log(_LONGER) and across < _STANDS * along)):
         return NO_END
-    shares = np.array([float(cycle.path.share) for cycle in found.cycles])
-    if len(shares) > 4 and np.ptp(shares[1:]) < _SAME:
+    if len(found.cycles) > 4 and found.spread[1] - found.spread[0] < _SAME:
         return FAMILY
     if folds > settings.max_folds:
         return MANY_FOLDS
-    return MANY_POINTS if len(shares) >= settings.max_points else ""
+    return MANY_POINTS if len(found.cycles) >= settings.max_points else ""
 
 
 def _number(value: float, cycle: Cycle) -> Any:
