@@ -46,7 +46,9 @@ def stop_by_branch(name: str, judge: Judge, cycle: Any) -> Stop | None:
         last = judge.at(1.0)
         if last.kind != "cycles":
             return None
-        return Stop(name, math.nan, math.nan, "not in the range", math.inf, judge.first, last, knob.end, judge.verdicts)
+        return Stop(
+            name, math.nan, math.nan, "not in the range", math.inf, judge.first, last, knob.end, judge.verdicts, branch
+        )
     how: Any = branch.events[0].kind if branch.events else _ENDS.get(branch.ended)
     if how is None:
         return None
@@ -59,7 +61,7 @@ def stop_by_branch(name: str, judge: Judge, cycle: Any) -> Stop | None:
     ends = how in ("hopf", "family of cycles", "period without end")
     if before.kind != "cycles" or after.kind == "undecided" or (ends and after.kind == "cycles"):
         return None
-    return stop_at(name, judge, turned, 0.0, how, short, beyond)
+    return stop_at(name, judge, turned, 0.0, how, short, beyond, branch)
 
 
 def _start_on(judge: Judge, branch: CycleBranch, turned: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from ..._printing import measured, number, printed, Report
+from ..cycle_branches import CycleBranch
 from ..fates import Verdict
 from ._judge import Judge
 
@@ -45,6 +46,7 @@ class Stop:
         after: The verdict beyond the value, at `beyond`; where nothing stops the cycle at the end of the range.
         beyond: The value of that verdict.
         verdicts: All values that were looked at, from the start on, each with its verdict.
+        branch: The branch of the cycle, where it was followed; None where verdicts alone were taken.
     """
 
     knob: str
@@ -56,6 +58,7 @@ class Stop:
     after: Verdict
     beyond: float
     verdicts: tuple[tuple[float, Verdict], ...]
+    branch: CycleBranch | None = None
 
     @property
     def rate(self) -> float:
@@ -144,7 +147,16 @@ class Stops:
         return Report(title, {}, ("knob", "value", "how", "turn", "then", "rate"), rows)
 
 
-def stop_at(name: str, judge: Judge, turned: float, error: float, how: How, short: float, beyond: float) -> Stop:
+def stop_at(
+    name: str,
+    judge: Judge,
+    turned: float,
+    error: float,
+    how: How,
+    short: float,
+    beyond: float,
+    branch: CycleBranch | None = None,
+) -> Stop:
     """A stop from what the knob has turned there, and on both sides."""
     knob, before, after = judge.knob, judge.at(short), judge.at(beyond)
     return Stop(
@@ -157,4 +169,5 @@ def stop_at(name: str, judge: Judge, turned: float, error: float, how: How, shor
         after=after,
         beyond=knob.value(beyond),
         verdicts=judge.verdicts,
+        branch=branch,
     )
