@@ -85,6 +85,8 @@ FORSAKEN = plane(
     | {(1, 0, 0): 0.45, (1, 1, 0): -1, (1, 0, 1): -0.5, (1, 0, 3): 2, (1, 0, 5): -1},
     {(0, 1, 0): -1},
 )
+# Weight of -p y^2/2 added to the value, at epsilon = 0.5; the state is (y, x).
+ALMOST_BILINEAR = plane({(0, 0, 1): 1, (0, 1, 0): 0.5, (0, 3, 0): -0.5, (1, 1, 0): -1}, {(0, 1, 0): -1})
 BRUSSELATOR = plane({(0, 0, 0): 1.3, (0, 1, 0): -1, (0, 2, 1): 1, (1, 2, 1): -1}, {(0, 1, 0): -1, (1, 1, 0): 1})
 # In a time that runs 1 + x times as fast, so that it is a polynomial.
 ROSENZWEIG_MACARTHUR = plane(
@@ -226,6 +228,19 @@ def _fold_of_forsaken(unknowns):
 
     determinant = (bend(y) + weight) * bend(x) + 1
     return [x - slope(y) - weight * y, 0.45 - y - slope(x), determinant]
+
+
+def test_the_almost_bilinear_games_cycle_ends_where_the_weight_is_epsilon():
+    y = jnp.array([0.3, -0.7])
+    velocity = fields.GameField(games.AlmostBilinear(0.5))(0.0, games.Players(y[0], y[1]), None)
+    np.testing.assert_allclose(ALMOST_BILINEAR(0.0)(0.0, y, None), jnp.stack(jax.tree.leaves(velocity)), atol=1e-14)
+    branch = analysis.continue_cycle(ALMOST_BILINEAR, jnp.array([0.0, 1.0]), cycle_of(ALMOST_BILINEAR(0.0), [0.5, 1.0]))
+    assert branch.ended == "a Hopf point" and np.all(branch.stable) and branch.events == ()
+    np.testing.assert_allclose([branch.values[-1], branch.periods[-1]], [0.5, 2 * np.pi], atol=EVENTS)
+    # The square of the radius is (1 - p / epsilon) 4/3 to first order.
+    near = int(np.argmin(np.abs(np.asarray(branch.values) - 0.49)))
+    square = np.max(np.asarray(branch.orbits[near]), axis=0) ** 2
+    np.testing.assert_allclose(square, (1 - branch.values[near] / 0.5) * 4 / 3, rtol=0.02)
 
 
 def test_a_cycle_ends_in_the_hopf_point_where_it_shrinks():
