@@ -25,12 +25,14 @@ from ._walk import AT_HOPF, FAMILY, Settings, SHORT_STEP, Walk, walk
 # Multipliers up to here are within the unit circle, beyond rounding.
 _WITHIN = 1 - 1e-9
 _MOST_NUMBERS = 32
-# Intervals of the mesh for states of few numbers, and of more, for which linear systems get large.
+# Intervals of the mesh for states of few numbers, and of more, for which a step costs more.
 _FEW, _FINE, _COARSE = 4, 80, 40
 # Of a cycle that was lost at such an amplitude it is asked whether a Hopf point is near.
 _SMALL = 1e-2
 # A Hopf point is that of a cycle if its frequency is the cycle's up to this part.
 _SAME_FREQUENCY = 0.1
+# A Hopf point may be outside of the range by this part of it.
+_ROUNDING = 1e-9
 
 
 @guarded()
@@ -170,9 +172,7 @@ def _like(cycle: Any) -> Any:
         )
     num = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(like))
     if num > _MOST_NUMBERS:
-        raise ValueError(
-            f"`cycle` must be of at most {_MOST_NUMBERS} numbers, but has {num}: linear systems are dense."
-        )
+        raise ValueError(f"`cycle` must be of at most {_MOST_NUMBERS} numbers, but has {num}: matrices are dense.")
     return like
 
 
@@ -215,7 +215,7 @@ def _from_orbit(family: Family, chart: Chart, cycle: PeriodicOrbit, settings: Se
 def _from_event(family: Family, chart: Chart, event: Event, settings: Settings, intervals: int) -> Walk:
     value, width = float(event.value), float(chart.width)
     share = (value - float(chart.start)) / width
-    if not 0 <= share <= 1:
+    if not -_ROUNDING <= share <= 1 + _ROUNDING:
         raise ValueError(
             f"`values` must be a range that holds the Hopf point, but it is at {value:.6g}: let the range begin there."
         )
@@ -227,6 +227,13 @@ def _from_event(family: Family, chart: Chart, event: Event, settings: Settings, 
     if begun is None:
         raise ValueError(
             "`cycle` must be a Hopf point from which cycles begin, but none is found beside it: it may be degenerate."
+        )
+    beside = float(begun[1].path.share)
+    side = "above" if (beside > share) == (width > 0) else "below"
+    if not 0 <= beside <= 1:
+        raise ValueError(
+            f"`values` must reach to the side where the cycles are, {side} the Hopf point at {value:.6g}: give a range "
+            "that goes there."
         )
     hopf = eqx.tree_at(lambda c: c.multipliers, begun[0], jnp.asarray(_of_linear(matrix, 2 * np.pi / frequency)))
     return walk(family, chart, [hopf, begun[1]], settings)
@@ -251,10 +258,9 @@ def _end_at_hopf(family: Family, chart: Chart, found: Walk) -> None:
     lost = found.ended == SHORT_STEP and float(last.seen.amplitude) < _SMALL and len(found.cycles) > 2
     if found.ended != AT_HOPF and not lost:
         return
-    value = chart.value(last.path.share)
     mean = restored(family.like, np.asarray(last.seen.mean))
     try:
-        event = locate_event("hopf", family.family, value, mean, args=family.args)
+        event = locate_event("hopf", family.family, _value(chart, last), mean, args=family.args)
     except ValueError:
         return
     frequency = abs(float(np.imag(event.eigenvalue)))

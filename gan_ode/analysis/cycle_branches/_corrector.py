@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._lowering import jit_quickly
 from ..._types import Args, Scalar, State
+from ._chain import solve_chain
 from ._collocation import adapted, Chart, DEGREE, INNER, integral, norm, Path, product, WEIGHTS
 from ._multipliers import multipliers_of
 
@@ -141,36 +142,31 @@ def _solved(linear: _Linear, mesh: Array, path: Path, rows: list[tuple[Array, Ar
         rows: Two more equations: weights of the states at the Gauss points, of the logarithm of the period and of the
             parameter, and the right-hand side.
     """
-    intervals, n = path.x.shape
-    lengths, here = jnp.diff(mesh), jnp.arange(intervals)
-    dtype = path.x.dtype
-    table = jnp.zeros((intervals, n, intervals, n), dtype)
-    table = table.at[here, :, here, :].add(linear.blocks)
-    table = table.at[here, :, (here + 1) % intervals, :].add(-jnp.eye(n, dtype=dtype))
+    lengths = jnp.diff(mesh)
     gains = jnp.einsum("i,j,ijac->iac", lengths, WEIGHTS, linear.others)
     now = path.x + jnp.einsum("i,j,ijn->in", lengths, WEIGHTS, path.k)
     gap = jnp.roll(path.x, -1, axis=0) - now - gains[..., 2]
-    matrix = jnp.concatenate([table.reshape(intervals * n, intervals * n), gains[..., :2].reshape(-1, 2)], axis=1)
-    borders, sides = [], []
+    borders, corner, sides = [], [], []
     for weights, by_period, by_share, side in rows:
         # Through the derivatives within an interval to where it begins.
         through = jnp.einsum("i,ijn,jl->iln", lengths, weights, INNER)
         by_x = jnp.sum(weights, axis=1) + jnp.einsum("ila,ilab->ib", through, linear.inner)
         by_others = jnp.einsum("ila,ilac->c", through, linear.others)
-        borders.append(jnp.concatenate([by_x.ravel(), jnp.stack([by_period + by_others[0], by_share + by_others[1]])]))
+        borders.append(by_x)
+        corner.append(jnp.stack([by_period + by_others[0], by_share + by_others[1]]))
         sides.append(side - by_others[2])
-    matrix = jnp.concatenate([matrix, jnp.stack(borders)])
-    right = jnp.concatenate([gap.ravel(), jnp.stack(sides)])
-    aim = jnp.zeros_like(right).at[-1].set(1)
-    step, tangent = jnp.linalg.solve(matrix, jnp.stack([right, aim], axis=1)).T
+    right = jnp.stack([gap, jnp.zeros_like(gap)], axis=-1)
+    aim = jnp.asarray([0, 1], path.x.dtype)
+    bottom = jnp.stack([jnp.stack(sides), aim], axis=-1)
+    states, numbers = solve_chain(linear.blocks, gains[..., :2], right, jnp.stack(borders), jnp.stack(corner), bottom)
 
-    def change(solution: Array, homogeneous: bool) -> Path:
-        x, (by_period, by_share) = solution[:-2].reshape(intervals, n), solution[-2:]
-        numbers = jnp.stack([by_period, by_share, jnp.zeros_like(by_share) if homogeneous else jnp.ones_like(by_share)])
-        k = jnp.einsum("ijab,ib->ija", linear.inner, x) + linear.others @ numbers
+    def change(which: int) -> Path:
+        x, (by_period, by_share) = states[..., which], numbers[:, which]
+        others = jnp.stack([by_period, by_share, jnp.asarray(1 - which, x.dtype)])
+        k = jnp.einsum("ijab,ib->ija", linear.inner, x) + linear.others @ others
         return Path(x, k, by_period, by_share)
 
-    return [change(step, False), change(tangent, True)]
+    return [change(0), change(1)]
 
 
 def correct(

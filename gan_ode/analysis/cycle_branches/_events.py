@@ -1,5 +1,7 @@
 """What happens between two neighboring cycles of a branch, and where."""
 
+import contextlib
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -10,41 +12,71 @@ from ._corrector import Cycle
 
 # A place on the branch is found to this part of the step that it lies within.
 _EXACT = 1e-13
-# A multiplier whose imaginary part is smaller than this is real.
-REAL = 1e-7
+# A multiplier whose imaginary part is smaller than this is real: a double one is known to half of the digits.
+_REAL = 1e-4
 # Where the parameter turns to rounding, a multiplier that passes 1 is that of the fold.
 _TURNS = 1e-4
-# A pair is on the unit circle up to this.
-_ON_CIRCLE = 1e-6
 
 
-def signs(cycle: Cycle) -> dict[CycleEventKind, float]:
-    """Numbers that pass zero at events: each a product over the multipliers, scaled to be of order one."""
-    values = np.asarray(cycle.multipliers)
-    pairs = [values[i] * values[j] for i in range(len(values)) for j in range(i)]
-    return {
-        "fold of cycles": float(cycle.tangent.share),
-        "branch point": _product(values, 1.0),
-        "flip": _product(values, -1.0),
-        "torus": _product(np.array(pairs), 1.0),
-    }
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """What seems to lie between two cycles.
+
+    Attributes:
+        kind: The event; None where only the number of multipliers outside the unit circle is known to change.
+        number: What passes zero there.
+    """
+
+    kind: CycleEventKind | None
+    number: Callable[[Cycle], float]
+
+
+def _turning(cycle: Cycle) -> float:
+    return float(cycle.tangent.share)
+
+
+def _at_one(cycle: Cycle) -> float:
+    return _product(np.asarray(cycle.multipliers), 1.0)
+
+
+def _at_minus_one(cycle: Cycle) -> float:
+    return _product(np.asarray(cycle.multipliers), -1.0)
 
 
 def _product(values: np.ndarray, border: float) -> float:
+    """Zero where one of them is at the border, and of order one elsewhere."""
     return float(np.prod((values - border) / (1 + np.abs(values))).real)
 
 
-def happened(before: Cycle, after: Cycle) -> list[CycleEventKind]:
+_NUMBERS: dict[CycleEventKind, Callable[[Cycle], float]] = {
+    "fold of cycles": _turning,
+    "branch point": _at_one,
+    "flip": _at_minus_one,
+}
+
+
+def _moduli(cycle: Cycle) -> np.ndarray:
+    return np.sort(np.abs(np.asarray(cycle.multipliers)))[::-1]
+
+
+def happened(before: Cycle, after: Cycle) -> list[Crossing]:
     """What lies between two cycles; what is no event after all shows where it is found."""
-    old, new = signs(before), signs(after)
-    changed: list[CycleEventKind] = [kind for kind in old if old[kind] * new[kind] < 0]
-    if "fold of cycles" in changed and "branch point" in changed:
-        changed.remove("branch point")
-    return changed
+    found = {kind: Crossing(kind, get) for kind, get in _NUMBERS.items() if get(before) * get(after) < 0}
+    if "fold of cycles" in found:
+        found.pop("branch point", None)
+    old, new = (int(np.sum(_moduli(cycle) > 1)) for cycle in (before, after))
+    crossings = list(found.values())
+    if abs(new - old) > len(crossings):
+        # A pair, or by a symmetry several at once: products do not change their signs.
+        rank = min(old, new)
+        crossings.append(Crossing(None, lambda cycle: float(_moduli(cycle)[rank]) - 1))
+    return crossings
 
 
-def zero_between(look: Callable[[float], Cycle], step: float, number: Callable[[Cycle], float]) -> Cycle | None:
-    """The cycle within a step at which a number passes zero; None if it does not."""
+def zero_between(
+    look: Callable[[float], Cycle], step: float, number: Callable[[Cycle], float]
+) -> tuple[float, Cycle] | None:
+    """The cycle within a step at which a number passes zero, and how far it is; None if it does not."""
     seen: dict[float, Cycle] = {}
 
     def at(way: float) -> float:
@@ -54,21 +86,23 @@ def zero_between(look: Callable[[float], Cycle], step: float, number: Callable[[
     first, last = at(0.0), at(step)
     if not np.isfinite(first * last) or first * last > 0:
         return None
-    if not first * last:
-        return seen[0.0 if not first else step]
-    scipy.optimize.brentq(at, 0.0, step, xtol=_EXACT * step, maxiter=60)
+    if first * last:
+        # It refuses a number that is not finite: what was seen before is near.
+        with contextlib.suppress(ValueError):
+            scipy.optimize.brentq(at, 0.0, step, xtol=_EXACT * step, maxiter=60, disp=False)
     # Where branches cross the equations are singular, and Newton's method may fail on the very place.
-    found = [cycle for cycle in seen.values() if bool(cycle.ok)]
-    return min(found, key=lambda cycle: abs(number(cycle)), default=None)
+    found = [(abs(number(cycle)), way) for way, cycle in seen.items() if bool(cycle.ok)]
+    return (way := min(found)[1], seen[way]) if found else None
 
 
-def is_event(kind: CycleEventKind, cycle: Cycle, before: Cycle, after: Cycle) -> bool:
-    """Whether what passed zero between two cycles is what its name says."""
-    if kind == "torus":
+def kind_of(crossing: Crossing, cycle: Cycle, before: Cycle, after: Cycle) -> CycleEventKind | None:
+    """What passed zero between two cycles; None if it is no event."""
+    kind = crossing.kind
+    if kind is None:
         values = np.asarray(cycle.multipliers)
-        pairs = np.abs(np.imag(values)) > REAL
-        # Two real multipliers with product 1 are none.
-        return bool(np.any(pairs & (np.abs(np.abs(values) - 1) < _ON_CIRCLE)))
-    if kind == "branch point":
-        return min(abs(float(each.tangent.share)) for each in (before, after)) > _TURNS
-    return True
+        critical = complex(values[np.argmin(np.abs(np.abs(values) - 1))])
+        is_real = abs(critical.imag) < _REAL
+        kind = "torus" if not is_real else "flip" if critical.real < 0 else "branch point"
+    if kind == "branch point" and min(abs(_turning(each)) for each in (before, after)) <= _TURNS:
+        return None
+    return kind

@@ -36,7 +36,7 @@ def from_samples(family: Family, shares: np.ndarray, states: np.ndarray, period:
         jnp.asarray(curve(by_length[:-1]), dtype),
         jnp.asarray(curve(inside, 1), dtype),
         jnp.asarray(np.log(period), dtype),
-        jnp.zeros((), dtype),
+        jnp.asarray(0.0, dtype),
     )
     return _nothing(jnp.asarray(by_length, dtype), path, only_share(path))
 
@@ -47,7 +47,7 @@ def corrected(family: Family, chart: Chart, cycle: Cycle) -> Cycle | None:
     for i in range(_CORRECTIONS):
         border = only_share(cycle.path)
         here = Cycle(cycle.mesh, cycle.path, border, *_rest(cycle))
-        zero = jnp.zeros((), dtype)
+        zero = jnp.asarray(0.0, dtype)
         _, cycle = follow(family, chart, here, zero, border, here.path.k, jnp.asarray(i > 0))
         if not bool(cycle.ok):
             return None
@@ -83,11 +83,11 @@ def from_hopf(
     def turn(shares: np.ndarray, factor: complex) -> np.ndarray:
         return unit * np.real(factor * np.exp(2j * np.pi * shares)[..., None] * eigenvector)
 
-    log_period, zero = jnp.asarray(np.log(2 * np.pi / frequency), dtype), jnp.zeros((), dtype)
+    log_period, zero = jnp.asarray(np.log(2 * np.pi / frequency), dtype), jnp.asarray(0.0, dtype)
     still = np.broadcast_to(state, (intervals, len(state)))
     point = Path(
         jnp.asarray(still, dtype),
-        jnp.zeros((*inside.shape, len(state)), dtype),
+        jnp.asarray(np.zeros((*inside.shape, len(state))), dtype),
         log_period,
         jnp.asarray(share, dtype),
     )
@@ -108,7 +108,7 @@ def still(like: Cycle, state: np.ndarray, period: float, share: float) -> Cycle:
     dtype = path.x.dtype
     there = Path(
         jnp.asarray(np.broadcast_to(state, path.x.shape), dtype),
-        jnp.zeros_like(path.k),
+        jnp.asarray(np.zeros(path.k.shape), dtype),
         jnp.asarray(np.log(period), dtype),
         jnp.asarray(share, dtype),
     )
@@ -125,8 +125,8 @@ def _rest(cycle: Cycle) -> tuple:
 
 def _nothing(mesh: jnp.ndarray, path: Path, tangent: Path) -> Cycle:
     """A guess, of which nothing else is known."""
-    n, zero = path.x.shape[1], jnp.zeros((), path.x.dtype)
+    n, zero = path.x.shape[1], jnp.asarray(0.0, path.x.dtype)
     yes = jnp.asarray(True)
-    multipliers = jnp.zeros(n - 1, jnp.result_type(path.x.dtype, jnp.complex64))
-    seen = Seen(path.x[0], zero, zero, zero, zero, zero)
+    multipliers = jnp.asarray(np.zeros(n - 1), jnp.result_type(path.x.dtype, jnp.complex64))
+    seen = Seen(jnp.asarray(np.asarray(path.x)[0]), zero, zero, zero, zero, zero)
     return Cycle(mesh, path, tangent, multipliers, yes, yes, zero, jnp.asarray(0), seen)

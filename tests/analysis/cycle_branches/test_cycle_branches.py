@@ -10,6 +10,9 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis, fields, games
+from gan_ode.analysis.cycle_branches import _chain, _events
+from gan_ode.analysis.cycle_branches._collocation import Path
+from gan_ode.analysis.cycle_branches._corrector import Cycle, Seen
 
 # Collocation on 80 intervals of smooth cycles; measured at most 5e-12.
 SMOOTH = 1e-10
@@ -82,6 +85,8 @@ FORSAKEN = plane(
     | {(1, 0, 0): 0.45, (1, 1, 0): -1, (1, 0, 1): -0.5, (1, 0, 3): 2, (1, 0, 5): -1},
     {(0, 1, 0): -1},
 )
+# Weight of -p y^2/2 added to the value, at epsilon = 0.5; the state is (y, x).
+ALMOST_BILINEAR = plane({(0, 0, 1): 1, (0, 1, 0): 0.5, (0, 3, 0): -0.5, (1, 1, 0): -1}, {(0, 1, 0): -1})
 BRUSSELATOR = plane({(0, 0, 0): 1.3, (0, 1, 0): -1, (0, 2, 1): 1, (1, 2, 1): -1}, {(0, 1, 0): -1, (1, 1, 0): 1})
 # In a time that runs 1 + x times as fast, so that it is a polynomial.
 ROSENZWEIG_MACARTHUR = plane(
@@ -225,6 +230,19 @@ def _fold_of_forsaken(unknowns):
     return [x - slope(y) - weight * y, 0.45 - y - slope(x), determinant]
 
 
+def test_the_almost_bilinear_games_cycle_ends_where_the_weight_is_epsilon():
+    y = jnp.array([0.3, -0.7])
+    velocity = fields.GameField(games.AlmostBilinear(0.5))(0.0, games.Players(y[0], y[1]), None)
+    np.testing.assert_allclose(ALMOST_BILINEAR(0.0)(0.0, y, None), jnp.stack(jax.tree.leaves(velocity)), atol=1e-14)
+    branch = analysis.continue_cycle(ALMOST_BILINEAR, jnp.array([0.0, 1.0]), cycle_of(ALMOST_BILINEAR(0.0), [0.5, 1.0]))
+    assert branch.ended == "a Hopf point" and np.all(branch.stable) and branch.events == ()
+    np.testing.assert_allclose([branch.values[-1], branch.periods[-1]], [0.5, 2 * np.pi], atol=EVENTS)
+    # The square of the radius is (1 - p / epsilon) 4/3 to first order.
+    near = int(np.argmin(np.abs(np.asarray(branch.values) - 0.49)))
+    square = np.max(np.asarray(branch.orbits[near]), axis=0) ** 2
+    np.testing.assert_allclose(square, (1 - branch.values[near] / 0.5) * 4 / 3, rtol=0.02)
+
+
 def test_a_cycle_ends_in_the_hopf_point_where_it_shrinks():
     branch = from_hopf(FITZHUGH_NAGUMO, [0.0, 2.0], [-1.1994, -0.6243])
     # The trace 1 - x^2 - 0.064 is zero at both.
@@ -312,6 +330,45 @@ def test_a_branch_point_is_where_a_multiplier_passes_1_and_the_parameter_goes_on
     (point,) = branch.events
     assert point.kind == "branch point"
     np.testing.assert_allclose(point.value, 0, atol=EVENTS)
+
+
+def test_elimination_from_end_to_end_solves_what_a_dense_matrix_does():
+    random, (num, n) = np.random.default_rng(0), (6, 3)
+    shapes = ((num, n, n), (num, n, 2), (num, n, 2), (2, num, n), (2, 2), (2, 2))
+    blocks, *rest = (jnp.asarray(random.normal(size=shape)) for shape in shapes)
+    # Some directions grow and some shrink a hundredfold in each interval.
+    blocks = blocks * jnp.array([10.0, 1.0, 0.1])
+    states, numbers = _chain._eliminated(blocks, *rest)
+    expected, others = _chain._dense(blocks, *rest)
+    np.testing.assert_allclose(states, expected, atol=1e-10)
+    np.testing.assert_allclose(numbers, others, atol=1e-10)
+
+
+def with_multipliers(values):
+    """A cycle of which nothing else is known."""
+    zero, yes = jnp.zeros(()), jnp.asarray(True)
+    path = Path(jnp.zeros((1, 2)), jnp.zeros((1, 4, 2)), zero, jnp.ones(()))
+    seen = Seen(jnp.zeros(2), zero, zero, zero, zero, zero)
+    values = jnp.asarray(values, complex)
+    return Cycle(jnp.array([0.0, 1.0]), path, path, values, yes, yes, zero, jnp.asarray(0), seen)
+
+
+@pytest.mark.parametrize(
+    "kind, pair", [("branch point", [1, 1]), ("flip", [-1, -1]), ("torus", [0.6 + 0.8j, 0.6 - 0.8j])]
+)
+def test_multipliers_that_pass_the_unit_circle_two_at_a_time_are_seen(kind, pair):
+    def look(way):
+        """A cycle whose multipliers grow with the way, and are on the circle at 0.3."""
+        return with_multipliers(np.append(np.array(pair) * np.exp(way - 0.3), 0.1))
+
+    (crossing,) = _events.happened(look(0.0), look(1.0))
+    way, cycle = _events.zero_between(look, 1.0, crossing.number)
+    assert _events.kind_of(crossing, cycle, look(0.0), look(1.0)) == kind
+    np.testing.assert_allclose(way, 0.3, atol=1e-12)
+
+
+def test_two_real_multipliers_with_product_1_are_no_torus():
+    assert _events.happened(with_multipliers([2.0, 0.4]), with_multipliers([2.0, 0.6])) == []
 
 
 def test_a_family_of_cycles_leads_nowhere():
