@@ -1,0 +1,206 @@
+"""A curve of events followed step by step, with the degenerate points on it."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ..._lowering import jit_quickly
+from ..arclength._corrector import Chart, correct, FINEST, linearized, Point
+from ._codimension_two import is_of_its_kind, numbers, share_of_zero
+from ._seen import look, Seen, signed
+from ._system import EventSystem
+
+_FIRST, _SHORTEST = 3e-3, 1e-8
+_GROWS, _SHRINKS = 1.6, 0.3
+# The angle between two tangents and the contraction of Newton's method: what a step aims at, and the most.
+_ANGLE, _CONTRACTION = (0.1, 0.35), (0.05, 0.5)
+# A state larger than this many sizes has left.
+_LARGEST = 1e4
+
+
+@dataclasses.dataclass(frozen=True)
+class Station:
+    """A point of the curve.
+
+    Attributes:
+        z: Its coordinates.
+        tangent: The curve's unit tangent.
+        seen: What was looked at.
+        share: Between the neighbors, for a point that was found between them.
+        name: What is degenerate there; empty where nothing is.
+    """
+
+    z: np.ndarray
+    tangent: np.ndarray
+    seen: Seen
+    share: float = 0.0
+    name: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Walked:
+    """One way along the curve from its start.
+
+    Attributes:
+        stations: All points, those that are degenerate among them.
+        ended: Why it ended.
+    """
+
+    stations: list[Station]
+    ended: str
+
+
+@jit_quickly
+def _point(system: EventSystem, chart: Chart, guess: Array, border: Array) -> Point:
+    return correct(system, chart, guess, border, FINEST)
+
+
+@jit_quickly
+def _slope(system: EventSystem, chart: Chart, z: Array) -> Array:
+    return linearized(system, chart, z)[1]
+
+
+def start(system: EventSystem, chart: Chart, z: Array) -> Station | None:
+    """The curve's point near a guess, and its tangent there to one side; None if there is no such curve."""
+    slope = np.asarray(_slope(system, chart, z))
+    if not np.all(np.isfinite(slope)):
+        return None
+    _, sizes, rights = np.linalg.svd(slope)
+    if sizes[-1] <= 1e-10 * sizes[0]:
+        return None
+    point = _point(system, chart, z, jnp.asarray(rights[-1], z.dtype))
+    if not bool(point.ok) or float(jnp.linalg.norm(point.z - z)) > 0.05 * (1 + float(jnp.linalg.norm(z))):
+        return None
+    return _station(system, chart, point.z, point.tangent, None)
+
+
+def walk(
+    system: EventSystem, chart: Chart, first: Station, forward: bool, longest: float, max_points: int
+) -> Walked:
+    """From the start to one side, until a range ends or something else ends the curve.
+
+    Args:
+        system: The equations.
+        chart: The coordinates: the second parameter by its range.
+        first: The start.
+        forward: To which side.
+        longest: The longest step, in units of the ranges or of the state's size.
+        max_points: Most points.
+    """
+    here = first if forward else dataclasses.replace(first, tangent=-first.tangent)
+    stations, step = [here], min(_FIRST, longest)
+    while len(stations) < max_points:
+        # States and frequencies that grow large are followed in steps that grow with them.
+        reach = step * max(1.0, float(np.linalg.norm(here.z)))
+        guess = here.z + reach * here.tangent
+        found = _point(system, chart, jnp.asarray(guess), jnp.asarray(here.tangent))
+        good, factor = _judged(here, found, reach)
+        if not good:
+            step *= _SHRINKS
+            if step < _SHORTEST:
+                return Walked(stations, "step too small")
+            continue
+        there = _station(system, chart, found.z, found.tangent, here.seen)
+        last = _at_border(system, chart, here, there)
+        between = _degenerate(system, chart, here, there if last is None else last)
+        end = next((i for i, each in enumerate(between) if _ends(system, each.name)), None)
+        if end is not None:
+            return Walked([*stations, *between[: end + 1]], between[end].name)
+        stations += between
+        if last is not None:
+            return Walked([*stations, last], "end of range")
+        stations.append(there)
+        if np.linalg.norm(there.z) > _LARGEST:
+            return Walked(stations, "left the domain")
+        back = np.linalg.norm(there.z - first.z)
+        if len(stations) > 5 and back <= 0.75 * reach and there.tangent @ stations[0].tangent > 0.5:
+            return Walked(stations, "closed loop")
+        here, step = there, min(step * factor, longest)
+    return Walked(stations, "number of points")
+
+
+def _station(system: EventSystem, chart: Chart, z: Array, tangent: Array, before: Seen | None) -> Station:
+    return Station(np.asarray(z), np.asarray(tangent), signed(look(system, chart, jnp.asarray(z)), before))
+
+
+def _judged(here: Station, there: Point, reach: float) -> tuple[bool, float]:
+    """Whether a step is good enough to keep, and by what to multiply the next."""
+    tangent, contraction = np.asarray(there.tangent), float(there.contraction)
+    angle = float(np.arccos(np.clip(here.tangent @ tangent, -1, 1)))
+    off = float(np.linalg.norm(np.asarray(there.z) - here.z - reach * here.tangent))
+    good = bool(there.ok) and angle <= _ANGLE[1] and contraction <= _CONTRACTION[1] and off <= 0.5 * reach
+    factor = min(_GROWS, _ANGLE[0] / max(angle, 1e-9), (_CONTRACTION[0] / max(contraction, 1e-9)) ** 0.5)
+    return good, max(factor, _SHRINKS)
+
+
+def _places(system: EventSystem) -> tuple[int, int]:
+    """Where the first and the second parameter stand among the coordinates, from the end."""
+    return (-3 if system.has_pair else -2), -1
+
+
+def _at_border(system: EventSystem, chart: Chart, here: Station, there: Station) -> Station | None:
+    """Where the curve leaves the ranges between two points, if it does."""
+    crossings = []
+    for place in _places(system):
+        low, high = here.z[place], there.z[place]
+        for border in (0.0, 1.0):
+            outside = high < border if border == 0 else high > border
+            if outside and low != high:
+                crossings.append(((border - low) / (high - low), place, border))
+    if not crossings:
+        return None
+    share, place, border = min(crossings)
+    guess = here.z + max(share, 0.0) * (there.z - here.z)
+    guess[place] = border
+    across = np.zeros_like(guess)
+    across[place] = np.sign(there.z[place] - here.z[place])
+    found = _point(system, chart, jnp.asarray(guess), jnp.asarray(across))
+    if not bool(found.ok):
+        return there
+    return _station(system, chart, found.z, found.tangent, here.seen)
+
+
+def _degenerate(system: EventSystem, chart: Chart, here: Station, there: Station) -> list[Station]:
+    """The degenerate points between two neighbors, in their order."""
+    before, after = numbers(system, here.seen), numbers(system, there.seen)
+    chord = there.z - here.z
+    length = np.linalg.norm(chord)
+    if length == 0:
+        return []
+    across = jnp.asarray(chord / length)
+
+    def at(share: float) -> Station:
+        found = _point(system, chart, jnp.asarray(here.z + share * chord), across)
+        z = found.z if bool(found.ok) else jnp.full_like(found.z, jnp.nan)
+        return _station(system, chart, z, found.tangent, here.seen)
+
+    found = []
+    for name in before.keys() & after.keys():
+        if not before[name] * after[name] < 0:
+            continue
+        share = share_of_zero(lambda share, n=name: numbers(system, at(share).seen)[n], before[name], after[name])
+        if share is None:
+            continue
+        station = at(share)
+        if is_of_its_kind(system, name, station.seen):
+            found.append(dataclasses.replace(station, share=share, name=name))
+    return sorted(found, key=lambda each: each.share)
+
+
+def _ends(system: EventSystem, name: str) -> bool:
+    """Whether a pair becomes real there, so that beyond it nothing happens any more."""
+    return (system.kind, name) in {
+        ("hopf", "bogdanov-takens"),
+        ("neimark-sacker", "1:1"),
+        ("neimark-sacker", "1:2"),
+    }
+
+
+def stacked(stations: list[Station]) -> Seen:
+    """What was seen at all points, with a leading axis."""
+    arrays = [eqx.filter(each.seen, eqx.is_array_like) for each in stations]
+    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *arrays)
