@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ._seen import Seen
-from ._system import EventSystem
+from ._system import eigenvalue, EventSystem
 
 # A number that passes zero, and does not jump over it at a pole, is this small there, beside what it is on both sides.
 _SMALL = 1e-5
@@ -55,15 +55,15 @@ def _of_others(system: EventSystem, seen: Seen, is_map: bool) -> dict[str, float
     others = others_of(system, seen)
     if not 0 < len(others) <= _MOST_EIGENVALUES:
         return {}
-    scale = np.max(np.abs(others)) or 1.0
-    word = {"fold": "fold", "hopf": "hopf", "flip": "flip", "neimark-sacker": "neimark-sacker"}[system.kind]
-    found = {}
+    # Not by the largest of the others: where there is one alone, that would jump from -1 to 1.
+    scale = 1.0 if is_map else float(system.pace)
+    word, found = system.kind, {}
     if word != "fold":
         # What crosses zero beside a flip makes the same point as what crosses -1 beside a fold.
         found["fold-" + word] = float(np.real(np.prod(others / scale)))
     if is_map and word != "flip":
         name = "fold-flip" if word == "fold" else "flip-neimark-sacker"
-        found[name] = float(np.real(np.prod((others + 2) / np.max(np.abs(others + 2)))))
+        found[name] = float(np.real(np.prod(others + 2)))
     if is_map:
         sums = [(a + 1) * (b + 1) - 1 for a, b in itertools.combinations(others, 2)]
     else:
@@ -91,7 +91,7 @@ def _critical(system: EventSystem, seen: Seen) -> list[complex]:
     if system.kind == "neimark-sacker":
         turn = np.sqrt(pair**2 - 1)
         return [pair - 1 + turn, pair - 1 - turn]
-    return [-2.0 if system.kind == "flip" else 0.0]
+    return [complex(eigenvalue(system.kind))]
 
 
 def share_of_zero(number: Callable[[float], float], at_start: float, at_end: float) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ..._lowering import jit_quickly
-from ..arclength._corrector import Chart, correct, FINEST, linearized, Point
+from ..arclength._corrector import Chart, correct, FINEST, Point
 from ._codimension_two import is_of_its_kind, numbers, share_of_zero
 from ._seen import look, Seen, signed
 from ._system import EventSystem
@@ -18,6 +18,12 @@ _FIRST, _SHORTEST = 3e-3, 1e-8
 _GROWS, _SHRINKS = 1.6, 0.3
 # The angle between two tangents and the contraction of Newton's method: what a step aims at, and the most.
 _ANGLE, _CONTRACTION = (0.1, 0.35), (0.05, 0.5)
+# The part of the way up to where a pair becomes real.
+_JUST_BEFORE = 0.999
+# So far from the event that it starts at may the curve be.
+_NEAR = 0.02
+# Where the equations are singular, by the least of their singular values beside the largest, more curves meet.
+_SINGULAR = 1e-10
 # A state larger than this many sizes has left.
 _LARGEST = 1e4
 
@@ -59,23 +65,18 @@ def _point(system: EventSystem, chart: Chart, guess: Array, border: Array) -> Po
     return correct(system, chart, guess, border, FINEST)
 
 
-@jit_quickly
-def _slope(system: EventSystem, chart: Chart, z: Array) -> Array:
-    return linearized(system, chart, z)[1]
-
-
 def start(system: EventSystem, chart: Chart, z: Array) -> Station | None:
     """The curve's point near a guess, and its tangent there to one side; None if there is no such curve."""
-    slope = np.asarray(_slope(system, chart, z))
-    if not np.all(np.isfinite(slope)):
-        return None
-    _, sizes, rights = np.linalg.svd(slope)
-    if sizes[-1] <= 1e-10 * sizes[0]:
-        return None
-    point = _point(system, chart, z, jnp.asarray(rights[-1], z.dtype))
-    if not bool(point.ok) or float(jnp.linalg.norm(point.z - z)) > 0.05 * (1 + float(jnp.linalg.norm(z))):
-        return None
-    return _station(system, chart, point.z, point.tangent, None)
+    near = _NEAR * (1 + float(jnp.linalg.norm(z)))
+    # At one value of the second parameter, or, where the curve turns there, of the first.
+    for place in reversed(_places(system)):
+        point = _point(system, chart, z, jnp.zeros_like(z).at[place].set(1))
+        if bool(point.ok) and float(jnp.linalg.norm(point.z - z)) <= near:
+            # Not the point's own tangent: all of the curve may lie at that value.
+            _, sizes, rights = np.linalg.svd(np.asarray(point.slope))
+            regular = sizes[-1] > _SINGULAR * sizes[0]
+            return _station(system, chart, point.z, jnp.asarray(rights[-1]), None) if regular else None
+    return None
 
 
 def walk(
@@ -178,17 +179,26 @@ def _degenerate(system: EventSystem, chart: Chart, here: Station, there: Station
         z = found.z if bool(found.ok) else jnp.full_like(found.z, jnp.nan)
         return _station(system, chart, z, found.tangent, here.seen)
 
-    found = []
-    for name in before.keys() & after.keys():
-        if not before[name] * after[name] < 0:
-            continue
-        share = share_of_zero(lambda share, n=name: numbers(system, at(share).seen)[n], before[name], after[name])
+    def zero(name: str, end: float, at_end: float) -> Station | None:
+        if not before[name] * at_end < 0:
+            return None
+        share = share_of_zero(lambda part: numbers(system, at(part * end).seen)[name], before[name], at_end)
         if share is None:
-            continue
-        station = at(share)
-        if is_of_its_kind(system, name, station.seen):
-            found.append(dataclasses.replace(station, share=share, name=name))
-    return sorted(found, key=lambda each: each.share)
+            return None
+        station = at(share * end)
+        if not is_of_its_kind(system, name, station.seen):
+            return None
+        return dataclasses.replace(station, share=share * end, name=name)
+
+    names = [name for name in before if name in after]
+    last = [zero(name, 1.0, after[name]) for name in names if _ends(system, name)]
+    found, end = [each for each in last if each is not None], 1.0
+    if found:
+        # Beyond that there is no pair, and its coefficients are no numbers to compare with.
+        end = _JUST_BEFORE * found[0].share
+        after = numbers(system, at(end).seen)
+    found += [zero(name, end, after[name]) for name in names if not _ends(system, name)]
+    return sorted((each for each in found if each is not None), key=lambda each: each.share)
 
 
 def _ends(system: EventSystem, name: str) -> bool:
