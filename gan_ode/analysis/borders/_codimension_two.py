@@ -127,4 +127,6 @@ def is_of_its_kind(system: EventSystem, name: str, seen: Seen) -> bool:
     scale = np.max(np.abs(np.asarray(seen.eigenvalues)))
     distance = np.abs(np.abs(others + 1) - 1) if system.plane.is_map else np.abs(np.real(others))
     distance = np.where(np.abs(np.imag(others)) > _REAL * scale, distance, np.inf)
-    return bool(np.min(distance) <= _REAL * max(scale, 1.0) if system.plane.is_map else np.min(distance) <= _REAL * scale)
+    return bool(
+        np.min(distance) <= _REAL * max(scale, 1.0) if system.plane.is_map else np.min(distance) <= _REAL * scale
+    )

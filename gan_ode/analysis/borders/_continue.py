@@ -102,13 +102,9 @@ def continue_event(
     x = event.flat
     width, large = (ranges[0][1] - ranges[0][0]).astype(x.dtype), _size(size, x)
     pace = _pace(kind, event, plane, there, width, large)
-    system = EventSystem(
-        plane=plane, kind=kind, start=ranges[0][0].astype(x.dtype), width=width, size=large, pace=pace
-    )
-    chart = Chart(
-        jnp.ones((), x.dtype), ranges[1][0].astype(x.dtype), (ranges[1][1] - ranges[1][0]).astype(x.dtype)
-    )
-    z = chart.coordinates(system.joined(x, here.astype(x.dtype), _pair(kind, event, x)), there)
+    system = EventSystem(plane=plane, kind=kind, start=ranges[0][0].astype(x.dtype), width=width, size=large, pace=pace)
+    chart = Chart(jnp.ones((), x.dtype), ranges[1][0].astype(x.dtype), (ranges[1][1] - ranges[1][0]).astype(x.dtype))
+    z = np.asarray(chart.coordinates(system.joined(x, here.astype(x.dtype), _pair(kind, event, x)), there))
     begin = start(system, chart, z)
     if begin is None:
         raise ValueError(
@@ -191,7 +187,9 @@ def _result(system: EventSystem, ways: list[Walked]) -> EventCurve:
     states = jax.vmap(system.plane.at(seen.second[0]).state)(seen.x)
     angles = jax.vmap(lambda pair: angle_of(system, pair))(seen.pair)
     points = tuple(
-        CurvePoint(each.name, seen.first[i], seen.second[i], jax.tree.map(lambda leaf, i=i: leaf[i], states), angles[i], i)
+        CurvePoint(
+            each.name, seen.first[i], seen.second[i], jax.tree.map(lambda leaf, i=i: leaf[i], states), angles[i], i
+        )
         for i, each in enumerate(stations)
         if each.name
     )

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
@@ -53,19 +52,20 @@ def look(system: EventSystem, chart: Chart, z: Array) -> Seen:
     (x, first, pair), second = system.parts(chart.flat(z)), chart.value(z)
     _, matrix = jacobian(system.plane, x, first, second)
     motion = system.plane.at(second)
-    shifted = matrix - eigenvalue(system.kind) * jnp.eye(len(matrix), dtype=matrix.dtype)
-    lefts, _, rights = jnp.linalg.svd(shifted)
-    left, right = lefts[:, -1], rights[-1]
-    (square,) = bilinear(lambda x: motion.residual(x, first), x, right[None], right[None])
-    if system.kind == "fold":
-        cube = size = jnp.zeros((), x.dtype)
-    else:
+    right = left = jnp.zeros_like(x)
+    bend = cube = size = jnp.zeros((), x.dtype)
+    if not system.has_pair:
+        shifted = matrix - eigenvalue(system.kind) * jnp.eye(len(matrix), dtype=matrix.dtype)
+        lefts, _, rights = jnp.linalg.svd(shifted)
+        left, right = lefts[:, -1], rights[-1]
+        (square,) = bilinear(lambda x: motion.residual(x, first), x, right[None], right[None])
+        bend = left @ square
+    if system.kind != "fold":
         found = terms(motion, system.kind, x, first, angle_of(system, pair))
         turned = jnp.exp(-1j * angle_of(system, pair)) if system.kind == "neimark-sacker" else 1
         cube, size = jnp.real(found.cube * turned), found.size
-    return Seen(
-        x, first, second, pair, eigenvalues_of(matrix), right, left, left @ right, left @ square, cube, size
-    )
+    eigenvalues = eigenvalues_of(matrix)
+    return Seen(x, first, second, pair, eigenvalues, right, left, left @ right, bend, cube, size)
 
 
 def angle_of(system: EventSystem, pair: Scalar) -> Scalar:

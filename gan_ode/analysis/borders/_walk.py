@@ -2,19 +2,21 @@
 
 import dataclasses
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from ..._lowering import jit_quickly
-from ..arclength._corrector import Chart, correct, FINEST, Point
+from ..arclength._bordered import FLAT
+from ..arclength._corrector import Chart, FINEST, linearized
 from ._codimension_two import is_of_its_kind, numbers, share_of_zero
 from ._seen import look, Seen, signed
 from ._system import EventSystem
 
 _FIRST, _SHORTEST = 3e-3, 1e-8
+# Newton's method: how many steps, and how long the first is where its convergence is judged.
+_MOST_STEPS, _ROUGH = 10, 1e-7
 _GROWS, _SHRINKS = 1.6, 0.3
 # The angle between two tangents and the contraction of Newton's method: what a step aims at, and the most.
 _ANGLE, _CONTRACTION = (0.1, 0.35), (0.05, 0.5)
@@ -60,28 +62,81 @@ class Walked:
     ended: str
 
 
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What Newton's method ended at.
+
+    Attributes:
+        z: The point.
+        tangent: The unit tangent on the side of the border.
+        slope: The derivative of the equations.
+        ok: Whether it converged.
+        contraction: By how much its second step was shorter than the first.
+    """
+
+    z: np.ndarray
+    tangent: np.ndarray
+    slope: np.ndarray
+    ok: bool
+    contraction: float
+
+
 @jit_quickly
-def _point(system: EventSystem, chart: Chart, guess: Array, border: Array) -> Point:
-    return correct(system, chart, guess, border, FINEST)
+def _linearized(system: EventSystem, chart: Chart, z: Array) -> tuple[Array, Array]:
+    return linearized(system, chart, z)
 
 
-def start(system: EventSystem, chart: Chart, z: Array) -> Station | None:
+def _point(system: EventSystem, chart: Chart, guess: np.ndarray, border: np.ndarray) -> _Found:
+    """The curve's point in the hyperplane through a guess, across a unit vector."""
+    z, slope, shift, contraction, ok = guess, np.full((guess.size - 1, guess.size), np.nan), np.inf, 0.0, False
+    enough, rounding = FINEST[max(guess.dtype.itemsize, 4)], 4 * np.finfo(guess.dtype).eps
+    for count in range(_MOST_STEPS):
+        residual, slope = map(np.asarray, _linearized(system, chart, jnp.asarray(z)))
+        right = np.append(residual, border @ (z - guess))
+        if not (np.all(np.isfinite(right)) and np.all(np.isfinite(slope))):
+            break
+        change = _solved(np.vstack([slope, border]), right)
+        last, shift = shift, float(np.linalg.norm(change))
+        # Of steps that are rounding nothing is learned.
+        contraction = shift / last if count == 1 and last > _ROUGH * (1 + np.linalg.norm(z)) else contraction
+        z, ok = z - change, shift <= enough * (1 + np.linalg.norm(z))
+        # What does not shrink any more near the goal has come to rounding.
+        stuck = count > 0 and shift > 0.7 * last
+        if ok or stuck:
+            ok = ok or shift <= np.sqrt(rounding) * (1 + float(np.linalg.norm(z)))
+            break
+    if not np.all(np.isfinite(slope)):
+        return _Found(z, border, slope, False, np.inf)
+    return _Found(z, _tangent(slope, border), slope, bool(ok), contraction)
+
+
+def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The shortest solution, which leaves a continuum of equilibria alone."""
+    return np.linalg.lstsq(matrix, right, rcond=FLAT[max(matrix.dtype.itemsize, 4)])[0]
+
+
+def _tangent(slope: np.ndarray, border: np.ndarray) -> np.ndarray:
+    aim = np.zeros(border.size, border.dtype)
+    aim[-1] = 1
+    tangent = border + _solved(np.vstack([slope, border]), aim - np.vstack([slope, border]) @ border)
+    return tangent / (np.linalg.norm(tangent) or 1)
+
+
+def start(system: EventSystem, chart: Chart, z: np.ndarray) -> Station | None:
     """The curve's point near a guess, and its tangent there to one side; None if there is no such curve."""
-    near = _NEAR * (1 + float(jnp.linalg.norm(z)))
+    near = _NEAR * (1 + float(np.linalg.norm(z)))
     # At one value of the second parameter, or, where the curve turns there, of the first.
     for place in reversed(_places(system)):
-        point = _point(system, chart, z, jnp.zeros_like(z).at[place].set(1))
-        if bool(point.ok) and float(jnp.linalg.norm(point.z - z)) <= near:
+        point = _point(system, chart, z, _along(z, place))
+        if point.ok and float(np.linalg.norm(point.z - z)) <= near:
             # Not the point's own tangent: all of the curve may lie at that value.
-            _, sizes, rights = np.linalg.svd(np.asarray(point.slope))
+            _, sizes, rights = np.linalg.svd(point.slope)
             regular = sizes[-1] > _SINGULAR * sizes[0]
-            return _station(system, chart, point.z, jnp.asarray(rights[-1]), None) if regular else None
+            return _station(system, chart, point.z, rights[-1], None) if regular else None
     return None
 
 
-def walk(
-    system: EventSystem, chart: Chart, first: Station, forward: bool, longest: float, max_points: int
-) -> Walked:
+def walk(system: EventSystem, chart: Chart, first: Station, forward: bool, longest: float, max_points: int) -> Walked:
     """From the start to one side, until a range ends or something else ends the curve.
 
     Args:
@@ -98,7 +153,7 @@ def walk(
         # States and frequencies that grow large are followed in steps that grow with them.
         reach = step * max(1.0, float(np.linalg.norm(here.z)))
         guess = here.z + reach * here.tangent
-        found = _point(system, chart, jnp.asarray(guess), jnp.asarray(here.tangent))
+        found = _point(system, chart, guess, here.tangent)
         good, factor = _judged(here, found, reach)
         if not good:
             step *= _SHRINKS
@@ -124,23 +179,29 @@ def walk(
     return Walked(stations, "number of points")
 
 
-def _station(system: EventSystem, chart: Chart, z: Array, tangent: Array, before: Seen | None) -> Station:
-    return Station(np.asarray(z), np.asarray(tangent), signed(look(system, chart, jnp.asarray(z)), before))
+def _station(system: EventSystem, chart: Chart, z: np.ndarray, tangent: np.ndarray, before: Seen | None) -> Station:
+    return Station(z, tangent, signed(look(system, chart, jnp.asarray(z)), before))
 
 
-def _judged(here: Station, there: Point, reach: float) -> tuple[bool, float]:
+def _judged(here: Station, there: _Found, reach: float) -> tuple[bool, float]:
     """Whether a step is good enough to keep, and by what to multiply the next."""
-    tangent, contraction = np.asarray(there.tangent), float(there.contraction)
-    angle = float(np.arccos(np.clip(here.tangent @ tangent, -1, 1)))
-    off = float(np.linalg.norm(np.asarray(there.z) - here.z - reach * here.tangent))
-    good = bool(there.ok) and angle <= _ANGLE[1] and contraction <= _CONTRACTION[1] and off <= 0.5 * reach
-    factor = min(_GROWS, _ANGLE[0] / max(angle, 1e-9), (_CONTRACTION[0] / max(contraction, 1e-9)) ** 0.5)
+    angle = float(np.arccos(np.clip(here.tangent @ there.tangent, -1, 1)))
+    off = float(np.linalg.norm(there.z - here.z - reach * here.tangent))
+    good = there.ok and angle <= _ANGLE[1] and there.contraction <= _CONTRACTION[1] and off <= 0.5 * reach
+    factor = min(_GROWS, _ANGLE[0] / max(angle, 1e-9), (_CONTRACTION[0] / max(there.contraction, 1e-9)) ** 0.5)
     return good, max(factor, _SHRINKS)
 
 
 def _places(system: EventSystem) -> tuple[int, int]:
     """Where the first and the second parameter stand among the coordinates, from the end."""
     return (-3 if system.has_pair else -2), -1
+
+
+def _along(z: np.ndarray, place: int) -> np.ndarray:
+    """The unit vector of one coordinate."""
+    axis = np.zeros_like(z)
+    axis[place] = 1
+    return axis
 
 
 def _at_border(system: EventSystem, chart: Chart, here: Station, there: Station) -> Station | None:
@@ -157,10 +218,8 @@ def _at_border(system: EventSystem, chart: Chart, here: Station, there: Station)
     share, place, border = min(crossings)
     guess = here.z + max(share, 0.0) * (there.z - here.z)
     guess[place] = border
-    across = np.zeros_like(guess)
-    across[place] = np.sign(there.z[place] - here.z[place])
-    found = _point(system, chart, jnp.asarray(guess), jnp.asarray(across))
-    if not bool(found.ok):
+    found = _point(system, chart, guess, _along(guess, place) * np.sign(there.z[place] - here.z[place]))
+    if not found.ok:
         return there
     return _station(system, chart, found.z, found.tangent, here.seen)
 
@@ -172,11 +231,10 @@ def _degenerate(system: EventSystem, chart: Chart, here: Station, there: Station
     length = np.linalg.norm(chord)
     if length == 0:
         return []
-    across = jnp.asarray(chord / length)
 
     def at(share: float) -> Station:
-        found = _point(system, chart, jnp.asarray(here.z + share * chord), across)
-        z = found.z if bool(found.ok) else jnp.full_like(found.z, jnp.nan)
+        found = _point(system, chart, here.z + share * chord, chord / length)
+        z = found.z if found.ok else np.full_like(found.z, np.nan)
         return _station(system, chart, z, found.tangent, here.seen)
 
     def zero(name: str, end: float, at_end: float) -> Station | None:
@@ -212,5 +270,4 @@ def _ends(system: EventSystem, name: str) -> bool:
 
 def stacked(stations: list[Station]) -> Seen:
     """What was seen at all points, with a leading axis."""
-    arrays = [eqx.filter(each.seen, eqx.is_array_like) for each in stations]
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *arrays)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *(each.seen for each in stations))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.optimize
+
 from gan_ode import analysis, fields, games, losses, regularizers, updates
 
 # Newton's method ends at rounding; measured at most 3e-14 on curves, and 4e-15 at degenerate points.
@@ -157,19 +158,15 @@ def test_a_fold_and_a_pair_meet_on_both_of_their_curves_and_a_neutral_saddle_is_
 
 HENON = Cubic({C: ONE, Y: ONE, XX: (0, -1, 0)}, {X: Q}, {Z: (0.3, 0, 0)}).as_map()
 # x to x + p - x^2, y to -(1 + q) y + y^3.
-FOLD_FLIP = Cubic(
-    {X: ONE, C: P, XX: (-1, 0, 0)}, {Y: (-1, 0, -1), YYY: ONE}, {Z: (0.3, 0, 0)}
-).as_map()
+FOLD_FLIP = Cubic({X: ONE, C: P, XX: (-1, 0, 0)}, {Y: (-1, 0, -1), YYY: ONE}, {Z: (0.3, 0, 0)}).as_map()
 # x to -(1 + p) x + q x^3.
 FLIP = Cubic({X: (-1, -1, 0), XXX: Q}, {Y: (0.2, 0, 0)}, {Z: (0.3, 0, 0)}).as_map()
 TURN = np.exp(1.2j)
 COS, SIN = float(TURN.real), float(TURN.imag)
 # z to exp(1.2 i) (1 + p + q |z|^2) z.
 CHENCINER = Cubic(
-    {X: (COS, COS, 0), Y: (-SIN, -SIN, 0)}
-    | {XXX: (0, 0, COS), XYY: (0, 0, COS), XXY: (0, 0, -SIN), YYY: (0, 0, -SIN)},
-    {X: (SIN, SIN, 0), Y: (COS, COS, 0)}
-    | {XXX: (0, 0, SIN), XYY: (0, 0, SIN), XXY: (0, 0, COS), YYY: (0, 0, COS)},
+    {X: (COS, COS, 0), Y: (-SIN, -SIN, 0)} | {XXX: (0, 0, COS), XYY: (0, 0, COS), XXY: (0, 0, -SIN), YYY: (0, 0, -SIN)},
+    {X: (SIN, SIN, 0), Y: (COS, COS, 0)} | {XXX: (0, 0, SIN), XYY: (0, 0, SIN), XXY: (0, 0, COS), YYY: (0, 0, COS)},
     {Z: (0.3, 0, 0)},
 ).as_map()
 
@@ -186,10 +183,10 @@ def test_the_henon_map_has_its_resonances_where_they_are_in_closed_form():
     close(found(along), {"1:1": (-1, -1), "1:2": (3, -1), "1:3": (1.25, -1), "1:4": (0, -1)})
     assert sorted(along.ended) == ["1:1", "1:2"]
     # Folds and flips, which pass the same points.
-    folds = curve(HENON, event("fold", -0.25, [2, 0, 0]), 0.0, ONE_STEP, first=(-2.0, 4.0))
+    folds = curve(HENON, event("fold", -0.25, [2, 0, 0]), 0.0, ONE_STEP, first=(-2.0, 4.0), second=(-2.0, 0.5))
     np.testing.assert_allclose(folds.first, -((1 - folds.second) ** 2) / 4, atol=CURVE)
     close(found(folds), {"1:1": (-1, -1)})
-    flips = curve(HENON, event("flip", 0.75, [2 / 3, 0, 0], -1), 0.0, ONE_STEP, first=(-2.0, 4.0))
+    flips = curve(HENON, event("flip", 0.75, [2 / 3, 0, 0], -1), 0.0, ONE_STEP, first=(-2.0, 4.0), second=(-2.0, 0.5))
     np.testing.assert_allclose(flips.first, 3 * (1 - flips.second) ** 2 / 4, atol=CURVE)
     close(found(flips), {"1:2": (3, -1)})
 
@@ -312,6 +309,7 @@ def test_the_border_of_a_gan_is_its_critical_step_size_at_every_weight(rule, kin
     )
     border = curve(penalized, start, step, rule, first=(0.05, 3.0), second=(0.02, 4.0))
     weights = np.asarray(border.first)
-    picked = np.linspace(0, len(weights) - 1, 10).astype(int)
+    # Where the multiplier is double, at an end, that step size is good to the root of rounding alone.
+    picked = np.linspace(1, len(weights) - 2, 10).astype(int)
     critical = [analysis.critical_step_size(rule, penalized(weights[i]), REST) for i in picked]
     np.testing.assert_allclose(border.second[picked], critical, rtol=CURVE)
