@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Real
 
 from ... import _checks
+from ..._entry import guarded
 from ..._types import Args, RealScalarLike
 from ..arclength._corrector import Chart
 from ..continuation import Event
@@ -21,11 +22,12 @@ from ._walk import stacked, start, Station, walk, Walked
 _KINDS = ("fold", "hopf", "flip", "neimark-sacker")
 
 
+@guarded(rules=True)
 def continue_event(
     family: Callable,
     event: Event,
     first: Real[Array | np.ndarray, " ends"],
-    second: Real[Array | np.ndarray, " ends"],
+    second: Real[Array | np.ndarray, " other_ends"],
     *,
     at: RealScalarLike,
     update: Any = None,
@@ -123,7 +125,8 @@ def _range(name: str, ends: Any) -> Array:
     ends = _checks.floats(ends)
     if ends.shape != (2,):
         raise ValueError(
-            f"`{name}` must be the two ends of a range, but has shape {ends.shape}: for example `jnp.array([0.0, 2.0])`."
+            f"`{name}` must be the two ends of a range, but has shape {ends.shape}: for example "
+            "`jnp.array([0.0, 2.0])`."
         )
     if not _checks.is_traced(ends):
         _checks.finite(name, ends)
@@ -141,8 +144,8 @@ def _kind(event: Any, update: Any) -> str:
     kind = event.kind
     if kind not in _KINDS:
         raise ValueError(
-            f"`event` must be a fold, a Hopf, flip or Neimark-Sacker point, but is {kind!r}: a branch point has no curve "
-            "of its own in a plane of two parameters."
+            f"`event` must be a fold, a Hopf, flip or Neimark-Sacker point, but is {kind!r}: a branch point has no "
+            "curve of its own in a plane of two parameters."
         )
     if (kind in ("flip", "neimark-sacker")) != (update is not None) and kind != "fold":
         needs = "needs" if update is None else "takes no"

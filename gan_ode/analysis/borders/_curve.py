@@ -43,6 +43,8 @@ class CurvePoint(eqx.Module):
 class EventCurve(eqx.Module):
     r"""A curve of one kind of event in the plane of two parameters, through turns in either.
 
+    It runs so that the first parameter rises at the event that it was started at.
+
     Attributes:
         kind: What happens on it: "fold", "hopf", "flip" or "neimark-sacker".
         first: The first parameter along the curve, shape `(points,)`.

@@ -76,18 +76,33 @@ def plane_of(family: Callable, update: Any, like: State, args: Args, first: Scal
         second: The second.
 
     Raises:
-        ValueError: If the family makes no fields.
+        ValueError: If the family makes no field of them.
     """
     if update is None or isinstance(update, AbstractUpdate):
+        _made(family, first, second)
         motion = motion_of(With(family, second), update, like, args, first)
     else:
-        field = family(first)
-        if not _checks.is_field(field):
-            raise ValueError(
-                "`family` must map the first parameter to a field where `update` is a rule, since the second is its "
-                "step size: give `lambda first: field`, or an update with its step size."
-            )
+        field = _made(family, first)
         update = maker(update, field, like, args)
         motion = motion_of(field, update, like, args, second)
     known = motion.known if isinstance(motion, OfSteps) else None
     return Plane(family=family, update=update, like=like, args=args, known=known)
+
+
+def _made(family: Callable, *values: Scalar) -> Field:
+    """The field that a family makes, refused if it is none."""
+    many = (
+        "both parameters, as `lambda first, second: fields.GameField(...)`"
+        if len(values) == 2
+        else "the first parameter alone where `update` is a rule, since the second is its step size, as "
+        "`lambda first: fields.GameField(...)`"
+    )
+    try:
+        field = family(*values)
+    except TypeError as error:
+        raise ValueError(
+            f"`family` must make a field of the parameters, but fails: {error}. Let it take {many}."
+        ) from error
+    if not _checks.is_field(field):
+        raise ValueError(f"`family` must make a field, but makes {type(field).__name__}: make it of {many}.")
+    return field

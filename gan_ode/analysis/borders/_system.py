@@ -9,8 +9,8 @@ the pair meets on the real axis.
 
 The borders are held as constants when derivatives are taken: the zeros do not depend on them.
 
-Source: Govaerts (2000), Numerical Methods for Bifurcations of Dynamical Equilibria, chapter 4; Kuznetsov (2004), section
-10.3.
+Source: Govaerts (2000), Numerical Methods for Bifurcations of Dynamical Equilibria, chapter 4; Kuznetsov (2004),
+section 10.3.
 """
 
 from typing import Any

@@ -131,9 +131,17 @@ def start(system: EventSystem, chart: Chart, z: np.ndarray) -> Station | None:
         if point.ok and float(np.linalg.norm(point.z - z)) <= near:
             # Not the point's own tangent: all of the curve may lie at that value.
             _, sizes, rights = np.linalg.svd(point.slope)
-            regular = sizes[-1] > _SINGULAR * sizes[0]
-            return _station(system, chart, point.z, rights[-1], None) if regular else None
+            if sizes[-1] <= _SINGULAR * sizes[0]:
+                return None
+            return _station(system, chart, point.z, _to_larger_first(system, rights[-1]), None)
     return None
+
+
+def _to_larger_first(system: EventSystem, tangent: np.ndarray) -> np.ndarray:
+    """The direction along which the first parameter rises, or where it rests the second."""
+    first, second = (tangent[place] for place in _places(system))
+    rises = first * float(system.width) if abs(first) > 1e-9 else second
+    return -tangent if rises < 0 else tangent
 
 
 def walk(system: EventSystem, chart: Chart, first: Station, forward: bool, longest: float, max_points: int) -> Walked:

@@ -59,11 +59,12 @@ XXX, XXY, XYY, YYY, ZZ, ZZZ = (3, 0, 0), (2, 1, 0), (1, 2, 0), (0, 3, 0), (0, 0,
 DECAYS = {Z: (-0.7, 0, 0)}
 
 
-def event(kind, value, state, eigenvalue=0.0):
+def event(kind, value, state, eigenvalue: complex = 0.0):
     """An event by what is known of it."""
-    state = jnp.asarray(state, float)
-    eigenvalue = jnp.asarray(eigenvalue, complex)
-    return analysis.Event(jnp.asarray(CODES[kind]), jnp.asarray(float(value)), state, eigenvalue, None, state, None)
+    flat = jnp.concatenate([jnp.ravel(jnp.asarray(leaf, float)) for leaf in jax.tree.leaves(state)])
+    state = jnp.asarray(state, float) if isinstance(state, list) else state
+    code, critical = jnp.asarray(CODES[kind]), jnp.asarray(eigenvalue, complex)
+    return analysis.Event(code, jnp.asarray(float(value)), state, critical, None, flat, None)
 
 
 def curve(family, start, at, update=None, first=(-2.0, 2.0), second=(-2.0, 2.0), **kwargs):
@@ -243,7 +244,7 @@ def lyapunov(x):
     _, vectors = np.linalg.eig(matrix)
     values = np.linalg.eigvals(matrix)
     vector = vectors[:, np.argmax(values.imag)]
-    to = np.stack([vector.real, -vector.imag], axis=1)
+    to = np.stack([np.real(vector), -np.imag(vector)], axis=1)
     back = np.linalg.inv(to)
     # f by x and z: its derivative by x, once, takes the factor -1 / (1 - x), and twice is zero.
     e = x / (1 - x)
@@ -298,18 +299,54 @@ def penalized(weight):
     ("rule", "kind", "step", "eigenvalue"),
     [
         (updates.Simultaneous, "neimark-sacker", 1.5, np.exp(1j * np.pi / 3)),
-        (updates.Alternating, "flip", (27**0.5 * 0 + (45**0.5 - 3) / 2) * 1.0, -1),
+        (updates.Alternating, "flip", (45**0.5 - 3) / 2, -1),
     ],
 )
 def test_the_border_of_a_gan_is_its_critical_step_size_at_every_weight(rule, kind, step, eigenvalue):
-    state = jax.tree.map(jnp.asarray, REST)
-    flat = jnp.array([0.0, 1.0])
-    start = analysis.Event(
-        jnp.asarray(CODES[kind]), jnp.asarray(0.5), state, jnp.asarray(eigenvalue, complex), None, flat, None
-    )
+    start = event(kind, 0.5, REST, eigenvalue)
     border = curve(penalized, start, step, rule, first=(0.05, 3.0), second=(0.02, 4.0))
     weights = np.asarray(border.first)
     # Where the multiplier is double, at an end, that step size is good to the root of rounding alone.
     picked = np.linspace(1, len(weights) - 2, 10).astype(int)
     critical = [analysis.critical_step_size(rule, penalized(weights[i]), REST) for i in picked]
     np.testing.assert_allclose(border.second[picked], critical, rtol=CURVE)
+
+
+def test_the_border_is_that_of_what_a_stability_map_paints():
+    # Of alternating steps: in each column the last stable step size is below the curve, and the next above.
+    start = event("flip", 0.5, REST, -1)
+    border = curve(penalized, start, (45**0.5 - 3) / 2, updates.Alternating, first=(0.05, 3.0), second=(0.02, 4.0))
+    weights, steps = jnp.linspace(0.1, 2.9, 12), jnp.linspace(0.02, 4.0, 200)
+    painted = analysis.stability_map(updates.Alternating, penalized, weights, steps, REST)
+    order = np.argsort(border.first)
+    heights = np.interp(weights, np.asarray(border.first)[order], np.asarray(border.second)[order])
+    last = np.argmin(np.asarray(painted.stable), axis=1) - 1
+    # The curve between its points is a chord: they are 0.03 apart, and it strays from its chord by 1e-3 at most.
+    assert np.all(np.asarray(steps)[last] <= heights + 1e-3) and np.all(heights <= np.asarray(steps)[last + 1] + 1e-3)
+
+
+def test_a_curve_prints_and_becomes_a_dataset_and_takes_what_is_given():
+    along = curve(CUSP, event("fold", -2 / 27**0.5, [3**-0.5, 0, 0]), 1.0, first=(-1.0, 1.0), second=(-1.0, 1.5))
+    assert "EventCurve: fold of a field" in str(along) and "cusp" in str(along)
+    data = along.to_xarray()
+    np.testing.assert_array_equal(data["first"], along.first)
+    assert list(data["degenerate_kind"].values) == ["cusp"] and data.attrs["kind"] == "fold"
+    few = curve(CUSP, event("fold", -2 / 27**0.5, [3**-0.5, 0, 0]), 1.0, max_points=4)
+    assert few.ended == ("number of points", "number of points") and len(few.first) == 7
+
+
+def test_what_has_no_curve_is_refused():
+    fold = event("fold", -2 / 27**0.5, [3**-0.5, 0, 0])
+    branch_point = eqx.tree_at(lambda each: each.code, fold, jnp.asarray(2))
+    with pytest.raises(ValueError, match="`event` must be a fold, a Hopf, flip or Neimark-Sacker point, but"):
+        curve(CUSP, branch_point, 1.0)
+    with pytest.raises(ValueError, match="`update` must fit the event, but a hopf point takes no update"):
+        curve(CUSP, event("hopf", 0.0, [0, 0, 0], 1j), 1.0, ONE_STEP)
+    with pytest.raises(ValueError, match="`at` must lie within the ranges, but is at 3"):
+        curve(CUSP, fold, 3.0)
+    with pytest.raises(ValueError, match="`event` must be a fold of the family at `at` with a curve through it"):
+        curve(CUSP, fold, -0.5)
+    with pytest.raises(ValueError, match="`first` must be the two ends of a range"):
+        curve(CUSP, fold, 1.0, first=(0.0, 1.0, 2.0))
+    with pytest.raises(ValueError, match="`event` must be an event of a branch, but is str"):
+        curve(CUSP, "fold", 1.0)
