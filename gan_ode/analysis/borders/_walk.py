@@ -182,7 +182,9 @@ def walk(system: EventSystem, chart: Chart, first: Station, forward: bool, longe
             return Walked(stations, "left the domain")
         back = np.linalg.norm(there.z - first.z)
         if len(stations) > 5 and back <= 0.75 * reach and there.tangent @ stations[0].tangent > 0.5:
-            return Walked(stations, "closed loop")
+            # Back to where it began, with its vectors to the side that they have come to.
+            begin = dataclasses.replace(stations[0], seen=signed(stations[0].seen, there.seen))
+            return Walked([*stations, *_degenerate(system, chart, there, begin), begin], "closed loop")
         here, step = there, min(step * factor, longest)
     return Walked(stations, "number of points")
 

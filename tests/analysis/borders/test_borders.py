@@ -5,6 +5,7 @@ import itertools
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 import scipy.optimize
@@ -155,15 +156,31 @@ def test_a_fold_and_a_pair_meet_on_both_of_their_curves_and_a_neutral_saddle_is_
     assert found(curve(NEUTRAL, event("fold", 0.0, [0, 0, 0]), 0.2, second=(0.1, 1.0))) == {}
 
 
+def test_a_curve_that_comes_back_ends_where_it_began():
+    # At rest y = p and z = q, and x^2 = y^2 + z^2 - 1: folds on the unit circle.
+    circle = Cubic(
+        {C: (-1, 0, 0), (0, 2, 0): ONE, ZZ: ONE, XX: (-1, 0, 0)}, {C: P, Y: (-1, 0, 0)}, {C: Q, Z: (-1, 0, 0)}
+    )
+    along = curve(circle, event("fold", 1.0, [0, 1, 0]), 0.0)
+    np.testing.assert_allclose(along.first**2 + along.second**2, 1, atol=CURVE)
+    assert along.ended == ("closed loop", "closed loop") and along.points == ()
+    assert (along.first[0], along.second[0]) == (along.first[-1], along.second[-1])
+    turned = np.unwrap(np.arctan2(along.second, along.first))
+    assert abs(turned[-1] - turned[0]) == pytest.approx(2 * np.pi)
+
+
 # Updates
 
 HENON = Cubic({C: ONE, Y: ONE, XX: (0, -1, 0)}, {X: Q}, {Z: (0.3, 0, 0)}).as_map()
 # x to x + p - x^2, y to -(1 + q) y + y^3.
 FOLD_FLIP = Cubic({X: ONE, C: P, XX: (-1, 0, 0)}, {Y: (-1, 0, -1), YYY: ONE}, {Z: (0.3, 0, 0)}).as_map()
+COS, SIN = float(np.cos(1.2)), float(np.sin(1.2))
+# A pair of multipliers (1 + q) exp(1.2 i), beside a fold, and beside a flip.
+TURNS = ({Y: (COS, 0, COS), Z: (-SIN, 0, -SIN)}, {Y: (SIN, 0, SIN), Z: (COS, 0, COS)})
+FOLD_PAIR = Cubic({X: ONE, C: P, XX: (-1, 0, 0)}, *TURNS).as_map()
+FLIP_PAIR = Cubic({X: (-1, -1, 0), XXX: ONE}, *TURNS).as_map()
 # x to -(1 + p) x + q x^3.
 FLIP = Cubic({X: (-1, -1, 0), XXX: Q}, {Y: (0.2, 0, 0)}, {Z: (0.3, 0, 0)}).as_map()
-TURN = np.exp(1.2j)
-COS, SIN = float(TURN.real), float(TURN.imag)
 # z to exp(1.2 i) (1 + p + q |z|^2) z.
 CHENCINER = Cubic(
     {X: (COS, COS, 0), Y: (-SIN, -SIN, 0)} | {XXX: (0, 0, COS), XYY: (0, 0, COS), XXY: (0, 0, -SIN), YYY: (0, 0, -SIN)},
@@ -201,11 +218,18 @@ def test_a_fold_and_a_flip_meet_on_both_of_their_curves():
     close(found(flips), {"fold-flip": (0, 0)})
 
 
+def test_a_pair_is_met_on_the_curves_of_folds_and_of_flips():
+    folds = curve(FOLD_PAIR, event("fold", 0.0, [0, 0, 0]), -0.5, ONE_STEP, second=(-0.9, 0.9))
+    close(found(folds), {"fold-neimark-sacker": (0, 0)})
+    flips = curve(FLIP_PAIR, event("flip", 0.0, [0, 0, 0], -1), -0.5, ONE_STEP, second=(-0.9, 0.9))
+    close(found(flips), {"flip-neimark-sacker": (0, 0)})
+
+
 def test_the_cubic_coefficients_of_a_flip_and_of_a_pair_change_their_sign_where_they_are_zero():
     flips = curve(FLIP, event("flip", 0.0, [0, 0, 0], -1), -0.5, ONE_STEP)
     np.testing.assert_allclose(flips.coefficients, flips.second, atol=COEFFICIENT)
     close(found(flips), {"generalized flip": (0, 0)})
-    pairs = curve(CHENCINER, event("neimark-sacker", 0.0, [0, 0, 0], TURN), -0.5, ONE_STEP)
+    pairs = curve(CHENCINER, event("neimark-sacker", 0.0, [0, 0, 0], np.exp(1.2j)), -0.5, ONE_STEP)
     # The unit vector (1, -i) / sqrt(2) is that many times as long in z.
     np.testing.assert_allclose(pairs.coefficients, 2 * pairs.second, atol=COEFFICIENT)
     close(found(pairs), {"chenciner": (0, 0)})
@@ -335,7 +359,7 @@ def test_a_curve_prints_and_becomes_a_dataset_and_takes_what_is_given():
     assert few.ended == ("number of points", "number of points") and len(few.first) == 7
 
 
-def test_what_has_no_curve_is_refused():
+def test_what_has_no_curve_is_refused(monkeypatch):
     fold = event("fold", -2 / 27**0.5, [3**-0.5, 0, 0])
     branch_point = eqx.tree_at(lambda each: each.code, fold, jnp.asarray(2))
     with pytest.raises(ValueError, match="`event` must be a fold, a Hopf, flip or Neimark-Sacker point, but"):
@@ -348,5 +372,7 @@ def test_what_has_no_curve_is_refused():
         curve(CUSP, fold, -0.5)
     with pytest.raises(ValueError, match="`first` must be the two ends of a range"):
         curve(CUSP, fold, 1.0, first=(0.0, 1.0, 2.0))
+    # Without the checks of types, which would be first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="`event` must be an event of a branch, but is str"):
         curve(CUSP, "fold", 1.0)
