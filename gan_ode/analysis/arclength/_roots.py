@@ -20,17 +20,18 @@ _MOST_STEPS = 100
 _SHORTEST = 1 / 64
 
 
-def equilibrium_at(family: Callable, parameter: Scalar, y: State | Callable, args: Args) -> State:
-    """The equilibrium: a function's value, or what Newton's method finds from a state. Differentiable in the family."""
-    if callable(y):
-        return state_of(y(parameter))
-    field = family(parameter)
-    return with_derivative(field, root(field, y, args), args)
-
-
 def jacobian_at(family: Callable, parameter: Scalar, y: State | Callable, args: Args) -> Float[Array, "n n"]:
-    """The Jacobian at the equilibrium, differentiable in the parameter and in what the family is made of."""
-    return velocity_and_jacobian(family(parameter), equilibrium_at(family, parameter, y, args), args)[1]
+    """The Jacobian at an equilibrium, differentiable in the parameter and in what the family is made of.
+
+    Args:
+        family: From the parameter to a field.
+        parameter: The parameter.
+        y: The equilibrium there, or a function from the parameter to it.
+        args: Handed to the field.
+    """
+    field = family(parameter)
+    there = state_of(y(parameter)) if callable(y) else with_derivative(field, y, args)
+    return velocity_and_jacobian(field, there, args)[1]
 
 
 def velocity_and_jacobian(field: Field, y: State, args: Args) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:

@@ -702,3 +702,26 @@ def test_a_fold_whose_branch_comes_again_within_the_same_interval_is_not_stepped
     x = np.roots([1 / 3, 0, -narrow, 1.0])
     x = float(np.real(x[np.argmin(np.abs(np.imag(x)))]))
     assert float(best.value) == -1.0 and float(best.rate) == pytest.approx(x**2 - narrow, abs=EIGENVALUES)
+
+
+def parallel(p):
+    """The first of three steep branches close to each other, and how fast the flow is on it: 4.5 at most, at 0.021."""
+    branch, weight = 5 * jnp.tanh(20 * (p - 0.03)), 1 / (1 + 20 * (p - 0.021) ** 2)
+    return branch, lambda t, x, args: -100 * weight * (x - branch) * (x - branch - 0.15) * (x - branch - 0.3)
+
+
+@pytest.mark.parametrize("num", [17, 20])
+def test_a_steep_branch_is_not_left_for_another_that_runs_beside_it(num):
+    values, start = jnp.linspace(-1.0, 1.0, num), jnp.array([-5.0])
+    branches = analysis.eigenvalue_branches(lambda p: parallel(p)[1], values, start)
+    assert np.all(branches.found)
+    np.testing.assert_allclose(branches.ys[:, 0], parallel(values)[0], atol=EIGENVALUES)
+    best = analysis.optimal_parameter(lambda p: parallel(p)[1], values, start)
+    assert float(best.value) == pytest.approx(0.021, abs=1e-7) and float(best.rate) == pytest.approx(4.5, abs=1e-9)
+
+    def crossing(p):
+        return lambda t, x, args: parallel(p)[1](t, x, args) * (0.021 - p)
+
+    (found,) = analysis.critical_parameters(crossing, values, start)
+    assert found.kind == "crossing" and found.value == pytest.approx(0.021, abs=CRITICAL)
+    assert float(analysis.critical_parameter(crossing, -1.0, 1.0, start)) == pytest.approx(0.021, abs=CRITICAL)
