@@ -2,6 +2,7 @@
 
 from . import theory as theory
 from .basins import Basin as Basin, basin as basin, Cycles as Cycles, REASONS as REASONS, state_grid as state_grid
+from .borders import continue_event as continue_event, CurvePoint as CurvePoint, EventCurve as EventCurve
 from .continuation import (
     continue_equilibrium as continue_equilibrium,
     EquilibriumBranch as EquilibriumBranch,

@@ -17,15 +17,17 @@ from ._clinic import (
 from ._convergence import convergence as convergence, ConvergencePlot as ConvergencePlot
 from ._explorer import Explorer as Explorer, explorer as explorer
 from ._levels import level_sets as level_sets, LevelSets as LevelSets
-from ._maps import (
-    orbit_diagram as orbit_diagram,
-    OrbitDiagramPlot as OrbitDiagramPlot,
-    stability_map as stability_map,
-    StabilityMapPlot as StabilityMapPlot,
-)
 from ._orbit import orbit as orbit, OrbitPlot as OrbitPlot
 from ._panel import colorbar as colorbar, label_panel as label_panel, legend as legend
 from ._portrait import phase_portrait as phase_portrait, PhasePortrait as PhasePortrait
 from ._samples import samples as samples, SamplesPlot as SamplesPlot
 from ._spectrum import spectrum as spectrum, SpectrumPlot as SpectrumPlot
+from ._stability import (
+    orbit_diagram as orbit_diagram,
+    OrbitDiagramPlot as OrbitDiagramPlot,
+    parameter_plane as parameter_plane,
+    ParameterPlane as ParameterPlane,
+    stability_map as stability_map,
+    StabilityMapPlot as StabilityMapPlot,
+)
 from ._style import CYCLE as CYCLE, style as style

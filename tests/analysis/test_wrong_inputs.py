@@ -44,6 +44,7 @@ H = updates.Simultaneous(0.1)
 VALUES = jnp.array([0.1, 0.2, 0.3])
 MATRIX = jnp.eye(2)
 NEURAL = gan(losses.Minimax())
+EVENT = analysis.Event(jnp.asarray(3), jnp.asarray(0.1), Y, jnp.asarray(1j), None, jnp.array([0.3, 0.2]), None)
 PLANAR = fields.GameField(games.LinearQuadratic(losses.Minimax()))
 
 
@@ -96,6 +97,13 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "continue_cycle": {"family": family, "values": VALUES[:2], "cycle": hopf_point()},
     "continue_equilibrium": {"family": family, "values": VALUES[:2], "y": Y},
     "locate_event": {"kind": "hopf", "family": family, "value": 0.1, "y": Y},
+    "continue_event": {
+        "family": lambda rate, weight: family(rate),
+        "event": EVENT,
+        "first": VALUES[:2],
+        "second": VALUES[:2],
+        "at": 0.1,
+    },
     "convergence": {"rule": H, "field": FIELD, "y0": Y, "duration": 1.0, "step_sizes": VALUES},
     "covariance_after_steps": {"step_jacobian": MATRIX, "noise": MATRIX, "num_steps": 2},
     "covariance_at": {"jacobian": MATRIX, "noise": MATRIX, "t": 1.0},

@@ -14,7 +14,8 @@ from ._corrector import Chart, linearized
 from ._extended import pin
 from ._motion import OfFields
 
-# The parameter moves the residual out of the Jacobian's range at a fold: by more than this part of its size.
+# At a fold, and not where branches cross, the parameter moves the residual out of the Jacobian's range: by more than
+# this part of how it moves it there and where the branch was found.
 _PULLS = 1e-3
 # So far from where the branch was lost may the fold be, in parts of the bracket.
 _NEAR = 1e-2
@@ -35,7 +36,7 @@ class Turn(eqx.Module):
 
 
 @jit_quickly
-def turn_near(family: Any, ends: tuple[Array, Array], value: Scalar, y: State, args: Args) -> Turn:
+def turn_near(family: Any, ends: tuple[Array, Array], value: Scalar, y: State, before: State, args: Args) -> Turn:
     """The fold near a place, found by Newton's method on equations that are regular at a fold.
 
     Args:
@@ -43,6 +44,7 @@ def turn_near(family: Any, ends: tuple[Array, Array], value: Scalar, y: State, a
         ends: The bracket: where the branch was found for the last time, and where not any more.
         value: The last value at which it was found.
         y: The state there.
+        before: The state at the first end of the bracket.
         args: Handed to the field.
     """
     x = ravel_pytree(y)[0]
@@ -53,7 +55,9 @@ def turn_near(family: Any, ends: tuple[Array, Array], value: Scalar, y: State, a
     pinned = pin(motion, chart, "fold", guess, jnp.zeros((), x.dtype))
     _, slope = linearized(motion, chart, pinned.z)
     left, _, _ = jnp.linalg.svd(slope[:, :-1])
-    pulls = jnp.abs(left[:, -1] @ slope[:, -1]) > _PULLS * jnp.linalg.norm(slope[:, -1])
+    _, earlier = linearized(motion, chart, chart.coordinates(ravel_pytree(before)[0].astype(x.dtype), start))
+    usual = jnp.maximum(jnp.linalg.norm(slope[:, -1]), jnp.linalg.norm(earlier[:, -1]))
+    pulls = jnp.abs(left[:, -1] @ slope[:, -1]) > _PULLS * usual
     near = jnp.abs(pinned.z[-1] - guess[-1]) <= _NEAR
     is_fold = pinned.ok & pulls & near & jnp.all(jnp.isfinite(pinned.z))
     return Turn(is_fold, chart.value(pinned.z), jax.lax.stop_gradient(slope[:, :-1] / chart.size))

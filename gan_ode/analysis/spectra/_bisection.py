@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float
 from ... import _tree
 from ..._lowering import jit
 from ..._types import Args, Scalar, State
-from ..equilibria._continuation import equilibrium_at, Family, follow, linearized
+from ..arclength._at_values import equilibrium_at, Family, follow
+from ..arclength._roots import velocity_and_jacobian
 from ..equilibria._newton import at_root
 from ..linearization._jacobian import eigenvalues_of
 from ..linearization._preconditions import inspect
@@ -55,8 +56,7 @@ def bisect(
         ends: The two values.
         found: What is followed, there.
         y: The equilibrium as a function of the parameter, or any state.
-        ys: The equilibria at the two values. Those between are searched from their mean, which stays on a branch that
-            another one crosses.
+        ys: The equilibria at the two values. Those between are followed from the nearest one below.
         args: Handed to the field.
         followed: What is followed.
         scale: The size of eigenvalues.
@@ -66,9 +66,9 @@ def bisect(
     def halve(_: Any, state: Any) -> Any:
         (low, high), (at_low, at_high), (y_low, y_high), _, _ = state
         middle = (low + high) / 2
-        start = jax.tree.map(lambda a, b: (a + b) / 2, y_low, y_high)
-        there = equilibrium_at(family, middle, y if callable(y) else start, args)
-        there, matrix = jax.lax.stop_gradient((there, linearized(family(middle), there, args)[1]))
+        halfway = jax.tree.map(lambda a, b: (a + b) / 2, y_low, y_high)
+        there = equilibrium_at(family, (low, middle), y if callable(y) else y_low, args, halfway, jnp.asarray(scale))
+        there, matrix = jax.lax.stop_gradient((there, velocity_and_jacobian(family(middle), there, args)[1]))
         at_middle = find(followed, eigenvalues_of(matrix), (at_low + at_high) / 2)
         before = between(followed, at_middle, at_low, at_high)
 
@@ -122,6 +122,6 @@ def last_found(
         there = middle, high, _tree.last(along.ys), along.matrices[1]
         return jax.tree.map(lambda a, b: jnp.where(found, a, b), there, (low, middle, here, matrix))
 
-    start = (*ends, here, linearized(family(ends[0]), here, args)[1])
+    start = (*ends, here, velocity_and_jacobian(family(ends[0]), here, args)[1])
     value, _, there, matrix = jax.lax.fori_loop(0, _BISECTIONS, halve, start)
     return value, there, matrix

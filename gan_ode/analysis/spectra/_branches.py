@@ -15,7 +15,7 @@ from ..._lowering import jit
 from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, State
-from ..equilibria._continuation import Family, follow, refuse_if_nothing
+from ..arclength._at_values import Family, follow, refuse_if_nothing
 from ..linearization._jacobian import eigenvalues_of, falling
 from ..linearization._preconditions import Inspection
 
@@ -70,9 +70,9 @@ def eigenvalue_branches(
     continued and not sorted by accident. Works under `jax.vmap` and `jax.jit`, and an eigenvalue is differentiable in
     whatever the family is made of where it is simple; where a pair meets it moves as a square root, and has no slope.
 
-    An equilibrium is followed as long as Newton's method finds the next one, and comes back from it to that before:
-    where the branch turns back or ends, and where it is too steep for the spacing of the values, it is lost, and so are
-    the rows from there on. At single values where the field jumps or has a kink a row is NaN too.
+    An equilibrium is followed from value to value by the branch's length, as `continue_equilibrium` does, however steep
+    it is. Where the branch turns back, in a fold, or ends, the equilibrium is lost, and so are the rows from there on:
+    nothing is said of other branches beyond. At single values where the field jumps or has a kink a row is NaN too.
 
     Args:
         family: From the parameter, a scalar array, to a field, for example

@@ -17,8 +17,9 @@ from ..._lowering import jit
 from ..._printing import number, printed, Report
 from ..._problem import state_of
 from ..._types import Args, RealScalarLike, Scalar, State
+from ..arclength._at_values import Family, follow
 from ..arclength._folds import turn_near
-from ..equilibria._continuation import Family, follow, jacobian_at
+from ..arclength._roots import jacobian_at
 from ..linearization._jacobian import eigenvalues_of
 from ..linearization._preconditions import complaint, Inspection
 from ._bisection import bisect, last_found
@@ -268,7 +269,7 @@ def _end(family: Family, along: EigenvalueBranches, y: State | Callable, args: A
     value, here, matrix = last_found(family, ends, y, _row(along.ys, last), args)
     kind: CriticalKind = "end"
     if not callable(y):
-        turn = turn_near(family, ends, value, here, args)
+        turn = turn_near(family, ends, value, here, _row(along.ys, last), args)
         if bool(turn.is_fold):
             kind, value, matrix = "fold", turn.value, turn.matrix
     values = np.asarray(eigenvalues_of(matrix))

@@ -15,7 +15,8 @@ from ..._printing import number, printed, Report, yes
 from ..._problem import state_of
 from ..._rules import maker, Rule
 from ..._types import Args, Field, Scalar, State
-from ..equilibria._continuation import equilibrium_at, Family, follow, linearized, refuse_if_nothing
+from ..arclength._at_values import equilibrium_at, Family, follow, refuse_if_nothing
+from ..arclength._roots import velocity_and_jacobian
 from ..linearization._jacobian import by_real_part
 from ..linearization._preconditions import demand, inspect, Inspection, nan_unless
 from ..maps._fixed_point import look, Standing
@@ -108,13 +109,13 @@ def _optimal_parameter(
     def matrix(value: Scalar, near: Array) -> Array:
         here = y if callable(y) else jax.tree.map(lambda leaf: leaf[near], along.ys)
         field = family(value)
-        return linearized(field, equilibrium_at(lambda _: field, value, here, args), args)[1]
+        return velocity_and_jacobian(field, equilibrium_at(family, (values[near], value), here, args), args)[1]
 
     optimum = _least(matrix, _real_parts, values, along.found)
     value = jax.lax.stop_gradient(optimum.value)
     nearest = jnp.argmin(jnp.where(along.found, jnp.abs(values - value), jnp.inf))
     here = y if callable(y) else jax.tree.map(lambda leaf: leaf[nearest], along.ys)
-    there = inspect(family(value), equilibrium_at(family, value, here, args), args=args)
+    there = inspect(family(value), equilibrium_at(family, (values[nearest], value), here, args), args=args)
     return optimum, along.found, along.seen, there
 
 

@@ -13,7 +13,6 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis, fields, games, losses, regularizers, updates
-from gan_ode.analysis.equilibria import _continuation
 from gan_ode.games import Players
 
 # Eigenvalues of small matrices of order one, where they are simple; measured 6e-16.
@@ -588,27 +587,6 @@ def test_the_last_value_before_a_fold_is_found_however_close_it_is():
     np.testing.assert_allclose(branches.eigenvalues[:3, 0], -2 * np.sqrt(-values[:3]), atol=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("there", "back", "ahead", "behind", "same"),
-    [
-        # Here is 0. A step of 1, with slopes that say so at both ends, and from where the way back ends here.
-        (1.0, 0.0, 1.0, 1.0, True),
-        (1.0, 0.0, 0.8, 1.2, True),
-        (1.0, 0.9, 1.0, 1.0, False),
-        (1.0, 0.0, 0.1, 0.2, False),
-        (1.0, 0.0, -1.0, -1.0, False),
-        # Toward a fold, from -1 to -1/100 on x = -sqrt(-p): the slopes say 1/2 and 50.
-        (0.99, 0.0, 0.49995, 49.995, True),
-        (0.99, 0.0, 0.49995, 0.49995, False),
-        # Nothing moves.
-        (0.0, 0.0, 0.0, 0.0, True),
-    ],
-)
-def test_a_step_stays_on_a_branch_if_it_comes_back_and_is_as_long_as_the_slopes_say(there, back, ahead, behind, same):
-    steps = (jnp.array([0.0, number]) for number in (0.0, there, back, ahead, behind))
-    assert bool(_continuation._is_same_branch(*steps)) == same
-
-
 def test_a_bracket_across_a_fold_is_refused_and_so_is_one_without_equilibrium():
     with pytest.raises(RuntimeError, match=r"joined by an equilibrium, but it is lost between -?0"):
         analysis.critical_parameter(FOLD, -1.0, 1.0, ONE)
@@ -711,3 +689,39 @@ def test_a_given_equilibrium_counts_where_it_is_one():
     (end,) = analysis.critical_parameters(FOLD, GRID, root)
     # Where the velocity -p counts as zero.
     assert end.kind == "end" and end.value == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("narrow", [1e-2, 1e-4])
+def test_a_fold_whose_branch_comes_again_within_the_same_interval_is_not_stepped_over(narrow):
+    # p = x^3 / 3 - c x turns at x = -sqrt(c), where p = 2 c^(3/2) / 3, and comes again at minus that: 1e-6 below.
+    folded = scalar(lambda p, x: p - x**3 / 3 + narrow * x)
+    (end,) = analysis.critical_parameters(folded, GRID, jnp.array([-1.45]))
+    assert end.kind == "fold" and end.value == pytest.approx(2 * narrow**1.5 / 3, abs=FOLDS)
+    best = analysis.optimal_parameter(folded, GRID, jnp.array([-1.45]))
+    # The flow is fastest at the other end, with the slope of the cubic there.
+    x = np.roots([1 / 3, 0, -narrow, 1.0])
+    x = float(np.real(x[np.argmin(np.abs(np.imag(x)))]))
+    assert float(best.value) == -1.0 and float(best.rate) == pytest.approx(x**2 - narrow, abs=EIGENVALUES)
+
+
+def parallel(p):
+    """The first of three steep branches close to each other, and how fast the flow is on it: 4.5 at most, at 0.021."""
+    branch, weight = 5 * jnp.tanh(20 * (p - 0.03)), 1 / (1 + 20 * (p - 0.021) ** 2)
+    return branch, lambda t, x, args: -100 * weight * (x - branch) * (x - branch - 0.15) * (x - branch - 0.3)
+
+
+@pytest.mark.parametrize("num", [17, 20])
+def test_a_steep_branch_is_not_left_for_another_that_runs_beside_it(num):
+    values, start = jnp.linspace(-1.0, 1.0, num), jnp.array([-5.0])
+    branches = analysis.eigenvalue_branches(lambda p: parallel(p)[1], values, start)
+    assert np.all(branches.found)
+    np.testing.assert_allclose(branches.ys[:, 0], parallel(values)[0], atol=EIGENVALUES)
+    best = analysis.optimal_parameter(lambda p: parallel(p)[1], values, start)
+    assert float(best.value) == pytest.approx(0.021, abs=1e-7) and float(best.rate) == pytest.approx(4.5, abs=1e-9)
+
+    def crossing(p):
+        return lambda t, x, args: parallel(p)[1](t, x, args) * (0.021 - p)
+
+    (found,) = analysis.critical_parameters(crossing, values, start)
+    assert found.kind == "crossing" and found.value == pytest.approx(0.021, abs=CRITICAL)
+    assert float(analysis.critical_parameter(crossing, -1.0, 1.0, start)) == pytest.approx(0.021, abs=CRITICAL)

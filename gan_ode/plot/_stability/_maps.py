@@ -12,9 +12,9 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 
-from ..analysis import OrbitDiagram, StabilityMap
-from ._panel import scale
-from ._style import BLUE, GRAY, INK, VERMILLION, WHITE
+from ...analysis import OrbitDiagram, StabilityMap
+from .._panel import scale
+from .._style import BLUE, GRAY, INK, VERMILLION, WHITE
 
 # Dying out to the left, growing to the right.
 _COLORS = [BLUE, "#9CC9E6", WHITE, "#F2BE95", VERMILLION]
