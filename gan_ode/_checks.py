@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import inspect
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -134,6 +135,22 @@ def _checked(name: str, value: jax.Array, holds: Callable[[Any], Any], message: 
 
 def _seen(value: jax.Array) -> str:
     return "" if is_traced(value) else f", but is {value}"
+
+
+def fits_in_memory(name: str, size: int, remedy: str) -> None:
+    """Refuses an allocation of `size` bytes that this machine cannot hold."""
+    memory = _physical_memory()
+    if memory is not None and size > memory:
+        raise ValueError(
+            f"`{name}` must fit in memory, but needs {format_bytes(size)} of {format_bytes(memory)}: {remedy}"
+        )
+
+
+def _physical_memory() -> int | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def format_bytes(size: int | float) -> str:

@@ -198,7 +198,7 @@ def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps
 
 
 def _check_memory(y0: State, ts: Array, how: Method) -> None:
-    _inputs.fits_in_memory(
+    _checks.fits_in_memory(
         "ts",
         _inputs.num_bytes(y0, ts.shape[0]),
         "save at fewer times, or a function of the state by an event or `iterate`.",
@@ -207,7 +207,7 @@ def _check_memory(y0: State, ts: Array, how: Method) -> None:
         # Two ends and the stages of every step.
         stages = getattr(getattr(how.solver, "tableau", None), "num_stages", 2)
         size = _inputs.num_bytes(y0, how.max_steps * (stages + 2))
-        _inputs.fits_in_memory("dense", size, "lower `max_steps`, which sets how many steps are held, or save at `ts`.")
+        _checks.fits_in_memory("dense", size, "lower `max_steps`, which sets how many steps are held, or save at `ts`.")
 
 
 def _event(events: diffrax.Event | Callable | None) -> diffrax.Event | None:

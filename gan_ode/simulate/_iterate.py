@@ -106,7 +106,7 @@ def prepared(
 
 def check_memory(loop: UpdateLoop, y0: State, copies: int) -> None:
     """Refuses more saves than fit in memory."""
-    _inputs.fits_in_memory("num_steps", copies * _bytes_saved(loop, y0), "save fewer states by `save_every`.")
+    _checks.fits_in_memory("num_steps", copies * _bytes_saved(loop, y0), "save fewer states by `save_every`.")
 
 
 def _bytes_saved(loop: UpdateLoop, y0: State) -> int:

@@ -15,7 +15,7 @@ from .. import _files
 from .._progress import meter, Progress
 from . import _blocks
 from ._folder import Folder
-from ._grid import grid
+from ._grid import check_size, grid
 
 if TYPE_CHECKING:
     import xarray
@@ -74,8 +74,10 @@ def sweep(
     """
     _blocks.require_xarray()
     points, path = grid(over, block_size), Path(folder)
+    check_size(points)
     path.mkdir(parents=True, exist_ok=True)
-    with _held(path), _interruptible():
+    busy = f"`folder` must not be in use, but another process sweeps into {path}: wait, or give another folder."
+    with _files.held(path, busy), _interruptible():
         own = Folder.claim(path, points, config, notes)
         _compute_missing(own, compute, progress, keep_going)
         return own.join()
@@ -109,7 +111,10 @@ def _compute_missing(folder: Folder, compute: Compute, progress: Progress, keep_
         for block in (block for block in range(points.num_blocks) if block not in blocks):
             try:
                 dataset = _blocks.tabulate(compute(points.points(block)), points, block)
-                if first is not None:
+                if first is None:
+                    # All of it, before hours are spent on what cannot be put together.
+                    check_size(points, dataset.nbytes / dataset.sizes[_blocks.POINT])
+                else:
                     _blocks.check_alike(first, dataset)
             except Exception as error:
                 if not keep_going:
@@ -121,18 +126,6 @@ def _compute_missing(folder: Folder, compute: Compute, progress: Progress, keep_
             rows = points.rows(block)
             num_done += rows.stop - rows.start
             show(num_done)
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(_files.held(path))
-        except BlockingIOError:
-            raise ValueError(
-                f"`folder` must not be in use, but another process sweeps into {path}: wait, or give another folder."
-            ) from None
-        yield
 
 
 @contextlib.contextmanager

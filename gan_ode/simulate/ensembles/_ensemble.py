@@ -95,7 +95,7 @@ def ensemble(
         exact_times=exact_times, dense=False, events=events, max_steps=max_steps,
         adjoint=diffrax.ForwardMode() if adjoint is None else adjoint, progress_meter=False,
     )  # fmt: skip
-    _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
+    _checks.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
     own_field, field = _members.split_batched("batched_field", field, batched_field, num)
     own_args, args = _members.split_batched("batched_args", args, batched_args, num)
     solve_all, sizes = (_solve_small, _CHUNK_SIZE) if is_small_state(y0s, num) else (_solve_large, _CHUNK_SIZE_OF_LARGE)
