@@ -16,6 +16,9 @@ import numpy as np
 from ._jax import get_opaque_trace_state, Tracer
 from ._types import RealScalarLike
 
+# The most that a 32-bit counter holds, which JAX has by default.
+MOST_STEPS = 2**31 - 1
+
 
 def is_traced(tree: object) -> bool:
     """Whether any leaf is a tracer: its value cannot be looked at now."""
@@ -39,9 +42,26 @@ def _top_level() -> Any:
         return pool.submit(get_opaque_trace_state).result()
 
 
-def as_float(value: RealScalarLike) -> jax.Array:
-    """The value as a floating-point array: `1` is meant as `1.0`."""
+def as_float(value: RealScalarLike, name: str = "value") -> jax.Array:
+    """The value as a floating-point array: `1` is meant as `1.0`; refused if it is no number."""
+    real(name, value)
     return floats(_array(value))
+
+
+def real(name: str, values: Any) -> None:
+    """Refuses what is no real number and no array of them: words, None, complex numbers.
+
+    Raises:
+        ValueError: If it is anything else; the text says what.
+    """
+    if isinstance(values, float | int | Tracer):
+        return
+    for leaf in [None] if values is None else jax.tree.leaves(values):
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            raise ValueError(f"`{name}` must be real, but is {dtype}: give its real part, `.real`.")
+        if not (jnp.issubdtype(dtype, jnp.number) or jnp.issubdtype(dtype, jnp.bool_)):
+            raise ValueError(f"`{name}` must be made of real numbers, but is {values!r}: give Python's, or an array.")
 
 
 def floats(values: Any, dtype: Any = float) -> jax.Array:
@@ -52,42 +72,45 @@ def floats(values: Any, dtype: Any = float) -> jax.Array:
 
 def positive(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and above zero; under a transformation, when it runs."""
-    value = as_float(value)
+    value = as_float(value, name)
     message = f"`{name}` must be above 0 and finite{_seen(value)}. {remedy}"
     return _checked(name, value, lambda v: (v > 0) & (v < math.inf), message)
 
 
 def not_negative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is finite and at least zero; under a transformation, when it runs."""
-    value = as_float(value)
+    value = as_float(value, name)
     message = f"`{name}` must be at least 0 and finite{_seen(value)}. {remedy}"
     return _checked(name, value, lambda v: (v >= 0) & (v < math.inf), message)
 
 
 def portion(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     """The value as an array, refused unless it is above zero and at most one; under a transformation, when it runs."""
-    value = as_float(value)
+    value = as_float(value, name)
     message = f"`{name}` must be above 0 and at most 1{_seen(value)}. {remedy}"
     return _checked(name, value, lambda v: (v > 0) & (v <= 1), message)
 
 
 def number(name: str, value: RealScalarLike) -> jax.Array:
     """The value as an array, refused unless it is finite; under a transformation, when it runs."""
-    value = as_float(value)
+    value = as_float(value, name)
     return _checked(name, value, lambda v: abs(v) < math.inf, f"`{name}` must be finite{_seen(value)}.")
 
 
-def count(name: str, value: int, *, least: int = 1) -> int:
-    """The value, refused unless it is a whole number of at least `least`."""
+def count(name: str, value: int, *, least: int = 1, most: int | None = None) -> int:
+    """The value, refused unless it is a whole number of at least `least` and at most `most`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise ValueError(f"`{name}` must be a whole number, but is {value!r}: write it as a Python int.")
     if value < least:
         raise ValueError(f"`{name}` must be at least {least}, but is {value}.")
+    if most is not None and value > most:
+        raise ValueError(f"`{name}` must be at most {most:,}, but is {value}: go on from `final_state` in another run.")
     return int(value)
 
 
 def axis(name: str, values: Any, *, above: float = -math.inf) -> jax.Array:
     """The values as one axis of floating-point numbers, refused unless they are finite and above a bound."""
+    real(name, values)
     values = floats(values)
     if values.ndim != 1 or values.size == 0:
         raise ValueError(f"`{name}` must be one axis of at least one number, but has shape {values.shape}.")

@@ -22,6 +22,8 @@ _MAX_STEPS = 65_536
 _TOLERANCE = {4: 1e-5, 8: 1e-8}
 _LEAST_TOLERANCE = {4: 1e-7, 8: 1e-14}
 _BLOW_UP = "_blow_up"
+# Twice as many, with some to spare, still fit into a 32-bit counter.
+_MOST_FIXED_STEPS = 2**29
 
 
 def flow(
@@ -131,7 +133,7 @@ def method(
         controller = _adaptive(stepsize_controller, rtol, atol, ts.dtype, solver, ts if exact_times else None)
         solver = _requirements.for_adaptive_steps(solver, ts.dtype)
         dt0 = None if dt0 is None else _checks.positive("dt0", dt0, "Leave it out to have it chosen.")
-        max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps)
+        max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps, most=_checks.MOST_STEPS)
     else:
         if stepsize_controller is not None or dt0 is not None or exact_times:
             raise ValueError("`step_size` fixes every step: leave out `stepsize_controller`, `dt0` and `exact_times`.")
@@ -147,7 +149,7 @@ def _adaptive(
     if controller is None:
         dtype = jnp.dtype(dtype)
         rtol = _tolerance("rtol", _TOLERANCE[max(dtype.itemsize, 4)] if rtol is None else rtol, dtype)
-        atol = rtol if atol is None else _tolerance("atol", atol, dtype, zero=True)
+        atol = rtol if atol is None else _tolerance("atol", atol, dtype, absolute=True)
         # PI control; for explicit steps at the edge of stability it rejects far less than the plain I controller.
         p, i = (0.0, 1.0) if _requirements.is_implicit(solver) else (0.2, 0.6)
         controller = diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=p, icoeff=i)
@@ -161,17 +163,28 @@ def _adaptive(
     return Guarded(controller=clipped, rtol=controller.rtol, atol=controller.atol, norm=controller.norm)
 
 
-def _tolerance(name: str, value: RealScalarLike, dtype: np.dtype, zero: bool = False) -> Array | np.ndarray:
+def _tolerance(name: str, value: RealScalarLike, dtype: np.dtype, absolute: bool = False) -> Array | np.ndarray:
     least = _LEAST_TOLERANCE[max(dtype.itemsize, 4)]
+    _checks.real(name, value)
+    if np.ndim(value):
+        raise ValueError(
+            f"`{name}` must be one number, but has shape {np.shape(value)}: for one of each entry of a state that "
+            "is one array give `stepsize_controller=diffrax.PIDController(rtol=..., atol=...)`."
+        )
     if _checks.is_traced(value):
         return jnp.asarray(value, dtype)
     number = float(np.asarray(value))
-    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+    if not np.isfinite(number) or number < 0 or (number == 0 and not absolute):
         raise ValueError(f"`{name}` must be above 0 and finite, but is {number}: 1e-8 is usual, 1e-5 in float32.")
     if 0 < number < least:
         raise ValueError(
             f"`{name}` must be at least {least:g} in {dtype}, but is {number:g}: below that rounding is "
             "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
+        )
+    if number >= 1 and not absolute:
+        raise ValueError(
+            f"`{name}` must be below 1, but is {number:g}: it is a step's error relative to the state; 1e-8 is usual, "
+            "1e-5 in float32."
         )
     # In NumPy: an array of JAX takes longer to make.
     return np.asarray(number, dtype)
@@ -183,6 +196,13 @@ def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps
         return step_size, _MAX_STEPS if max_steps is None else max_steps
     duration = float(ts[-1] - ts[0])
     steps = duration / float(step_size)
+    resolution = float(jnp.finfo(ts.dtype).eps * jnp.max(jnp.abs(ts)))
+    if steps > _MOST_FIXED_STEPS or float(step_size) < resolution:
+        raise ValueError(
+            f"`step_size` must be at least {max(duration / _MOST_FIXED_STEPS, resolution):.2g} for times to "
+            f"{float(ts[-1]):g} in {ts.dtype}, but is {float(step_size):g}: smaller ones are too many, or lost in the "
+            "rounding of time. For a small error leave it out and give `rtol`."
+        )
     whole = max(round(steps), 1)
     rounding = float(jnp.finfo(ts.dtype).eps) * steps
     if abs(steps - whole) > max(1e-4, 2 * rounding):

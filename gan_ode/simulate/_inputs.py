@@ -18,6 +18,7 @@ def times(ts: Any, dtype: DTypeLike) -> Float[Array, " times"]:
         ValueError: If they are not a strictly increasing finite sequence of at least two, or the dtype is too narrow.
     """
     _problem.wide_enough(dtype)
+    _checks.real("ts", ts)
     ts = jnp.asarray(ts)
     if ts.ndim != 1 or ts.shape[0] < 2:
         raise ValueError(

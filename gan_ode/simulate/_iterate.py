@@ -87,7 +87,7 @@ def prepared(
 ) -> tuple[UpdateLoop, int, int]:
     """What is to be done, how many steps, and after how many to save; or a `ValueError`."""
     an_update(update)
-    num_steps = _checks.count("num_steps", num_steps)
+    num_steps = _checks.count("num_steps", num_steps, most=_checks.MOST_STEPS)
     save_every = _checks.count("save_every", save_every)
     if num_steps % save_every:
         raise ValueError(
