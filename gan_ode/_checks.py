@@ -56,7 +56,8 @@ def real(name: str, values: Any) -> None:
     """
     if isinstance(values, float | int | Tracer):
         return
-    for leaf in [None] if values is None else jax.tree.leaves(values):
+    leaves: list[Any] = [None] if values is None else jax.tree.leaves(values)
+    for leaf in leaves:
         dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         if jnp.issubdtype(dtype, jnp.complexfloating):
             raise ValueError(f"`{name}` must be real, but is {dtype}: give its real part, `.real`.")
