@@ -13,7 +13,7 @@ from .. import _checks, _tree
 from .._lowering import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..solvers import _requirements
-from . import _inputs
+from . import _events, _inputs
 from ._diffrax_controllers import Fixed, Guarded, Steady, Trial
 from ._orbit import Orbit, OUTCOMES, SolveFailed
 from ._outcome import outcome
@@ -69,7 +69,10 @@ def flow(
         dt0: First step; chosen from the field by default.
         exact_times: Whether to step exactly on the save times, rather than interpolate between steps.
         dense: Whether to keep dense output for `orbit.evaluate`. It holds `max_steps` copies of the step.
-        events: A `diffrax.Event`, or a condition `f(t, y, args, **kwargs)`, that stops the solve.
+        events: A `diffrax.Event`, or a condition `f(t, y, args, **kwargs)`, that stops the solve. Of several in one
+            step the first in time does (under transformations and in `ensemble` the first that is listed), by the
+            event's root finder. A start with a condition of exactly zero counts as lying on the side to which the orbit
+            leaves: a section is met again by coming back to it.
         max_steps: Most steps to take, rejected ones included; 65,536 by default, as many as needed for a fixed step.
         adjoint: How to differentiate; Diffrax's default is for reverse mode, `diffrax.ForwardMode()` for forward mode.
         progress_meter: Whether to show progress on the terminal, or a Diffrax meter.
@@ -92,6 +95,8 @@ def flow(
     )  # fmt: skip
     _check_memory(y0, ts, how)
     orbit, fine = _solve(field, y0, ts, args, how)
+    if how.event is not None:
+        orbit = _to_first_event(orbit, field, y0, ts, args, how)
     return _raise_if_failed(orbit, fine) if throw else orbit
 
 
@@ -217,6 +222,27 @@ def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps
     return jnp.asarray(duration / whole, ts.dtype), 1 << (whole + spare).bit_length()
 
 
+def _to_first_event(orbit: Orbit, field: Field, y0: State, ts: Array, args: Args, how: Method) -> Orbit:
+    event = how.event
+    assert event is not None
+    several = event.root_finder is not None and len(jax.tree.leaves(orbit.event_mask)) > 1
+    if not several or _checks.is_traced(orbit.final_time) or orbit.outcome != OUTCOMES.event:
+        return orbit
+    terms = diffrax.ODETerm(field)  # pyright: ignore[reportArgumentType]
+    known = {"terms": terms, "t0": ts[0], "t1": ts[-1], **_known_to_conditions(how, _saveat(ts, how))}
+
+    def values(t: Array, y: State) -> list[Array]:
+        return [condition(t, y, args, **known) for condition in jax.tree.leaves(event.cond_fn, is_leaf=callable)]
+
+    return _events.earliest(
+        event,
+        orbit,
+        values(ts[0], y0),
+        values(orbit.final_time, orbit.final_state),
+        lambda alone: _solve(field, y0, ts, args, dataclasses.replace(how, event=alone))[0],
+    )
+
+
 def _check_memory(y0: State, ts: Array, how: Method) -> None:
     _checks.fits_in_memory(
         "ts",
@@ -265,8 +291,11 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
     """As `solve`, of any Diffrax terms."""
     event, fixed = how.event, isinstance(how.controller, Fixed)
     guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
+    saveat = _saveat(ts, how)
     if event is not None:
-        guard, direction = guard | {"user": event.cond_fn}, direction | {"user": event.direction}
+        known = _known_to_conditions(how, saveat)
+        conditions = _events.leaving(event, terms, ts[0], ts[-1], y0, args, **known)
+        guard, direction = guard | {"user": conditions}, direction | {"user": event.direction}
     root_finder = None if event is None else event.root_finder
     solution = diffrax.diffeqsolve(
         terms,
@@ -276,11 +305,7 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
         how.dt0,
         y0,
         args,
-        saveat=diffrax.SaveAt(
-            subs={"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)},
-            dense=how.dense,
-            controller_state=True,
-        ),
+        saveat=saveat,
         stepsize_controller=how.controller,
         adjoint=how.adjoint,
         event=diffrax.Event(guard, root_finder, direction) if guard else None,
@@ -310,6 +335,22 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
     )
     fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
     return _without_failed_step(orbit, how.dt0) if fixed else orbit, fine
+
+
+def _saveat(ts: Array, how: Method) -> diffrax.SaveAt:
+    subs = {"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)}
+    return diffrax.SaveAt(subs=subs, dense=how.dense, controller_state=True)
+
+
+def _known_to_conditions(how: Method, saveat: diffrax.SaveAt) -> dict[str, Any]:
+    """What Diffrax hands to the conditions of events, beside terms and times."""
+    return {
+        "solver": how.solver,
+        "dt0": how.dt0,
+        "saveat": saveat,
+        "stepsize_controller": how.controller,
+        "max_steps": how.max_steps,
+    }
 
 
 def _without_failed_step(orbit: Orbit, dt0: Array) -> Orbit:
