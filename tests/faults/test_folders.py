@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments._machinery import _folder
 from gan_ode import _files, iterate, simulate, sweeps
 from gan_ode.updates import Simultaneous
 
@@ -133,6 +134,20 @@ def test_no_planted_link_is_written_through(kind, tmp_path):
         swept(folder)
     assert victim.read_text() == "mine"
     assert not [path for path in folder.iterdir() if path.is_symlink() or path.name.startswith(".")]
+
+
+@pytest.mark.parametrize("suffix", ["part", "commit"])
+@pytest.mark.parametrize("there", [True, False], ids=["a folder", "nothing"])
+def test_no_planted_link_takes_the_results_of_an_experiment_elsewhere(suffix, there, tmp_path):
+    victim = tmp_path / "victim"
+    if there:
+        victim.mkdir()
+        (victim / "mine").write_text("mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / f".a.{suffix}").symlink_to(victim)
+    _folder.save(tmp_path / "out", "a", {".json": b'{"files": []}'})
+    assert contents(tmp_path / "out") == {"a.json": b'{"files": []}'}
+    assert not there or contents(victim) == {"mine": b"mine"}
 
 
 # A disk that does not take it.
