@@ -79,8 +79,12 @@ class Folder:
     def failure(self, block: int) -> Path:
         return self.path / f"{_stem(block)}.failure.json"
 
-    def read_all(self) -> dict[int, "xarray.Dataset"]:
-        """The blocks that are done, by number."""
+    def read_all(self, only: int | None = None) -> dict[int, "xarray.Dataset"]:
+        """The blocks that are done, by number; or those that were read before, and one that has just been done."""
+        if only is not None:
+            if only not in self._read:
+                self._read[only] = _blocks.read(self.block(only), self.sweep, only)
+            return self._read
         done = self._numbers(".nc")
         for block in done:
             if block not in self._read:
@@ -93,7 +97,15 @@ class Folder:
         _files.replace(self.block(block), content)
         self.failure(block).unlink(missing_ok=True)
 
-    def fail(self, block: int, error: Exception) -> None:
+    def remove(self, block: int) -> None:
+        self._read.pop(block, None)
+        self.block(block).unlink(missing_ok=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read, which workers need not be sent."""
+        return self.__dict__ | {"_read": {}}
+
+    def fail(self, block: int, error: BaseException) -> None:
         text = {"failure": f"{type(error).__name__}: {error}"}
         _files.replace(self.failure(block), (json.dumps(text, indent=2) + "\n").encode())
 
