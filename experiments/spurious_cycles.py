@@ -65,9 +65,7 @@ class Config:
             raise ValueError(f"`num_steps` must be at least 1,000, for starts to settle, but is {self.num_steps}.")
 
 
-QUICK = Config(
-    games=("forsaken",), rules=("extragradient", "consensus"), step_sizes=(0.1, 0.35), resolution=16, num_steps=3000
-)
+QUICK = Config(games=("forsaken",), rules=("extragradient",), step_sizes=(0.1, 0.35), resolution=16, num_steps=3000)
 
 if __name__ == "__main__":
     _runner.main(Config, QUICK)
