@@ -92,6 +92,13 @@ def portion(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
     return _checked(name, value, lambda v: (v > 0) & (v <= 1), message)
 
 
+def relative(name: str, value: RealScalarLike, remedy: str) -> jax.Array:
+    """The value as an array, refused unless it is above zero and below one: an error relative to what is computed."""
+    value = as_float(value, name)
+    message = f"`{name}` must be above 0 and below 1{_seen(value)}. {remedy}"
+    return _checked(name, value, lambda v: (v > 0) & (v < 1), message)
+
+
 def number(name: str, value: RealScalarLike) -> jax.Array:
     """The value as an array, refused unless it is finite; under a transformation, when it runs."""
     value = as_float(value, name)

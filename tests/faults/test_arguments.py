@@ -8,7 +8,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from gan_ode import _checks, flow, games, iterate, noise, regularizers, simulate, updates
+from gan_ode import _checks, analysis, flow, games, iterate, noise, regularizers, simulate, updates
 
 TS = jnp.linspace(0.0, 1.0, 3)
 H = updates.Simultaneous(0.1)
@@ -84,6 +84,38 @@ WRONG = {
     "a loss in quotes": (
         lambda: games.LinearQuadratic("wasserstein"),
         r"`loss` must be one of `gan_ode.losses`, but is 'wasserstein': for example `losses.Wasserstein\(\)`",
+    ),
+    "an equilibrium's rtol in quotes": (
+        lambda: analysis.find_equilibrium(decay, jnp.ones(2), rtol="1e-3"),
+        "`rtol` must be made of real numbers, but is '1e-3'",
+    ),
+    "an equilibrium's vector atol": (
+        lambda: analysis.find_equilibria(decay, jnp.ones((3, 2)), atol=jnp.ones(2)),
+        r"`atol` must be one number, but has shape \(2,\)",
+    ),
+    "an equilibrium's many steps": (
+        lambda: analysis.find_equilibrium(decay, jnp.ones(2), max_steps=10**20),
+        "`max_steps` must be at most 2,147,483,647",
+    ),
+    "a verdict's rtol of ten": (
+        lambda: analysis.classify(decay, jnp.ones(2), rtol=10.0),
+        "`rtol` must be above 0 and below 1, but is 10.0. 1e-10 is usual",
+    ),
+    "a cycle's rtol of one": (
+        lambda: analysis.find_periodic_orbit(decay, jnp.ones(2), rtol=1.0),
+        "`rtol` must be above 0 and below 1, but is 1.0",
+    ),
+    "a basin's rtol in quotes": (
+        lambda: analysis.basin(decay, jnp.ones((3, 2)), 1.0, rtol="1e-3"),
+        "`rtol` must be made of real numbers",
+    ),
+    "exponents' rtol of ten": (
+        lambda: analysis.lyapunov_exponents(decay, jnp.ones(2), 1000.0, rtol=10.0),
+        "`rtol` must be above 0 and below 1",
+    ),
+    "an implicit step's rtol of ten": (
+        lambda: followed(solver=diffrax.ImplicitEuler(), step_size=0.5, rtol=10.0, atol=1e-8),
+        "`rtol` must be above 0 and below 1",
     ),
     "many paths": (
         lambda: simulate.paths(
