@@ -17,8 +17,9 @@ from . import _blocks
 from ._folder import Folder
 from ._grid import check_size
 
-# So many blocks are handed out at a time: enough for every worker, and few to look after when one dies.
-_HANDED_OUT = 256
+# So many blocks are handed out at a time: enough for every worker of this machine, and few to look after when one dies;
+# and enough for those of others, who look after their dead by themselves.
+_HANDED_OUT, _TO_OTHERS = 256, 10_000
 # A worker may be killed by somebody else; one block at which two have died alone kills them.
 _DEATHS = 2
 
@@ -72,7 +73,13 @@ class Crew:
     finished: Callable[[int], object]
 
     def __post_init__(self) -> None:
-        self._own = not hasattr(self.executor, "submit")
+        # A class makes one, too.
+        self._own = isinstance(self.executor, type) or not hasattr(self.executor, "submit")
+        if self._own and not callable(self.executor):
+            raise ValueError(
+                f"`executor` must have a method `submit`, or be a function that makes an executor, but is "
+                f"{self.executor!r}: for example `sweeps.Processes(4)`."
+            )
         self._pool: Any = self.executor() if self._own else self.executor  # pyright: ignore[reportCallIssue]
         self._deaths: collections.Counter[int] = collections.Counter()
 
@@ -97,10 +104,11 @@ class Crew:
         """Computes blocks, some at a time, but those that were at work when a worker died."""
         at_work: dict[Any, int] = {}
         lost: list[int] = []
+        most = _HANDED_OUT if self._own else _TO_OTHERS
         try:
             while blocks or at_work:
                 try:
-                    while blocks and len(at_work) < _HANDED_OUT:
+                    while blocks and len(at_work) < most:
                         future = self._submit(blocks[0])
                         at_work[future] = blocks.popleft()
                     done, _ = concurrent.futures.wait(at_work, return_when=concurrent.futures.FIRST_COMPLETED)

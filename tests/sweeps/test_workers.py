@@ -4,6 +4,7 @@ import concurrent.futures
 import pickle
 import threading
 
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -159,6 +160,13 @@ def test_a_function_that_cannot_be_sent_is_refused_with_the_remedy(tmp_path):
     with pytest.raises(ValueError, match="`compute` must be a function that the workers of `executor` can be sent"):
         sweeps.sweep(lambda points: {"x": points["a"]}, {"a": [1]}, tmp_path, executor=lambda: Sends(1))
     assert sweeps.sweep(compute, OVER, tmp_path / "s", executor=lambda: Sends(1))["done"].all()
+
+
+def test_an_executor_is_one_or_makes_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    assert sweeps.sweep(compute, OVER, tmp_path / "s", executor=Threads)["done"].all()
+    with pytest.raises(ValueError, match=r"`executor` must have a method `submit`, or be .* but is 4: for example"):
+        sweeps.sweep(compute, OVER, tmp_path / "t", executor=4)
 
 
 def test_the_number_of_processes_must_be_a_count():
