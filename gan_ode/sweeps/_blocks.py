@@ -1,9 +1,12 @@
 """What was computed for the points of one block: as a dataset, and as a netCDF file that knows whether it is whole."""
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 
 POINT = "point"
 _CHECKSUM = "checksum"
+_ONE_THREAD = threading.RLock()
 _SEAL = b"\nsha256 of the bytes before this line: "
 _NOT_KEPT = (
     "`compute` must return what netCDF can keep, but what it returned cannot be: take other names for quantities, "
@@ -191,7 +195,8 @@ def encode(dataset: "xarray.Dataset", sweep: str, block: int, attributes: Mappin
     marked = dataset.assign_attrs(sweep=sweep, block=block, **attributes)
     marked = marked.assign_attrs({_CHECKSUM: _checksum(marked)})
     try:
-        content = bytes(marked.to_netcdf(engine="h5netcdf", encoding=encoding))
+        with _alone():
+            content = bytes(marked.to_netcdf(engine="h5netcdf", encoding=encoding))
         kept = _checksum(_loaded(io.BytesIO(content))[1]) == marked.attrs[_CHECKSUM]
     except OSError:
         raise
@@ -200,6 +205,19 @@ def encode(dataset: "xarray.Dataset", sweep: str, block: int, attributes: Mappin
     if not kept:
         raise ValueError(f"{_NOT_KEPT}, and comes back as something else.")
     return _sealed(content)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One thread at a time, as HDF5 has it anyway, and without Dask.
+
+    Where Dask's workers are at hand, xarray asks their scheduler for a lock by the name of the file, and here that is
+    none.
+    """
+    with _ONE_THREAD, contextlib.ExitStack() as stack:
+        if "dask" in sys.modules:
+            stack.enter_context(sys.modules["dask"].config.set(scheduler="synchronous"))
+        yield
 
 
 def _sealed(content: bytes) -> bytes:
@@ -221,7 +239,8 @@ def _unsealed(content: bytes) -> bytes:
 
 def _loaded(file: Any) -> "tuple[xarray.Dataset, xarray.Dataset]":
     """A file as xarray reads it, and with values of the kinds in which they were written."""
-    stored = require_xarray().load_dataset(file, engine="h5netcdf", decode_times=False, decode_timedelta=False)
+    with _alone():
+        stored = require_xarray().load_dataset(file, engine="h5netcdf", decode_times=False, decode_timedelta=False)
     variables = {
         name: variable.copy(data=_plain(str(name), variable.values)) for name, variable in stored.variables.items()
     }

@@ -1,14 +1,18 @@
 """Sweeps by the workers of an executor: the same bits, no block twice, and a death costs one block."""
 
 import concurrent.futures
+import contextlib
 import pickle
+import sys
 import threading
+from types import SimpleNamespace
 
 import jaxtyping
 import numpy as np
 import pytest
 
 from gan_ode import sweeps
+from gan_ode.sweeps import _blocks
 from tests import sweeping
 from tests.sweeping import compute, OVER
 
@@ -167,6 +171,20 @@ def test_an_executor_is_one_or_makes_one(tmp_path, monkeypatch):
     assert sweeps.sweep(compute, OVER, tmp_path / "s", executor=Threads)["done"].all()
     with pytest.raises(ValueError, match=r"`executor` must have a method `submit`, or be .* but is 4: for example"):
         sweeps.sweep(compute, OVER, tmp_path / "t", executor=4)
+
+
+def test_xarray_is_kept_from_asking_dask_for_a_lock_by_the_name_of_a_file_without_one(monkeypatch):
+    """With a Dask client at hand xarray raises "Semaphore or Lock not known" for what is read from memory."""
+    seen = []
+
+    @contextlib.contextmanager
+    def set_(**options):
+        seen.append(options)
+        yield
+
+    monkeypatch.setitem(sys.modules, "dask", SimpleNamespace(config=SimpleNamespace(set=set_)))
+    with _blocks._alone():
+        assert seen == [{"scheduler": "synchronous"}]
 
 
 def test_the_number_of_processes_must_be_a_count():
