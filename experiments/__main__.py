@@ -46,4 +46,7 @@ def _question(tree: ast.Module) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    from experiments._machinery._output import told
+
+    with told("experiments"):
+        raise SystemExit(main(sys.argv[1:]))

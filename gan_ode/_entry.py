@@ -68,7 +68,11 @@ def guarded(
                 return function(*args, **kwargs)
             # Python's own word on arguments that are missing, or too many.
             bound = signature.bind(*args, **kwargs)
-            _check_kinds(bound.arguments, rules)
+            # None stands for what is left out.
+            left_out = [
+                name for name, value in bound.arguments.items() if value is None and _is_optional(signature, name)
+            ]
+            _check_kinds({name: value for name, value in bound.arguments.items() if name not in left_out}, rules)
             if whole:
                 corners = {name: bound.arguments[name] for name in (state, like) if name is not None}
                 bound.arguments |= {name: jax.tree.map(_floats, corner) for name, corner in corners.items()}
@@ -83,6 +87,11 @@ def guarded(
         return call
 
     return decorate
+
+
+def _is_optional(signature: inspect.Signature, name: str) -> bool:
+    """Whether an argument may be None, as it is by default."""
+    return signature.parameters[name].default is None
 
 
 def _check_kinds(given: dict[str, Any], rules: bool) -> None:

@@ -1,38 +1,61 @@
-"""Files that are whole or not there, and folders that one process has to itself."""
+"""Files that are whole or not there, folders that one process has to itself, and JSON that may be damaged."""
 
 import contextlib
+import json
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+_TOKEN_BYTES = 8
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Puts a file in the place of another: whole, or not at all."""
-    temporary = part(path)
+    """Puts a file in the place of another: whole, or not at all.
+
+    A link in its place is replaced and not followed. A kill leaves a hidden file beside it at worst, which
+    `remove_parts` removes.
+    """
+    # No other writer has the name, and nobody can have put a link there: "x" makes a file and follows no link.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.part")
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        # As on a full disk. What a kill leaves, the next run writes over or removes.
+        # As on a full disk.
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
 
 
-def part(path: Path) -> Path:
-    """Where a file is written before it takes its place."""
-    return path.with_name(f".{path.name}.part")
+def remove_parts(folder: Path, names: str) -> None:
+    """Removes what kills left of files that were being written; for who has the folder alone.
+
+    Args:
+        folder: Where the files are.
+        names: A regular expression of their names.
+    """
+    # Earlier versions put no digits there.
+    part = re.compile(rf"\.(?:{names})(?:\.[0-9a-f]{{{2 * _TOKEN_BYTES}}})?\.part")
+    for entry in [entry for entry in os.scandir(folder) if part.fullmatch(entry.name)]:
+        os.unlink(entry.path)
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Has a folder for this process alone, until it ends or is killed; not on Windows.
+def held(folder: Path, busy: str) -> Iterator[None]:
+    """Has a folder for this run alone, until it ends or is killed; not on Windows.
+
+    Args:
+        folder: The folder, which must be there.
+        busy: What to say if another run has it.
 
     Raises:
-        BlockingIOError: If another process has it.
+        ValueError: If another run has it, in this process or another one.
     """
     try:
         import fcntl
@@ -44,12 +67,21 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise
+            raise ValueError(busy) from None
         except OSError:
             pass  # A network file system without locks.
         yield
     finally:
         os.close(descriptor)
+
+
+def read_object(content: bytes) -> dict[str, Any] | None:
+    """The mapping that is written in JSON, or None where the bytes are damaged: no JSON, nested too deeply, a list."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _sync(folder: Path) -> None:

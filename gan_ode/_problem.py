@@ -55,7 +55,13 @@ def arrays(y: Any, name: str = "y") -> State:
     leaves, structure = jax.tree_util.tree_flatten_with_path(state_of(y))
     if not leaves:
         raise ValueError(f"`{name}` must hold at least one array, but has no leaves: {_instead_of_state(y)}.")
-    return jax.tree.unflatten(structure, [_parameter(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves])
+    found = [_parameter(name + jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+    if not any(array.size for array in found):
+        raise ValueError(
+            f"`{name}` must hold at least one number, but all its arrays are empty, of the shapes "
+            f"{', '.join(str(array.shape) for array in found)}: {_instead_of_state(y)}."
+        )
+    return jax.tree.unflatten(structure, found)
 
 
 def _instead_of_state(y: Any) -> str:

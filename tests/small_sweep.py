@@ -99,7 +99,7 @@ def kill_at_step(step, folder):
 
     def open_to_write_halves(path, mode="r", **options):
         file = open_(path, mode, **options)
-        if mode == "wb":
+        if mode == "xb":
 
             def write(content):
                 type(file).write(file, content[: len(content) // 2])

@@ -83,6 +83,10 @@ def _commit(folder: Path, name: str) -> Path:
 
 
 def _settle(folder: Path, name: str) -> None:
+    for place in (_part(folder, name), _commit(folder, name)):
+        # This makes folders there; a link is somebody else's, and what it leads to is none of ours.
+        if place.is_symlink():
+            place.unlink()
     if _commit(folder, name).exists():
         _finish(folder, name)
     if _part(folder, name).exists():

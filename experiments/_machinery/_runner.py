@@ -40,6 +40,7 @@ from experiments._machinery._claims import Claim as Claim, table
 from experiments._machinery._compilations import Compilations
 from experiments._machinery._interrupts import ignore_signals, Interrupted, interruptible
 from experiments._machinery._jax_setup import prepare_jax
+from experiments._machinery._output import told
 
 T = TypeVar("T")
 DOTS_PER_INCH = 200
@@ -96,8 +97,14 @@ def main(config_type: type[T], quick: T) -> NoReturn:
     if module.__spec__ is None:
         _commandline.refuse("experiments.NAME", "an experiment is run by `python -m`, not as a file.")
     dotted = module.__spec__.name
+    with told(dotted):
+        _main(dotted, module.__doc__, config_type, quick)
+    raise AssertionError("it has exited")
+
+
+def _main(dotted: str, description: str | None, config_type: type[T], quick: T) -> NoReturn:
     name = dotted.removeprefix("experiments.")
-    out = _commandline.parse(dotted, module.__doc__, config_type, quick, sys.argv[1:]).out
+    out = _commandline.parse(dotted, description, config_type, quick, sys.argv[1:]).out
     _prepare_folder(dotted, name, out)
     _tolerate_any_terminal()
     try:

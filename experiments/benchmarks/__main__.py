@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments._machinery import _record
+from experiments._machinery._output import told
 from experiments.benchmarks import _machine, _results, _rows, _table, _timing
 from experiments.benchmarks._parts import PARTS
 
@@ -141,4 +142,5 @@ def publish(record: dict[str, Any], folder: Path, page: Path) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    with told("experiments.benchmarks"):
+        raise SystemExit(main(sys.argv[1:]))

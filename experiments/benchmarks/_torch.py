@@ -22,6 +22,8 @@ def rival(y0: Any, table: Any, *, eta: float, rate: float, b1: float, compiled: 
         import torch  # pyright: ignore[reportMissingImports]
     except ImportError:
         return "PyTorch is not installed (`pip install 'gan_ode[rivals]'`)."
+    except Exception as error:  # as where its libraries do not fit the machine's
+        return f"PyTorch cannot be imported: {type(error).__name__}: {str(error).strip().splitlines()[:1]}"
     road = _Torch(torch, y0, table, eta=eta, rate=rate, b1=b1, compiled=compiled)
     try:
         road.gradients()

@@ -20,6 +20,7 @@ from typing import NoReturn
 
 from experiments._machinery import _commandline, _folder
 from experiments._machinery._interrupts import Interrupted, interruptible
+from experiments._machinery._output import told
 from experiments.diagnose import _arguments
 
 COMMAND = "experiments.diagnose"
@@ -58,4 +59,5 @@ def _diagnose(asked: _arguments.Asked) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with told(COMMAND):
+        main(sys.argv[1:])

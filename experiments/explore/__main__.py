@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiments._machinery import _commandline
+from experiments._machinery._output import told
 
 COMMAND = "experiments.explore"
 
@@ -97,4 +98,5 @@ def _arguments(game: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with told(COMMAND):
+        main(sys.argv[1:])

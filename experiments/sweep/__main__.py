@@ -23,6 +23,7 @@ from experiments import __main__ as listing, __path__ as folders
 from experiments._machinery import _commandline, _folder
 from experiments._machinery._interrupts import Interrupted, interruptible
 from experiments._machinery._jax_setup import prepare_jax
+from experiments._machinery._output import told
 from experiments.sweep import _arguments
 
 COMMAND = "experiments.sweep"
@@ -78,4 +79,5 @@ def _sweep(name: str, experiment: ModuleType, argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    with told(COMMAND):
+        main(sys.argv[1:])

@@ -11,6 +11,7 @@ from .continuation import (
     NormalForm as NormalForm,
     switch_branch as switch_branch,
 )
+from .cycle_branches import continue_cycle as continue_cycle, CycleBranch as CycleBranch, CycleEvent as CycleEvent
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,
@@ -109,4 +110,5 @@ from .statistics import (
     stationary_covariance as stationary_covariance,
     stationary_covariance_of_steps as stationary_covariance_of_steps,
 )
+from .stopping import Stop as Stop, Stops as Stops, what_stops as what_stops
 from .watching import Reading as Reading, Watch as Watch, WatchState as WatchState

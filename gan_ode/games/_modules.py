@@ -10,13 +10,22 @@ _SPECIAL = (eqx.nn.BatchNorm, eqx.nn.SpectralNorm, eqx.nn.Dropout, eqx.nn.StateI
 
 
 def check(name: str, module: Any) -> None:
-    """Refuses layers that couple samples, carry something from call to call, or draw random numbers.
+    """Refuses what cannot be called or has no parameters, and layers that couple samples, carry something from call to
+    call, or draw random numbers.
 
     Raises:
         ValueError: If there is one; the text names it, says why, and what to take instead.
     """
     if isinstance(module, type):
         raise ValueError(f"`{name}` must be an instance, but is the class {module.__name__}: make one, with its key.")
+    if not callable(module):
+        raise ValueError(f"`{name}` must be callable, on one sample, but is {module!r}: give an Equinox module.")
+    if not any(map(eqx.is_inexact_array, jax.tree.leaves(module))):
+        raise ValueError(
+            f"`{name}` must be a pytree with floating-point arrays in it, which are its parameters, but in this "
+            f"{type(module).__name__} JAX sees none. Of Flax's, Haiku's and PyTorch's modules, and of functions that "
+            "hold arrays, make a function of parameters and a sample for `games.from_apply`; or take an Equinox module."
+        )
     for path, layer in jax.tree_util.tree_flatten_with_path(module, is_leaf=lambda x: isinstance(x, _SPECIAL))[0]:
         fault = _fault(layer)
         if fault is not None:

@@ -33,7 +33,8 @@ class GAN(AbstractDrawnGame):
         latent: Where latent points are drawn from.
 
     Raises:
-        ValueError: If a layer makes no such function; the text names it, and what to take instead.
+        ValueError: If a player has no parameters, as functions that hold arrays and modules of other libraries have
+            none for JAX; or if a layer makes no such function. The text names it, and what to take instead.
     """
 
     players: Players

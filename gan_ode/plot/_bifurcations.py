@@ -1,4 +1,7 @@
-"""Branches over a parameter: what attracts is solid, what does not is dashed, and events are marked by their kind."""
+"""Branches over a parameter: what attracts is solid, what does not is dashed, and events are marked by their kind.
+
+Of cycles the greatest and the least value are drawn, with the range between them filled where they attract.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -9,8 +12,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Polygon
 
-from ..analysis import EquilibriumBranch
+from ..analysis import CycleBranch, EquilibriumBranch
 from ._panel import scale
 from ._style import CYCLE, GRAY, INK, WHITE
 
@@ -21,9 +25,13 @@ _MARKS = {
     "hopf": ("o", "Hopf"),
     "flip": ("D", "flip"),
     "neimark-sacker": ("^", "Neimark–Sacker"),
+    "fold of cycles": ("p", "fold of cycles"),
+    "torus": ("v", "torus"),
 }
 # By how much a line is broader than the one above it.
 _BROADER = 1.7
+# How much of the color fills what cycles that attract run through.
+_FILLED = 0.12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +43,14 @@ class BifurcationDiagram:
         unstable: Dashed lines, one for each of the others.
         marks: The events, one artist for each kind that there is.
         labels: The entries of branches that have a name.
+        extents: What cycles that attract run through, one patch for each stretch.
     """
 
     stable: tuple[Line2D, ...]
     unstable: tuple[Line2D, ...]
     marks: tuple[Line2D, ...]
     labels: tuple[Line2D, ...]
+    extents: tuple[Polygon, ...] = ()
 
     @property
     def handles(self) -> list[Artist]:
@@ -55,7 +65,7 @@ class BifurcationDiagram:
 
 
 def bifurcation_diagram(
-    *branches: EquilibriumBranch,
+    *branches: EquilibriumBranch | CycleBranch,
     ax: Axes,
     of: Callable[[Any], Any] | None = None,
     labels: tuple[str, ...] = (),
@@ -64,8 +74,11 @@ def bifurcation_diagram(
 ) -> BifurcationDiagram:
     """Draws a number of the state along branches against their parameter: a flow's and updates' beside each other.
 
+    Of a branch of cycles the greatest and the least value on each cycle are drawn.
+
     Args:
-        *branches: From `analysis.continue_equilibrium` or `analysis.switch_branch`. Each has a color.
+        *branches: From `analysis.continue_equilibrium`, `analysis.switch_branch` or `analysis.continue_cycle`. Each has
+            a color.
         ax: Where to draw.
         of: From a state to a number; by default the state's only number, or else its norm.
         labels: What the branches are called in a legend, in their order. Branches of one label have one color.
@@ -80,34 +93,77 @@ def bifurcation_diagram(
     """
     _check(branches, labels)
     size, colors = scale(ax), dict[str, str]()
-    stable, unstable, named = [], [], []
-    places: dict[str, list[tuple[float, float]]] = {}
-    number = _usual if of is None else of
+    drawn, named, number = _Drawn([], [], [], {}), [], _usual if of is None else of
+    # A flow and its updates have the same states: the first lies below as the broadest line. Cycles lie elsewhere.
+    layers = list(dict.fromkeys(label for label, branch in zip(labels, branches, strict=False) if _is_of_rest(branch)))
     for i, branch in enumerate(branches):
         label = labels[i] if i < len(labels) else ""
         color = colors.setdefault(label or f"\0{i}", CYCLE[len(colors) % len(CYCLE)])
-        # A flow and its updates have the same states: the first lies below as the broadest line.
-        above = len(set(labels)) - list(colors).index(label) - 1 if label else 0
+        above = len(layers) - layers.index(label) - 1 if label in layers else 0
         width = (1.3 + _BROADER * above) * size
-        values = np.asarray(branch.values, float)
-        heights = np.asarray(jax.vmap(number)(branch.states), float)
-        places_here = [(e.kind, float(e.value), float(np.asarray(number(e.state)))) for e in branch.events]
-        for is_stable, x, y in _stretches(values, heights, np.asarray(branch.stable), places_here):
-            style: Any = "-" if is_stable else (0, (3, 1.5))
-            (line,) = ax.plot(x, y, color=color, linestyle=style, linewidth=width, zorder=2)
-            (stable if is_stable else unstable).append(line)
-        for kind, value, height in places_here:
-            places.setdefault(kind, []).append((value, height))
+        _draw(ax, branch, number, color, width, drawn)
         if label and label not in [line.get_label() for line in named]:
             named.append(Line2D([], [], color=color, linewidth=width, label=label))
+    places = drawn.places
     marks = tuple(_mark(ax, kind, places[kind], size) for kind in _MARKS if kind in places)
     ax.set_xlabel(f"${name}$")
     if quantity is not None or of is None:
         ax.set_ylabel(quantity if quantity is not None else _usual_name(branches[0].states))
-    return BifurcationDiagram(tuple(stable), tuple(unstable), marks, tuple(named))
+    return BifurcationDiagram(
+        tuple(drawn.stable), tuple(drawn.unstable), marks, tuple(named), extents=tuple(drawn.extents)
+    )
 
 
-def _check(branches: tuple[EquilibriumBranch, ...], labels: tuple[str, ...]) -> None:
+def _is_of_rest(branch: Any) -> bool:
+    """Whether it is of equilibria, or of fixed points."""
+    return not isinstance(branch, CycleBranch)
+
+
+@dataclasses.dataclass
+class _Drawn:
+    """What has been drawn so far, and where events are by their kind."""
+
+    stable: list[Line2D]
+    unstable: list[Line2D]
+    extents: list[Polygon]
+    places: dict[str, list[tuple[float, float]]]
+
+
+def _draw(ax: Axes, branch: Any, number: Callable, color: str, width: float, drawn: _Drawn) -> None:
+    """A branch: one curve of equilibria, or two of cycles and what lies between them."""
+    values, stable = np.asarray(branch.values, float), np.asarray(branch.stable)
+    curves = list(_curves(branch, number))
+    parts = [list(_stretches(values, heights, stable, places)) for heights, places in curves]
+    for stretches in zip(*parts, strict=True):
+        for is_stable, x, y in stretches:
+            style: Any = "-" if is_stable else (0, (3, 1.5))
+            (line,) = ax.plot(x, y, color=color, linestyle=style, linewidth=width, zorder=2)
+            (drawn.stable if is_stable else drawn.unstable).append(line)
+        if len(stretches) > 1 and stretches[0][0]:
+            (_, x, high), (_, back, low) = stretches
+            corners = np.append(x, back[::-1]), np.append(high, low[::-1])
+            drawn.extents += ax.fill(*corners, color=color, alpha=_FILLED, linewidth=0, zorder=1)
+    for _, places in curves:
+        for kind, value, height in places:
+            drawn.places.setdefault(kind, []).append((value, height))
+
+
+def _curves(branch: Any, number: Callable) -> Iterator[tuple[np.ndarray, list[tuple[str, float, float]]]]:
+    """Heights along a branch, and its events with theirs: of cycles first the greatest, then the least."""
+    values = [(event.kind, float(event.value)) for event in branch.events]
+    if _is_of_rest(branch):
+        heights = [float(np.asarray(number(event.state))) for event in branch.events]
+        here = [(*event, height) for event, height in zip(values, heights, strict=True)]
+        yield np.asarray(jax.vmap(number)(branch.states), float), here
+        return
+    along = np.asarray(jax.vmap(jax.vmap(number))(branch.orbits), float)
+    at_events = [np.asarray(jax.vmap(number)(event.orbit), float) for event in branch.events]
+    for extreme in (np.max, np.min):
+        here = [(*event, float(extreme(each))) for event, each in zip(values, at_events, strict=True)]
+        yield extreme(along, axis=1), here
+
+
+def _check(branches: tuple[Any, ...], labels: tuple[str, ...]) -> None:
     if not branches:
         raise ValueError("`branches` must be at least one: give what `analysis.continue_equilibrium` returned.")
     if len(labels) > len(branches):

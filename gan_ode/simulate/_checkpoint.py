@@ -1,5 +1,6 @@
 """Where a run stands, on disk: written so that a kill at any moment leaves the last one whole."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -39,7 +40,8 @@ class Checkpoint:
     place, flushed to the disk and renamed: a kill at any moment leaves the last checkpoint whole.
 
     Args:
-        folder: The folder; made if missing. One folder for each run.
+        folder: The folder; made if missing. One folder for each run: while one goes on, another one that is to write
+            there is refused (not on Windows).
         every: Steps between checkpoints.
 
     Raises:
@@ -60,14 +62,32 @@ class Files:
         ValueError: If the folder holds a checkpoint of another configuration; the text says what differs.
     """
 
-    def __init__(self, checkpoint: Checkpoint, config: dict[str, Any]):
-        self.folder, self.every, self.config = Path(checkpoint.folder), checkpoint.every, config
+    def __init__(self, folder: Path, every: int, config: dict[str, Any]):
+        self.folder, self.every, self.config = folder, every, config
         self.step = 0
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / _STATE).exists():
-            _refuse_another(self.folder, config)
-        else:
-            _files.replace(self.folder / _CONFIGURATION, (json.dumps(config, indent=2) + "\n").encode())
+        if (folder / _STATE).exists():
+            _refuse_another(folder, config)
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, checkpoint: Checkpoint, config: dict[str, Any]) -> "Iterator[Files]":
+        """The files to write, as long as no other run may: two would take turns in one file.
+
+        Raises:
+            ValueError: If another run writes there, or has written another configuration.
+        """
+        folder = Path(checkpoint.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _files.held(
+            folder,
+            f"`checkpoint` must be of one run at a time, but another one writes into {folder}: wait for it, or give "
+            "another folder.",
+        ):
+            _files.remove_parts(folder, "|".join(map(re.escape, (_STATE, _CONFIGURATION))))
+            files = cls(folder, checkpoint.every, config)
+            if not (folder / _STATE).exists():
+                _files.replace(folder / _CONFIGURATION, (json.dumps(config, indent=2) + "\n").encode())
+            yield files
 
     def next(self, n: int) -> int:
         """The number of steps at which the next checkpoint is due."""
@@ -80,45 +100,62 @@ class Files:
         _files.replace(self.folder / _STATE, _sealed(_digest(self.config), n, content.getvalue()))
         self.step = n
 
-    def load(self, state: LoopState, saved: Saved, num_steps: int, save_every: int) -> tuple[int, LoopState]:
-        """The number of steps of the checkpoint and where the run stood, and fills in what was saved.
+    def stored(self) -> tuple[int, bytes] | None:
+        """The number of steps of the checkpoint and what is in it; None if there is none yet.
 
-        Without a checkpoint, zero and what is given.
+        Raises:
+            ValueError: If it is damaged, or of another run than the configuration beside it.
         """
         path = self.folder / _STATE
         if not path.exists():
-            return 0, state
+            return None
         config, n, body = _opened(path)
         if config != _digest(self.config):
             raise ValueError(
                 f"`checkpoint` must be of the same run, but {path} is of another one than {_CONFIGURATION} beside it "
                 "says. Remove both to start anew."
             )
+        return n, body
+
+    def load(self, state: LoopState, saved: Saved, num_steps: int, save_every: int) -> tuple[int, LoopState]:
+        """The number of steps of the checkpoint and where the run stood, and fills in what was saved.
+
+        Without a checkpoint, zero and what is given.
+        """
+        stored = self.stored()
+        if stored is None:
+            return 0, state
+        n, body = stored
         if n > num_steps:
             raise ValueError(
                 f"`num_steps` must be at least the {n} of the checkpoint in {self.folder}, but is {num_steps}."
             )
         num = n // save_every + 1
-        like = (state, _rows(saved, num))
-        read, rows = _filled(like, eqx.tree_deserialise_leaves(io.BytesIO(body), _plain(like)))
+        state, rows = self.read(body, (state, _rows(saved, num)))
         jax.tree.map(lambda whole, leaf: np.copyto(whole[:num], leaf), saved, rows)
         self.step = n
-        return n, read
+        return n, state
+
+    def read(self, body: bytes, like: Any) -> Any:
+        """The state and the rows that were saved, from their bytes; `like` has their shapes."""
+        try:
+            return _filled(like, eqx.tree_deserialise_leaves(io.BytesIO(body), _plain(like)))
+        except (RuntimeError, ValueError, TypeError, EOFError) as error:
+            # Whole, and of this run: so what wrote it was another version of Equinox or JAX.
+            raise ValueError(
+                f"`checkpoint` must be of arrays as they are kept now, but the one in {self.folder} is not: go on with "
+                f"the version of Equinox that wrote it, or remove it to start anew. ({error})"
+            ) from error
 
 
-def steps_of(folder: Path) -> int:
-    """The number of steps of the checkpoint in a folder.
-
-    Raises:
-        ValueError: If there is none, or it is damaged.
-    """
+def require(folder: Path) -> None:
+    """Refuses a folder without a checkpoint."""
     path = folder / _STATE
     if not path.exists():
         raise ValueError(
             f"`folder` must hold a checkpoint, but there is no {path}: give the folder of "
             "`iterate(..., checkpoint=simulate.Checkpoint(folder, ...))`."
         )
-    return _opened(path)[1]
 
 
 def configuration(loop: UpdateLoop, y0: State, save_every: int) -> dict[str, Any]:
@@ -273,8 +310,4 @@ def _versions(there: dict[str, Any], config: dict[str, Any]) -> str:
 
 
 def _header(text: bytes) -> dict[str, Any]:
-    try:
-        header = json.loads(text)
-    except ValueError:
-        return {}
-    return header if isinstance(header, dict) else {}
+    return _files.read_object(text) or {}

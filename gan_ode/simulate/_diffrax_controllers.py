@@ -100,7 +100,8 @@ class Guarded(diffrax.AbstractAdaptiveStepSizeController[Any, Any]):
 
         position, speed = size(y0), size(velocity)
         h = 0.01 * position / speed
-        h = jnp.where((position > 1e-5) & (speed > 1e-5) & jnp.isfinite(h), h, 1e-6)
+        # Zero where the velocity is infinite: no step would be tried, and nothing seen of it.
+        h = jnp.where((position > 1e-5) & (speed > 1e-5) & (h > 0) & jnp.isfinite(h), h, 1e-6)
         return jax.lax.stop_gradient(jnp.asarray(jnp.minimum(h, t1 - t0), jnp.result_type(t0)))
 
 

@@ -13,7 +13,7 @@ from .. import _checks, _tree
 from .._lowering import jit
 from .._types import Args, Field, RealScalarLike, State
 from ..solvers import _requirements
-from . import _inputs
+from . import _events, _inputs
 from ._diffrax_controllers import Fixed, Guarded, Steady, Trial
 from ._orbit import Orbit, OUTCOMES, SolveFailed
 from ._outcome import outcome
@@ -22,6 +22,8 @@ _MAX_STEPS = 65_536
 _TOLERANCE = {4: 1e-5, 8: 1e-8}
 _LEAST_TOLERANCE = {4: 1e-7, 8: 1e-14}
 _BLOW_UP = "_blow_up"
+# Twice as many, with some to spare, still fit into a 32-bit counter.
+_MOST_FIXED_STEPS = 2**29
 
 
 def flow(
@@ -67,7 +69,10 @@ def flow(
         dt0: First step; chosen from the field by default.
         exact_times: Whether to step exactly on the save times, rather than interpolate between steps.
         dense: Whether to keep dense output for `orbit.evaluate`. It holds `max_steps` copies of the step.
-        events: A `diffrax.Event`, or a condition `f(t, y, args, **kwargs)`, that stops the solve.
+        events: A `diffrax.Event`, or a condition `f(t, y, args, **kwargs)`, that stops the solve. Of several in one
+            step the first in time does (under transformations and in `ensemble` the first that is listed), by the
+            event's root finder. A start with a condition of exactly zero counts as lying on the side to which the orbit
+            leaves: a section is met again by coming back to it.
         max_steps: Most steps to take, rejected ones included; 65,536 by default, as many as needed for a fixed step.
         adjoint: How to differentiate; Diffrax's default is for reverse mode, `diffrax.ForwardMode()` for forward mode.
         progress_meter: Whether to show progress on the terminal, or a Diffrax meter.
@@ -90,6 +95,8 @@ def flow(
     )  # fmt: skip
     _check_memory(y0, ts, how)
     orbit, fine = _solve(field, y0, ts, args, how)
+    if how.event is not None:
+        orbit = _to_first_event(orbit, field, y0, ts, args, how)
     return _raise_if_failed(orbit, fine) if throw else orbit
 
 
@@ -131,7 +138,7 @@ def method(
         controller = _adaptive(stepsize_controller, rtol, atol, ts.dtype, solver, ts if exact_times else None)
         solver = _requirements.for_adaptive_steps(solver, ts.dtype)
         dt0 = None if dt0 is None else _checks.positive("dt0", dt0, "Leave it out to have it chosen.")
-        max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps)
+        max_steps = _MAX_STEPS if max_steps is None else _checks.count("max_steps", max_steps, most=_checks.MOST_STEPS)
     else:
         if stepsize_controller is not None or dt0 is not None or exact_times:
             raise ValueError("`step_size` fixes every step: leave out `stepsize_controller`, `dt0` and `exact_times`.")
@@ -147,7 +154,7 @@ def _adaptive(
     if controller is None:
         dtype = jnp.dtype(dtype)
         rtol = _tolerance("rtol", _TOLERANCE[max(dtype.itemsize, 4)] if rtol is None else rtol, dtype)
-        atol = rtol if atol is None else _tolerance("atol", atol, dtype, zero=True)
+        atol = rtol if atol is None else _tolerance("atol", atol, dtype, absolute=True)
         # PI control; for explicit steps at the edge of stability it rejects far less than the plain I controller.
         p, i = (0.0, 1.0) if _requirements.is_implicit(solver) else (0.2, 0.6)
         controller = diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=p, icoeff=i)
@@ -161,17 +168,28 @@ def _adaptive(
     return Guarded(controller=clipped, rtol=controller.rtol, atol=controller.atol, norm=controller.norm)
 
 
-def _tolerance(name: str, value: RealScalarLike, dtype: np.dtype, zero: bool = False) -> Array | np.ndarray:
+def _tolerance(name: str, value: RealScalarLike, dtype: np.dtype, absolute: bool = False) -> Array | np.ndarray:
     least = _LEAST_TOLERANCE[max(dtype.itemsize, 4)]
+    _checks.real(name, value)
+    if np.ndim(value):
+        raise ValueError(
+            f"`{name}` must be one number, but has shape {np.shape(value)}: for one of each entry of a state that "
+            "is one array give `stepsize_controller=diffrax.PIDController(rtol=..., atol=...)`."
+        )
     if _checks.is_traced(value):
         return jnp.asarray(value, dtype)
     number = float(np.asarray(value))
-    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+    if not np.isfinite(number) or number < 0 or (number == 0 and not absolute):
         raise ValueError(f"`{name}` must be above 0 and finite, but is {number}: 1e-8 is usual, 1e-5 in float32.")
     if 0 < number < least:
         raise ValueError(
             f"`{name}` must be at least {least:g} in {dtype}, but is {number:g}: below that rounding is "
             "larger than the error. Loosen it, or take float64 (`jax.config.update('jax_enable_x64', True)`)."
+        )
+    if number >= 1 and not absolute:
+        raise ValueError(
+            f"`{name}` must be below 1, but is {number:g}: it is a step's error relative to the state; 1e-8 is usual, "
+            "1e-5 in float32."
         )
     # In NumPy: an array of JAX takes longer to make.
     return np.asarray(number, dtype)
@@ -183,6 +201,13 @@ def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps
         return step_size, _MAX_STEPS if max_steps is None else max_steps
     duration = float(ts[-1] - ts[0])
     steps = duration / float(step_size)
+    resolution = float(jnp.finfo(ts.dtype).eps * jnp.max(jnp.abs(ts)))
+    if steps > _MOST_FIXED_STEPS or float(step_size) < resolution:
+        raise ValueError(
+            f"`step_size` must be at least {max(duration / _MOST_FIXED_STEPS, resolution):.2g} for times to "
+            f"{float(ts[-1]):g} in {ts.dtype}, but is {float(step_size):g}: smaller ones are too many, or lost in the "
+            "rounding of time. For a small error leave it out and give `rtol`."
+        )
     whole = max(round(steps), 1)
     rounding = float(jnp.finfo(ts.dtype).eps) * steps
     if abs(steps - whole) > max(1e-4, 2 * rounding):
@@ -197,8 +222,29 @@ def fixed_steps(step_size: RealScalarLike, ts: Float[Array, " times"], max_steps
     return jnp.asarray(duration / whole, ts.dtype), 1 << (whole + spare).bit_length()
 
 
+def _to_first_event(orbit: Orbit, field: Field, y0: State, ts: Array, args: Args, how: Method) -> Orbit:
+    event = how.event
+    assert event is not None
+    several = event.root_finder is not None and len(jax.tree.leaves(orbit.event_mask)) > 1
+    if not several or _checks.is_traced(orbit.final_time) or orbit.outcome != OUTCOMES.event:
+        return orbit
+    terms = diffrax.ODETerm(field)  # pyright: ignore[reportArgumentType]
+    known = {"terms": terms, "t0": ts[0], "t1": ts[-1], **_known_to_conditions(how, _saveat(ts, how))}
+
+    def values(t: Array, y: State) -> list[Array]:
+        return [condition(t, y, args, **known) for condition in jax.tree.leaves(event.cond_fn, is_leaf=callable)]
+
+    return _events.earliest(
+        event,
+        orbit,
+        values(ts[0], y0),
+        values(orbit.final_time, orbit.final_state),
+        lambda alone: _solve(field, y0, ts, args, dataclasses.replace(how, event=alone))[0],
+    )
+
+
 def _check_memory(y0: State, ts: Array, how: Method) -> None:
-    _inputs.fits_in_memory(
+    _checks.fits_in_memory(
         "ts",
         _inputs.num_bytes(y0, ts.shape[0]),
         "save at fewer times, or a function of the state by an event or `iterate`.",
@@ -207,7 +253,7 @@ def _check_memory(y0: State, ts: Array, how: Method) -> None:
         # Two ends and the stages of every step.
         stages = getattr(getattr(how.solver, "tableau", None), "num_stages", 2)
         size = _inputs.num_bytes(y0, how.max_steps * (stages + 2))
-        _inputs.fits_in_memory("dense", size, "lower `max_steps`, which sets how many steps are held, or save at `ts`.")
+        _checks.fits_in_memory("dense", size, "lower `max_steps`, which sets how many steps are held, or save at `ts`.")
 
 
 def _event(events: diffrax.Event | Callable | None) -> diffrax.Event | None:
@@ -245,8 +291,11 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
     """As `solve`, of any Diffrax terms."""
     event, fixed = how.event, isinstance(how.controller, Fixed)
     guard, direction = ({_BLOW_UP: _too_large}, {_BLOW_UP: None}) if fixed else ({}, {})
+    saveat = _saveat(ts, how)
     if event is not None:
-        guard, direction = guard | {"user": event.cond_fn}, direction | {"user": event.direction}
+        known = _known_to_conditions(how, saveat)
+        conditions = _events.leaving(event, terms, ts[0], ts[-1], y0, args, **known)
+        guard, direction = guard | {"user": conditions}, direction | {"user": event.direction}
     root_finder = None if event is None else event.root_finder
     solution = diffrax.diffeqsolve(
         terms,
@@ -256,11 +305,7 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
         how.dt0,
         y0,
         args,
-        saveat=diffrax.SaveAt(
-            subs={"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)},
-            dense=how.dense,
-            controller_state=True,
-        ),
+        saveat=saveat,
         stepsize_controller=how.controller,
         adjoint=how.adjoint,
         event=diffrax.Event(guard, root_finder, direction) if guard else None,
@@ -290,6 +335,22 @@ def solve_terms(terms: Any, y0: State, ts: Array, args: Args, how: Method) -> tu
     )
     fine = (orbit.outcome == OUTCOMES.ok) | (orbit.outcome == OUTCOMES.event) | (orbit.outcome == OUTCOMES.blow_up)
     return _without_failed_step(orbit, how.dt0) if fixed else orbit, fine
+
+
+def _saveat(ts: Array, how: Method) -> diffrax.SaveAt:
+    subs = {"orbit": diffrax.SubSaveAt(ts=ts), "end": diffrax.SubSaveAt(t1=True)}
+    return diffrax.SaveAt(subs=subs, dense=how.dense, controller_state=True)
+
+
+def _known_to_conditions(how: Method, saveat: diffrax.SaveAt) -> dict[str, Any]:
+    """What Diffrax hands to the conditions of events, beside terms and times."""
+    return {
+        "solver": how.solver,
+        "dt0": how.dt0,
+        "saveat": saveat,
+        "stepsize_controller": how.controller,
+        "max_steps": how.max_steps,
+    }
 
 
 def _without_failed_step(orbit: Orbit, dt0: Array) -> Orbit:

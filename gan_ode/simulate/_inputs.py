@@ -1,6 +1,5 @@
 """What `flow` and `iterate` are given, made into arrays or refused."""
 
-import os
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ def times(ts: Any, dtype: DTypeLike) -> Float[Array, " times"]:
         ValueError: If they are not a strictly increasing finite sequence of at least two, or the dtype is too narrow.
     """
     _problem.wide_enough(dtype)
+    _checks.real("ts", ts)
     ts = jnp.asarray(ts)
     if ts.ndim != 1 or ts.shape[0] < 2:
         raise ValueError(
@@ -38,23 +38,6 @@ def times(ts: Any, dtype: DTypeLike) -> Float[Array, " times"]:
             f"times and drop repeated ones ({values.dtype} tells them apart only above its resolution)."
         )
     return ts
-
-
-def fits_in_memory(name: str, size: int, remedy: str) -> None:
-    """Refuses an allocation of `size` bytes that this machine cannot hold."""
-    memory = _physical_memory()
-    if memory is not None and size > memory:
-        raise ValueError(
-            f"`{name}` must fit in memory, but needs {_checks.format_bytes(size)} of "
-            f"{_checks.format_bytes(memory)}: {remedy}"
-        )
-
-
-def _physical_memory() -> int | None:
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
 
 
 def num_bytes(y0: State, copies: int) -> int:

@@ -87,7 +87,7 @@ def prepared(
 ) -> tuple[UpdateLoop, int, int]:
     """What is to be done, how many steps, and after how many to save; or a `ValueError`."""
     an_update(update)
-    num_steps = _checks.count("num_steps", num_steps)
+    num_steps = _checks.count("num_steps", num_steps, most=_checks.MOST_STEPS)
     save_every = _checks.count("save_every", save_every)
     if num_steps % save_every:
         raise ValueError(
@@ -106,7 +106,7 @@ def prepared(
 
 def check_memory(loop: UpdateLoop, y0: State, copies: int) -> None:
     """Refuses more saves than fit in memory."""
-    _inputs.fits_in_memory("num_steps", copies * _bytes_saved(loop, y0), "save fewer states by `save_every`.")
+    _checks.fits_in_memory("num_steps", copies * _bytes_saved(loop, y0), "save fewer states by `save_every`.")
 
 
 def _bytes_saved(loop: UpdateLoop, y0: State) -> int:

@@ -14,7 +14,7 @@ from .. import _checks
 from .._rules import an_update
 from .._types import Args, State
 from . import _inputs
-from ._checkpoint import Checkpoint, configuration, Files, steps_of
+from ._checkpoint import configuration, Files, require
 from ._recorder import AbstractRecorder
 from ._resumable import start
 from ._update_loop import UpdateLoop
@@ -86,10 +86,14 @@ def load_checkpoint(
     an_update(update)
     y0, save_every = _inputs.state(y0), _checks.count("save_every", save_every)
     loop = UpdateLoop(update, field, args, batches, record)
-    num_steps = steps_of(Path(folder))
-    files = Files(Checkpoint(folder, every=1), configuration(loop, y0, save_every))
+    require(Path(folder))
+    files = Files(Path(folder), 1, configuration(loop, y0, save_every))
+    # Looked at once: a run that goes on may put another one there at any time.
+    stored = files.stored()
+    assert stored is not None
+    num_steps, body = stored
     state, first = start(loop, y0)
     rows = num_steps // save_every + 1
     saved = jax.tree.map(lambda leaf: np.zeros((rows, *leaf.shape), leaf.dtype), first)
-    num_steps, state = files.load(state, saved, num_steps, save_every)
+    state, _ = files.read(body, (state, saved))
     return Trained(state.y, state.memory, loop.batch(jnp.asarray(max(num_steps - 1, 0))), num_steps)

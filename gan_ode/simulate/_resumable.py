@@ -34,7 +34,15 @@ def run_in_segments(
     One compiled program makes all segments, whatever their lengths: so where they are cut does not show in the bits.
     """
     _refuse_tracers((loop, y0))
-    files = None if checkpoint is None else Files(checkpoint, configuration(loop, y0, save_every))
+    if checkpoint is None:
+        return _run(loop, y0, num_steps, save_every, progress, None)
+    with Files.held(checkpoint, configuration(loop, y0, save_every)) as files:
+        return _run(loop, y0, num_steps, save_every, progress, files)
+
+
+def _run(
+    loop: UpdateLoop, y0: State, num_steps: int, save_every: int, progress: Progress, files: Files | None
+) -> tuple[Saved, LoopState, int]:
     state, first = start(loop, y0)
     saved = jax.tree.map(lambda leaf: np.zeros((num_steps // save_every + 1, *leaf.shape), leaf.dtype), first)
     write_rows(saved, jax.tree.map(lambda leaf: leaf[None], first), 0, 1)

@@ -97,6 +97,8 @@ def for_fixed_steps(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLi
             f"`rtol` and `atol` must be given for {type(solver).__name__} at a fixed step: without error control "
             "nothing else tells its root finder when to stop. For example `rtol=1e-8, atol=1e-8` (1e-5 in float32)."
         )
+    _checks.relative("rtol", rtol, "1e-8 is usual, 1e-5 in float32.")
+    _checks.not_negative("atol", atol, "1e-8 is usual, 1e-5 in float32.")
     if _measures_in_tolerances(solver):
         return _with_tolerances(solver, rtol, atol)
     return _with_root_finder(solver, optx.Newton(rtol, atol))  # pyright: ignore[reportArgumentType]

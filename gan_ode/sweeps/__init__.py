@@ -1,3 +1,4 @@
 """Any quantity over a grid of parameters, on disk, block by block, so that nothing already computed is lost."""
 
 from ._sweep import open_sweep as open_sweep, sweep as sweep
+from ._workers import Processes as Processes

@@ -1,8 +1,12 @@
 """What was computed for the points of one block: as a dataset, and as a netCDF file that knows whether it is whole."""
 
+import contextlib
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
@@ -15,6 +19,12 @@ if TYPE_CHECKING:
 
 POINT = "point"
 _CHECKSUM = "checksum"
+_ONE_THREAD = threading.RLock()
+_SEAL = b"\nsha256 of the bytes before this line: "
+_NOT_KEPT = (
+    "`compute` must return what netCDF can keep, but what it returned cannot be: take other names for quantities, "
+    "dimensions and attributes, and attributes that are numbers or strings without null characters"
+)
 _NUMBERS = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)} - {"float8", "float16"}
 
 
@@ -86,15 +96,26 @@ def _as_dataset(results: Any) -> Any:
 
 def _named(name: Any, value: Any) -> Any:
     """Axes that have no names are called for what they are of."""
+    if isinstance(value, tuple) and len(value) > 1:
+        return (value[0], _array(value[1]), *value[2:])
     if isinstance(value, require_xarray().DataArray | require_xarray().Variable | tuple):
         return value
-    array = np.asarray(value)
+    array = _array(value)
     return ((POINT, *(f"{name}_dim_{k}" for k in range(array.ndim - 1)))[: array.ndim], array)
 
 
+def _array(values: Any) -> Any:
+    """An array; of strings as they are: an array of NumPy's strings drops null characters at the end of each."""
+    array = np.asarray(values)
+    return np.asarray(values, object) if array.dtype.kind == "U" and not hasattr(values, "dtype") else array
+
+
 def _check_name(name: Any, grid: Grid) -> None:
-    if not isinstance(name, str) or not name or "/" in name:
-        raise ValueError(f"`compute` must return names that are strings without a slash, but returned {name!r}.")
+    if not isinstance(name, str) or not name or name == "." or "/" in name or not _can_be_kept(name):
+        raise ValueError(
+            "`compute` must return names that are strings without a slash, without null characters and in Unicode, but "
+            f"returned {name!r}."
+        )
     if name in RESERVED or name in grid.axes:
         raise ValueError(
             f"`compute` must not name a quantity or a dimension `{name}`, which the sweep's dataset has for itself: "
@@ -105,7 +126,10 @@ def _check_name(name: Any, grid: Grid) -> None:
 def _plain(name: str, values: np.ndarray) -> np.ndarray:
     """Numbers that netCDF has, or strings."""
     if values.dtype.kind == "O" and all(isinstance(value, str) for value in values.flat):
+        _check_words(name, values)
         values = values.astype(str)
+    elif values.dtype.kind == "U":
+        _check_words(name, values)
     if values.dtype.kind in "bU" or values.dtype.name in _NUMBERS:
         return values
     remedy = "return its real and its imaginary part." if values.dtype.kind == "c" else "convert it."
@@ -113,6 +137,20 @@ def _plain(name: str, values: np.ndarray) -> np.ndarray:
         f"`compute` must return numbers of at most 64 bits, truth values or strings, but `{name}` is of "
         f"{values.dtype}: {remedy}"
     )
+
+
+def _check_words(name: str, values: np.ndarray) -> None:
+    wrong = next((word for word in values.flat if not _can_be_kept(word)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"`compute` must return strings without null characters and in Unicode, but `{name}` holds {str(wrong)!r}: "
+            "leave those out, or return numbers."
+        )
+
+
+def _can_be_kept(word: str) -> bool:
+    """Whether netCDF gives a string back: it ends one at a null character, and encodes it in UTF-8."""
+    return "\0" not in word and word == word.encode(errors="ignore").decode()
 
 
 def check_alike(first: "xarray.Dataset", other: "xarray.Dataset") -> None:
@@ -142,7 +180,13 @@ def _form(dataset: Any) -> dict[str, str]:
 
 
 def encode(dataset: "xarray.Dataset", sweep: str, block: int, attributes: Mapping[str, str]) -> bytes:
-    """The file of a block: netCDF 4 with checksums, HDF5's own and one over everything."""
+    """The file of a block: netCDF 4 with checksums, HDF5's own, one over all values, and behind it one over all bytes.
+
+    It is read again before it is handed out, so that no file is ever written that cannot be read.
+
+    Raises:
+        ValueError: If netCDF does not give back what there is, as with attributes that it has for itself.
+    """
     encoding: dict[str, dict[str, Any]] = {}
     for name, variable in dataset.variables.items():
         encoding[str(name)] = {"_FillValue": None} if variable.dtype.kind == "f" else {}
@@ -150,7 +194,60 @@ def encode(dataset: "xarray.Dataset", sweep: str, block: int, attributes: Mappin
             encoding[str(name)]["fletcher32"] = True
     marked = dataset.assign_attrs(sweep=sweep, block=block, **attributes)
     marked = marked.assign_attrs({_CHECKSUM: _checksum(marked)})
-    return bytes(marked.to_netcdf(engine="h5netcdf", encoding=encoding))
+    try:
+        with _alone():
+            content = bytes(marked.to_netcdf(engine="h5netcdf", encoding=encoding))
+        kept = _checksum(_loaded(io.BytesIO(content))[1]) == marked.attrs[_CHECKSUM]
+    except OSError:
+        raise
+    except Exception as error:  # What xarray and HDF5 raise on names and attributes that they do not like.
+        raise ValueError(f"{_NOT_KEPT}: {error}") from error
+    if not kept:
+        raise ValueError(f"{_NOT_KEPT}, and comes back as something else.")
+    return _sealed(content)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One thread at a time, as HDF5 has it anyway, and without Dask.
+
+    Where Dask's workers are at hand, xarray asks their scheduler for a lock by the name of the file, and here that is
+    none.
+    """
+    with _ONE_THREAD, contextlib.ExitStack() as stack:
+        if "dask" in sys.modules:
+            stack.enter_context(sys.modules["dask"].config.set(scheduler="synchronous"))
+        yield
+
+
+def _sealed(content: bytes) -> bytes:
+    """The bytes of a file with their checksum behind them, where whatever reads HDF5 does not look."""
+    return content + _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _unsealed(content: bytes) -> bytes:
+    """The bytes without their checksum, which are those that were written.
+
+    HDF5 reads damaged bytes without end, or into memory that is not its own; it gets only those that are whole. A file
+    from before has no such checksum.
+    """
+    whole, seal, _ = content.rpartition(_SEAL)
+    if seal and _sealed(whole) != content:
+        raise ValueError("another checksum")
+    return whole if seal else content
+
+
+def _loaded(file: Any) -> "tuple[xarray.Dataset, xarray.Dataset]":
+    """A file as xarray reads it, and with values of the kinds in which they were written."""
+    with _alone():
+        stored = require_xarray().load_dataset(file, engine="h5netcdf", decode_times=False, decode_timedelta=False)
+    variables = {
+        name: variable.copy(data=_plain(str(name), variable.values)) for name, variable in stored.variables.items()
+    }
+    dataset = stored.assign({name: variables[name] for name in stored.data_vars}).assign_coords(
+        {name: variables[name] for name in stored.coords}
+    )
+    return stored, dataset
 
 
 def read(path: Path, sweep: str, block: int) -> "xarray.Dataset":
@@ -160,13 +257,8 @@ def read(path: Path, sweep: str, block: int) -> "xarray.Dataset":
         ValueError: If the file is damaged, or of another sweep.
     """
     try:
-        stored = require_xarray().load_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False)
-        variables = {
-            name: variable.copy(data=_plain(str(name), variable.values)) for name, variable in stored.variables.items()
-        }
-        dataset = stored.assign({name: variables[name] for name in stored.data_vars}).assign_coords(
-            {name: variables[name] for name in stored.coords}
-        )
+        # Not by its path: xarray keeps a file open that it could not read, and then reads that one for another.
+        stored, dataset = _loaded(io.BytesIO(_unsealed(path.read_bytes())))
         # A file from before has a checksum of its numbers alone.
         whole = (
             stored.attrs[_CHECKSUM] == _checksum(dataset)

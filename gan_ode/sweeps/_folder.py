@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from .. import _files
 from . import _blocks
-from ._grid import Grid
+from ._grid import check_size, Grid
 
 if TYPE_CHECKING:
     import xarray
@@ -56,12 +57,8 @@ class Folder:
             described = compared | {"notes": _plain("notes", notes), "versions": versions()}
             described |= {_CHECKSUM: _digest(described)}
             _files.replace(path / _DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
-        folder = cls(path, grid, _digest(compared))
-        for block in range(grid.num_blocks):
-            _files.part(folder.block(block)).unlink(missing_ok=True)
-            _files.part(folder.failure(block)).unlink(missing_ok=True)
-        _files.part(path / _DESCRIPTION).unlink(missing_ok=True)
-        return folder
+        _files.remove_parts(path, r"sweep\.json|block-\d{6,}\.(?:nc|failure\.json)")
+        return cls(path, grid, _digest(compared))
 
     @classmethod
     def find(cls, path: Path) -> "Folder":
@@ -70,19 +67,25 @@ class Folder:
             raise ValueError(f"`folder` must hold a sweep, but there is no {path / _DESCRIPTION}: `sweep` makes one.")
         described = _description(path)
         try:
-            return cls(path, Grid.read(described), _digest(_compared(described)))
-        except (KeyError, TypeError, ValueError) as error:
+            points = Grid.read(described)
+        except Exception as error:  # What NumPy raises on a dtype that is none can be anything.
             raise ValueError(_unreadable(path)) from error
+        check_size(points)
+        return cls(path, points, _digest(_compared(described)))
 
     def block(self, block: int) -> Path:
-        return self.path / f"block-{block:06d}.nc"
+        return self.path / f"{_stem(block)}.nc"
 
     def failure(self, block: int) -> Path:
-        return self.path / f"block-{block:06d}.failure.json"
+        return self.path / f"{_stem(block)}.failure.json"
 
-    def read_all(self) -> dict[int, "xarray.Dataset"]:
-        """The blocks that are done, by number."""
-        done = [block for block in range(self.grid.num_blocks) if self.block(block).exists()]
+    def read_all(self, only: int | None = None) -> dict[int, "xarray.Dataset"]:
+        """The blocks that are done, by number; or those that were read before, and one that has just been done."""
+        if only is not None:
+            if only not in self._read:
+                self._read[only] = _blocks.read(self.block(only), self.sweep, only)
+            return self._read
+        done = self._numbers(".nc")
         for block in done:
             if block not in self._read:
                 self._read[block] = _blocks.read(self.block(block), self.sweep, block)
@@ -94,18 +97,34 @@ class Folder:
         _files.replace(self.block(block), content)
         self.failure(block).unlink(missing_ok=True)
 
-    def fail(self, block: int, error: Exception) -> None:
+    def remove(self, block: int) -> None:
+        self._read.pop(block, None)
+        self.block(block).unlink(missing_ok=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was read, which workers need not be sent."""
+        return self.__dict__ | {"_read": {}}
+
+    def fail(self, block: int, error: BaseException) -> None:
         text = {"failure": f"{type(error).__name__}: {error}"}
         _files.replace(self.failure(block), (json.dumps(text, indent=2) + "\n").encode())
 
     def failures(self) -> dict[int, str]:
         """What went wrong at the blocks that failed and are not done since."""
-        failed = [block for block in range(self.grid.num_blocks) if self.failure(block).exists()]
-        return {
-            block: json.loads(self.failure(block).read_bytes())["failure"]
-            for block in failed
-            if not self.block(block).exists()
-        }
+        done = set(self._numbers(".nc"))
+        failed = [block for block in self._numbers(".failure.json") if block not in done]
+        return {block: self._why(self.failure(block)) for block in failed}
+
+    def _numbers(self, suffix: str) -> list[int]:
+        """The blocks that have a file, in order. One look at the folder: it takes as long as that at a single file."""
+        there = {entry.name for entry in os.scandir(self.path)}
+        return [block for block in range(self.grid.num_blocks) if f"{_stem(block)}{suffix}" in there]
+
+    def _why(self, path: Path) -> str:
+        """What a failure says of itself. A damaged one is no loss: its block is missing and is tried again anyway."""
+        noted = _files.read_object(path.read_bytes()) or {}
+        text = noted.get("failure")
+        return text if isinstance(text, str) else f"{path.name} is damaged; what it said is lost"
 
     def join(self) -> "xarray.Dataset":
         """Everything that there is, over the grid."""
@@ -129,6 +148,10 @@ class Folder:
                 texts[grid.rows(block)] = text
             variables["failure"] = (tuple(grid.axes), texts.astype(str).reshape(grid.shape))
         return _blocks.require_xarray().Dataset(variables, coordinates)
+
+
+def _stem(block: int) -> str:
+    return f"block-{block:06d}"
 
 
 @functools.cache
@@ -165,11 +188,8 @@ def _plain(name: str, value: Any) -> Any:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads((path / _DESCRIPTION).read_bytes())
-    except ValueError as error:
-        raise ValueError(_unreadable(path)) from error
-    if not isinstance(described, dict):
+    described = _files.read_object((path / _DESCRIPTION).read_bytes())
+    if described is None:
         raise ValueError(_unreadable(path))
     # A folder from before has none; its blocks tell whether they are of what is described.
     if _CHECKSUM in described and described.pop(_CHECKSUM) != _digest(described):

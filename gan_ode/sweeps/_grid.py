@@ -12,6 +12,10 @@ from .. import _checks
 
 # Names that the dataset has for itself.
 RESERVED = ("point", "done", "failure")
+# Each is a file of a folder. Beyond that, listing the folder takes longer than computing a block.
+_MOST_BLOCKS = 10**6
+# Of a point: whether it is computed, and one number.
+_LEAST_BYTES = 9
 _REMEDY = "Give at least one value, each once, all of them numbers or all of them strings."
 
 
@@ -53,9 +57,16 @@ class Grid:
 
     @classmethod
     def read(cls, described: Mapping[str, Any]) -> "Grid":
-        """The inverse of `describe`."""
+        """The inverse of `describe`.
+
+        Raises:
+            ValueError: If it describes no grid; or what Python raises on entries that are missing or of other kinds.
+        """
         axes = {axis["name"]: np.asarray(axis["values"], axis["dtype"]) for axis in described["over"]}
-        return cls(axes, described["block_size"])
+        whole = grid(axes, described["block_size"])
+        if whole.describe() != {"over": described["over"], "block_size": described["block_size"]}:
+            raise ValueError("another grid than the one that is described")
+        return whole
 
 
 def grid(over: Mapping[str, Any], block_size: int) -> Grid:
@@ -69,6 +80,30 @@ def grid(over: Mapping[str, Any], block_size: int) -> Grid:
     axes = {_name(name): _axis(name, values) for name, values in over.items()}
     whole = Grid(axes, _checks.count("block_size", block_size))
     return dataclasses.replace(whole, block_size=min(whole.block_size, whole.num_points))
+
+
+def check_size(grid: Grid, bytes_per_point: float = _LEAST_BYTES) -> None:
+    """Refuses a sweep whose dataset this machine cannot hold, or whose folder no file system likes.
+
+    Args:
+        grid: The points.
+        bytes_per_point: What is kept of each.
+
+    Raises:
+        ValueError: If it is too large; the text says how large.
+    """
+    sizes = " x ".join(f"{size:,}" for size in grid.shape)
+    _checks.fits_in_memory(
+        "over",
+        math.ceil(bytes_per_point * grid.num_points),
+        f"it has {grid.num_points:,} points ({sizes}). Sweep over fewer values, over some axes at a time, or return "
+        "less of each point.",
+    )
+    if grid.num_blocks > _MOST_BLOCKS:
+        raise ValueError(
+            f"`block_size` must be so large that there are at most {_MOST_BLOCKS:,} blocks, but is {grid.block_size} "
+            f"for {grid.num_points:,} points: take {-(-grid.num_points // _MOST_BLOCKS):,} or more, or fewer points."
+        )
 
 
 def _name(name: Any) -> str:
@@ -101,7 +136,7 @@ def _axis(name: str, given: Any) -> np.ndarray:
     return values
 
 
-def _check_strings(name: str, given: Sequence[Any], values: np.ndarray) -> None:
+def _check_strings(name: str, given: Sequence[Any] | np.ndarray, values: np.ndarray) -> None:
     # NumPy makes strings of the numbers beside a string, and drops zeros at the end of one.
     for value, word in zip(given, values.tolist(), strict=True):
         if not isinstance(value, str):

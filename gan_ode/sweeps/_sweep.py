@@ -15,7 +15,8 @@ from .. import _files
 from .._progress import meter, Progress
 from . import _blocks
 from ._folder import Folder
-from ._grid import grid
+from ._grid import check_size, grid
+from ._workers import Crew, Executor
 
 if TYPE_CHECKING:
     import xarray
@@ -33,6 +34,7 @@ def sweep(
     block_size: int = 256,
     progress: Progress = False,
     keep_going: bool = False,
+    executor: Executor | None = None,
 ) -> "xarray.Dataset":
     """Computes a quantity at every point of a grid, and keeps what is finished on disk.
 
@@ -62,6 +64,11 @@ def sweep(
             `(points done, number of points)`.
         keep_going: Whether to note an exception of `compute` in the folder, and go on with the other blocks. The same
             call tries again those that failed.
+        executor: Who computes the blocks: anything with the `submit` of `concurrent.futures.Executor`, or a function
+            that makes one, as `sweeps.Processes(4)`. `compute` must then be something that can be sent to its workers,
+            a function of a module, and the folder be on a disk that they share: each block is written by who computed
+            it. A worker that dies costs what was at work when it died, which is computed by others: where a function
+            makes workers anew, as here, or where the executor does so by itself.
 
     Returns:
         As `open_sweep`.
@@ -74,10 +81,12 @@ def sweep(
     """
     _blocks.require_xarray()
     points, path = grid(over, block_size), Path(folder)
+    check_size(points)
     path.mkdir(parents=True, exist_ok=True)
-    with _held(path), _interruptible():
+    busy = f"`folder` must not be in use, but another process sweeps into {path}: wait, or give another folder."
+    with _files.held(path, busy), _interruptible():
         own = Folder.claim(path, points, config, notes)
-        _compute_missing(own, compute, progress, keep_going)
+        _compute_missing(own, compute, progress, keep_going, executor)
         return own.join()
 
 
@@ -101,15 +110,31 @@ def open_sweep(folder: str | os.PathLike) -> "xarray.Dataset":
     return Folder.find(Path(folder)).join()
 
 
-def _compute_missing(folder: Folder, compute: Compute, progress: Progress, keep_going: bool) -> None:
+def _compute_missing(
+    folder: Folder, compute: Compute, progress: Progress, keep_going: bool, executor: Executor | None
+) -> None:
     points, blocks = folder.grid, folder.read_all()
     first = next(iter(blocks.values()), None)
     num_done = sum(dataset.sizes[_blocks.POINT] for dataset in blocks.values())
+    missing = [block for block in range(points.num_blocks) if block not in blocks]
     with meter(progress, num_done, points.num_points, "point") as show:
-        for block in (block for block in range(points.num_blocks) if block not in blocks):
+
+        def finished(block: int) -> None:
+            nonlocal num_done
+            rows = points.rows(block)
+            num_done += rows.stop - rows.start
+            show(num_done)
+
+        if executor is not None:
+            Crew(folder, compute, executor, keep_going, finished).run(missing)
+            return
+        for block in missing:
             try:
                 dataset = _blocks.tabulate(compute(points.points(block)), points, block)
-                if first is not None:
+                if first is None:
+                    # All of it, before hours are spent on what cannot be put together.
+                    check_size(points, dataset.nbytes / dataset.sizes[_blocks.POINT])
+                else:
                     _blocks.check_alike(first, dataset)
             except Exception as error:
                 if not keep_going:
@@ -118,21 +143,7 @@ def _compute_missing(folder: Folder, compute: Compute, progress: Progress, keep_
             else:
                 folder.save(block, dataset)
                 first = dataset if first is None else first
-            rows = points.rows(block)
-            num_done += rows.stop - rows.start
-            show(num_done)
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(_files.held(path))
-        except BlockingIOError:
-            raise ValueError(
-                f"`folder` must not be in use, but another process sweeps into {path}: wait, or give another folder."
-            ) from None
-        yield
+            finished(block)
 
 
 @contextlib.contextmanager

@@ -62,6 +62,12 @@ def orbit() -> simulate.Orbit:
     return simulate.Orbit(TS, ys, {}, RESULTS.successful, OUTCOMES.ok, TS[-1], Y)
 
 
+def hopf_point() -> analysis.Event:
+    """One that no branch has."""
+    nothing = jnp.zeros(())
+    return analysis.Event(jnp.asarray(3), nothing, Y, nothing + 1j, None, jnp.zeros(2), None)
+
+
 # What each function is given, all of it right.
 RIGHT: dict[str, tuple[Callable, dict[str, Any]]] = {
     "flow": (flow, {"field": FIELD, "y0": Y, "ts": TS}),
@@ -88,6 +94,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "check_lyapunov_function": {"quantity": energy, "field": FIELD, "low": Y, "high": Y, "update": H},
     "classify": {"field": FIELD, "y0": Y, "update": H, "invariant": energy},
     "compare": {"orbit": orbit(), "steps": orbit()},
+    "continue_cycle": {"family": family, "values": VALUES[:2], "cycle": hopf_point()},
     "continue_equilibrium": {"family": family, "values": VALUES[:2], "y": Y},
     "locate_event": {"kind": "hopf", "family": family, "value": 0.1, "y": Y},
     "continue_event": {
@@ -137,6 +144,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "stiffness_along": {"field": FIELD, "ys": YS},
     "symmetric_parts": {"jacobian": MATRIX},
     "transient_growth": {"jacobian": MATRIX},
+    "what_stops": {"cycle": Y, "knobs": {"rate": (family, (0.1, 1.0))}, "field": FIELD, "update": H},
 }
 RIGHT |= {name: (getattr(analysis, name), arguments) for name, arguments in _ARGUMENTS.items()}
 # What takes eigenvalues, amplitudes, axes or branches alone, and nothing that could be taken for another thing.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 
 import jax
 import numpy as np
@@ -119,6 +120,22 @@ def test_a_rival_that_is_missing_or_breaks_is_a_row_and_no_error():
     assert rows["absent"].why_not.startswith("missing: `no_such_module`")
     assert rows["broken"].why_not == "failed: ValueError: does not compile"
     assert "missing" in _table.text(list(rows.values()), [])
+
+
+@pytest.mark.parametrize(
+    "raised", [RuntimeError("too new\nby far"), AttributeError("no such thing"), OSError("no library")]
+)
+def test_a_rival_that_breaks_while_it_is_imported_is_a_row_and_no_error(raised, monkeypatch):
+    class Breaks:
+        def find_spec(self, name, path=None, target=None):
+            if name == "breaks_beside_a_newer_torch":
+                raise raised
+
+    monkeypatch.setattr(sys, "meta_path", [Breaks(), *sys.meta_path])
+    rivals = [rotation("breaks", needs=("breaks_beside_a_newer_torch",))]
+    (reason,) = _contest.tune_all(rivals, PROBLEM, 1e-6, Measure(np.zeros((1, 1, 2)), own=1e-4)).values()
+    kind = "" if isinstance(raised, OSError) else f"{type(raised).__name__}: "
+    assert reason == f"missing: `breaks_beside_a_newer_torch` cannot be imported: {kind}{str(raised).splitlines()[0]}"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from gan_ode import plot
-from gan_ode.analysis import EquilibriumBranch, Event
+from gan_ode.analysis import CycleBranch, CycleEvent, EquilibriumBranch, Event
 from gan_ode.analysis.arclength._corrector import Chart
 
 CHART = Chart(jnp.asarray(1.0), jnp.asarray(0.0), jnp.asarray(1.0))
@@ -57,6 +57,44 @@ def test_branches_of_one_label_have_one_color_and_the_first_lies_below_as_the_br
     assert flow.get_color() != one.get_color() == two.get_color()
     labels = [handle.get_label() for handle in drawn.handles]
     assert labels == ["flow", "steps", "stable", "unstable", "fold", "Neimark–Sacker"]
+
+
+def cycles(radii, stable, events):
+    """Circles of these radii around 0 at the values 0, 1, ..., that nobody followed."""
+    phase = jnp.linspace(0, 2 * jnp.pi, 5)
+    circle = jnp.stack([jnp.cos(phase), jnp.sin(phase)], axis=1)
+    orbits, values = jnp.asarray(radii)[:, None, None] * circle, jnp.arange(float(len(radii)))
+    return CycleBranch(
+        values=values, periods=1 + values, states=orbits[:, 0], orbits=orbits,
+        times=jnp.broadcast_to(phase, orbits.shape[:2]), multipliers=jnp.ones((len(radii), 2), complex),
+        stable=jnp.asarray(stable), events=tuple(
+            CycleEvent(
+                kind=kind, value=jnp.asarray(value), period=jnp.asarray(1.0), state=radius * circle[0],
+                multipliers=jnp.ones(2, complex), orbit=radius * circle,
+            )
+            for kind, value, radius in events
+        ), ended="end of range", family=None, args=None,
+    )  # fmt: skip
+
+
+def test_cycles_are_drawn_by_their_extent_filled_where_they_attract(ax):
+    branch = cycles([1.0, 2.0, 3.0, 4.0], [True, True, False, False], [("torus", 1.4, 2.5)])
+    drawn = plot.bifurcation_diagram(branch, ax=ax, of=lambda y: y[0])
+    (high, low), unstable = drawn.stable, drawn.unstable
+    np.testing.assert_allclose(high.get_data(), [[0, 1, 1.4], [1, 2, 2.5]])
+    np.testing.assert_allclose(low.get_data(), [[0, 1, 1.4], [-1, -2, -2.5]])
+    assert len(unstable) == 2 and all(line.get_linestyle() != "-" for line in unstable)
+    (extent,) = drawn.extents
+    np.testing.assert_allclose(extent.get_xy()[:6], [[0, 1], [1, 2], [1.4, 2.5], [1.4, -2.5], [1, -2], [0, -1]])
+    np.testing.assert_allclose(drawn.marks[0].get_data(), [[1.4, 1.4], [2.5, -2.5]])
+    assert [handle.get_label() for handle in drawn.handles] == ["stable", "unstable", "torus"]
+
+
+def test_cycles_make_the_line_of_their_equilibria_no_broader(ax):
+    alone = plot.bifurcation_diagram(TURNING, ax=ax, of=lambda y: y[0], labels=("rest",)).stable[0].get_linewidth()
+    circles = cycles([1.0, 2.0], [True, True], [])
+    both = plot.bifurcation_diagram(TURNING, circles, ax=ax, of=lambda y: y[0], labels=("rest", "cycles"))
+    assert {line.get_linewidth() for line in both.stable} == {alone}
 
 
 def test_no_branch_and_too_many_labels_are_refused(ax):

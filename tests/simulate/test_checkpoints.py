@@ -404,7 +404,7 @@ def taken_up(folder):
         train(checkpoint=Checkpoint(folder, every=30))
 
     def take_up(folder):
-        return _checkpoint.Files(Checkpoint(folder, every=30), asked["config"]).load(*asked["arguments"])
+        return _checkpoint.Files(folder, 30, asked["config"]).load(*asked["arguments"])
 
     return take_up
 

@@ -46,6 +46,10 @@ class Rival:
         for module in self.needs:
             try:
                 importlib.import_module(module)
-            except (ImportError, OSError) as error:
-                return f"`{module}` cannot be imported: {str(error).splitlines()[0] if str(error) else 'no reason'}"
+            except (
+                Exception
+            ) as error:  # One that breaks while it is imported, beside a newer torch or so, raises anything.
+                said = str(error).splitlines()[0] if str(error) else "no reason"
+                kind = "" if isinstance(error, ImportError | OSError) else f"{type(error).__name__}: "
+                return f"`{module}` cannot be imported: {kind}{said}"
         return None

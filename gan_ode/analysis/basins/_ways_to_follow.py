@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ... import _tree
+from ... import _checks, _tree
 from ..._types import Args, Field, State
 from ...simulate.ensembles import _chunks
 from . import _follow_starts
@@ -78,6 +78,10 @@ class FlowWay:
         self.field, self.chunks, self.duration, self.args, self.solver = field, chunks, duration, args, solver
         dtype = _tree.dtype(chunks.starts)
         itemsize = max(jnp.dtype(dtype).itemsize, 4)
+        if rtol is not None:
+            _checks.relative("rtol", rtol, f"{_RTOL[itemsize]:g} is usual.")
+        if atol is not None:
+            _checks.not_negative("atol", atol, "Leave it out to have it chosen.")
         given = _RTOL[itemsize] if rtol is None else float(np.asarray(rtol))
         ratio = _ATOL_OVER_RTOL if atol is None else float(np.asarray(atol)) / given
         usual = min(given, _RTOL[itemsize])

@@ -99,7 +99,7 @@ def find_periodic_orbit(
     y0 = _problem.state_of(y0)
     size = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     usual = _TOLERANCE[size]
-    rtol = _checks.positive("rtol", usual if rtol is None else rtol, f"{usual:g} is usual.")
+    rtol = _checks.relative("rtol", usual if rtol is None else rtol, f"{usual:g} is usual.")
     if atol is not None:
         atol = _checks.not_negative("atol", atol, "Leave it out to have it chosen for each component.")
     if max_duration is not None:

@@ -163,6 +163,7 @@ def find_equilibria(
     _checks.finite("starts", starts)
     itemsize = max(jnp.dtype(_tree.dtype(starts)).itemsize, 4)
     check_dense(sum(leaf.size for leaf in jax.tree.leaves(starts)) // num, itemsize)
+    max_steps = _checks.count("max_steps", max_steps, most=_checks.MOST_STEPS)
     searches = search_all(field, starts, args, chosen_solver(solver, rtol, atol), max_steps)
     flat, start_size = _flat(searches.y, num), _size(_flat(starts, num))
     vanishes = found(searches, flat, start_size)

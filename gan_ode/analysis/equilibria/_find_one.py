@@ -61,7 +61,7 @@ def find_equilibrium(
         RuntimeError: If none is found and `throw` holds.
         ValueError: If the field has explicit time and `throw` holds; under a transformation a RuntimeError.
     """
-    y0 = state_of(y0)
+    y0, max_steps = state_of(y0), _checks.count("max_steps", max_steps, most=_checks.MOST_STEPS)
     itemsize = max(jnp.dtype(_tree.dtype(y0)).itemsize, 4)
     end = _find(field, y0, args, chosen_solver(solver, rtol, atol), max_steps)
     (y, residual, result), seen = _settled(field, end, args, itemsize)
@@ -88,6 +88,11 @@ def chosen_solver(solver: Any, rtol: RealScalarLike | None, atol: RealScalarLike
     if solver is not None:
         return solver
     usual = _TOLERANCE[jnp.result_type(float).itemsize]
+    # As they are given: a program is known again by Python's numbers.
+    if rtol is not None:
+        _checks.relative("rtol", rtol, f"{usual:g} is usual.")
+    if atol is not None:
+        _checks.not_negative("atol", atol, f"{usual:g} is usual.")
     tolerances: Any = (usual if rtol is None else rtol, usual if atol is None else atol)
     return optx.LevenbergMarquardt(*tolerances)
 

@@ -70,7 +70,7 @@ def classify(
     if _checks.is_traced((field, y0, args)):
         raise ValueError("`field` and `y0` must be concrete for a verdict in words: call `classify` outside `jax.jit`.")
     if rtol is not None:
-        rtol = float(np.asarray(_checks.positive("rtol", rtol, "1e-10 is usual, 1e-5 in float32.")))
+        rtol = float(np.asarray(_checks.relative("rtol", rtol, "1e-10 is usual, 1e-5 in float32.")))
     if atol is not None:
         atol = float(np.asarray(_checks.not_negative("atol", atol, "Leave it out to have it chosen.")))
     if duration is not None:

@@ -25,7 +25,7 @@ from ._follower import Follower
 from ._rest import as_equilibrium, Rest, root_near
 from ._trapping_region import step_trap, TrappingRegion
 from ._verdict import Verdict
-from ._wandering import CURVE, dimension, SURFACE, weighted
+from ._wandering import CURVE, dimension, is_regular, rotation, SURFACE, weighted
 
 SAVES = 4096
 _MOST_SEGMENTS = 14
@@ -42,6 +42,8 @@ _ENOUGH_TURNS = 8
 _SAME_LAW, _WINDOWS = 0.05, 4
 _MUCH = 1e3
 _SURE = 8.0
+# Numbers of a state up to which matrices are dense, and many states are kept.
+_FEW = 300
 # States at which an invariant is taken.
 _OF_INVARIANT = 2048
 
@@ -213,7 +215,7 @@ class _Judge:
         return self.verdict("undecided", f"the field is not finite where the orbit is, after step {steps:,} at ({y})")
 
     def _settles(self, segment: _Segment) -> Verdict | None:
-        if self.follower.size > 300:
+        if self.follower.size > _FEW:
             return None
         end = segment.points[-1]
         rest = root_near(self.follower, end)
@@ -245,7 +247,11 @@ class _Judge:
     def _repeats(self) -> Verdict | None:
         """An orbit of few steps, or steps on a fixed point, to rounding."""
         segment = self.segments[-1]
-        points = segment.points if segment.stride == self.period else self._tail()
+        if segment.stride != self.period:
+            segment = self.runner.run(self.period)
+            if not segment.finite:
+                return self._ended(segment)
+        points = segment.points
         size = float(np.max(np.ptp(points, axis=0)))
         small = _REPEATS[self.follower.itemsize]
         if size <= small * np.max(np.abs(points)) or size == 0:
@@ -276,9 +282,6 @@ class _Judge:
             return False
         found = self._multipliers(self.rest)
         return found is not None and bool(np.max(np.abs(found)) <= 1 + np.sqrt(self.follower.rounding))
-
-    def _tail(self) -> np.ndarray:
-        return self.runner.run(self.period).points
 
     def _by_law(self) -> Verdict | None:
         """Amplitudes of windows that shrink, or grow, by one law."""
@@ -343,28 +346,45 @@ class _Judge:
         itemsize = self.follower.itemsize
         apart = np.max(np.abs(weighted(first, middle, scale) - weighted(second, middle, scale)))
         earlier = np.max(np.abs(weighted(before, middle, scale) - weighted(last.points, middle, scale)))
-        if apart < _REGULAR[itemsize] and earlier < 10 * _REGULAR[itemsize]:
-            return self._on_a_curve(last, scale)
-        return self._chaos(last)
+        agree = _REGULAR[itemsize]
+        if apart < agree and earlier < 10 * agree:
+            return self._on_a_curve(last, last.points, scale)
+        in_a_row = self._regular_in_a_row(last, agree)
+        return self._chaos(last) if in_a_row is None else self._on_a_curve(last, in_a_row, scale)
 
-    def _on_a_curve(self, last: _Segment, scale: np.ndarray) -> Verdict | None:
+    def _regular_in_a_row(self, last: _Segment, agree: float) -> np.ndarray | None:
+        """Some of many steps in a row, if these are regular, and so much later as well; None if not.
+
+        Of an orbit that is seen every so many steps, that many steps may be almost a whole number of turns.
+        """
+        if not 2 <= self.follower.size <= _FEW:
+            return None
+        now = self._consecutive(8)
+        if not is_regular(*np.array_split(now, 2), agree=agree):
+            return None
+        self.runner.run(last.stride * self.period)
+        if not is_regular(now, self._consecutive(8), 10 * agree):
+            return None
+        return now[np.random.default_rng(0).permutation(len(now))[: len(last.points)]]
+
+    def _on_a_curve(self, last: _Segment, spread: np.ndarray, scale: np.ndarray) -> Verdict | None:
         consecutive = self._consecutive(8)
-        slope = dimension(last.points / scale)
+        slope = dimension(spread / scale)
         if slope > SURFACE:
             return self.verdict(
                 "wanders", "a torus: averages over two halves of the time agree, and the orbit fills a surface"
             )
         if slope > CURVE:
             return None
-        rotation, error = (number / self.period for number in _rotation(consecutive, scale))
-        if not abs(rotation) * len(consecutive) > _ENOUGH_TURNS:
+        turn, error = (number / self.period for number in rotation(consecutive, scale))
+        if not abs(turn) * len(consecutive) > _ENOUGH_TURNS:
             return None
         amplitude = float(np.max(np.ptp(last.points, axis=0)) / 2)
         halves = [float(np.max(np.ptp(part, axis=0)) / 2) for part in np.array_split(last.points, 2)]
-        period = self.runner.step_size / abs(rotation)
+        period = self.runner.step_size / abs(turn)
         return self.verdict(
-            "cycles", f"the orbit fills a closed curve, a turn in {1 / abs(rotation):.6g} steps", period=period,
-            period_error=period * (4 * error / abs(rotation) + 1e-9), amplitude=amplitude,
+            "cycles", f"the orbit fills a closed curve, a turn in {1 / abs(turn):.6g} steps", period=period,
+            period_error=period * (4 * error / abs(turn) + 1e-9), amplitude=amplitude,
             amplitude_error=5 * abs(halves[0] - halves[1]) + 2e-3 * amplitude,
         )  # fmt: skip
 
@@ -381,7 +401,7 @@ class _Judge:
         return bool(same and backs > 100)
 
     def _consecutive(self, times: int) -> np.ndarray:
-        return np.concatenate([self._tail()[:-1] for _ in range(times)])
+        return np.concatenate([self.runner.run(self.period).points[:-1] for _ in range(times)])
 
     def _chaos(self, last: _Segment) -> Verdict | None:
         follower, h = self.follower, self.runner.step_size
@@ -447,23 +467,3 @@ def _spread(points: np.ndarray, center: np.ndarray | None) -> float:
     weights = np.exp(-1 / (s * (1 - s)))
     middle = np.average(points, weights=weights, axis=0) if center is None else center
     return float(np.sqrt(np.average(np.sum((points - middle) ** 2, axis=1), weights=weights)))
-
-
-def _rotation(points: np.ndarray, scale: np.ndarray) -> tuple[float, float]:
-    """Turns in a step, in the plane in which the orbit is widest, and its error; NaN if it does not go around."""
-    z = (points - points.mean(axis=0)) / scale
-    if z.shape[1] > 2:
-        _, _, rows = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
-        z = z @ rows[:2].T
-    low, high = z.min(axis=0), z.max(axis=0)
-    z = z - (low + high) / 2
-    x, y = z.T
-    turns = np.arctan2(x[:-1] * y[1:] - y[:-1] * x[1:], x[:-1] * x[1:] + y[:-1] * y[1:]) / (2 * np.pi)
-
-    def mean(values: np.ndarray) -> float:
-        s = np.arange(1, len(values) + 1) / (len(values) + 1)
-        return float(np.average(values, weights=np.exp(-1 / (s * (1 - s)))))
-
-    half = len(turns) // 2
-    value, first, second = mean(turns), mean(turns[:half]), mean(turns[half:])
-    return value, max(abs(value - first), abs(value - second))

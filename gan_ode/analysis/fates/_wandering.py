@@ -143,3 +143,23 @@ def visits_corners(follower: Follower, segments: list[Path]) -> Fate | None:
         return None
     reason = f"a heteroclinic cycle: each visit to a corner is {np.mean(ratios):.4g} times as long as the one before"
     return Fate("wanders", reason)
+
+
+def rotation(points: np.ndarray, scale: np.ndarray) -> tuple[float, float]:
+    """Turns in a step, in the plane in which the orbit is widest, and its error; NaN if it does not go around."""
+    z = (points - points.mean(axis=0)) / scale
+    if z.shape[1] > 2:
+        _, _, rows = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
+        z = z @ rows[:2].T
+    low, high = z.min(axis=0), z.max(axis=0)
+    z = z - (low + high) / 2
+    x, y = z.T
+    turns = np.arctan2(x[:-1] * y[1:] - y[:-1] * x[1:], x[:-1] * x[1:] + y[:-1] * y[1:]) / (2 * np.pi)
+
+    def mean(values: np.ndarray) -> float:
+        s = np.arange(1, len(values) + 1) / (len(values) + 1)
+        return float(np.average(values, weights=np.exp(-1 / (s * (1 - s)))))
+
+    half = len(turns) // 2
+    value, first, second = mean(turns), mean(turns[:half]), mean(turns[half:])
+    return value, max(abs(value - first), abs(value - second))

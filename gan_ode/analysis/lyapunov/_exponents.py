@@ -116,7 +116,10 @@ def lyapunov_exponents(
     if num > size:
         raise ValueError(f"`num` must be at most the {size} dimensions of state and memory, but is {num}.")
     if update is None:
-        rtol = jnp.asarray(_RTOL[max(duration.dtype.itemsize, 4)] if rtol is None else rtol, duration.dtype)
+        usual = _RTOL[max(duration.dtype.itemsize, 4)]
+        if rtol is not None:
+            _checks.relative("rtol", rtol, f"{usual:g} is usual.")
+        rtol = jnp.asarray(usual if rtol is None else rtol, duration.dtype)
         options = {"solver": solver, "rtol": rtol, "atol": rtol if atol is None else jnp.asarray(atol, rtol.dtype)}
         found, resolved = _along_flow(field, y0, duration, num, num_spans, args, options)
     else:

@@ -57,6 +57,9 @@ def ensemble(
 
     Under `jax.jit` and other transformations the batch is one chunk, a part of that program, and slower.
 
+    A field of few numbers is evaluated with its products in another order: intermediate numbers beyond 1e150 in float64
+    may overflow that would not in `flow`. `gan_ode.plain()` keeps the order.
+
     Args:
         field: The field `(t, y, args) -> dy/dt`, one for all or, with `batched_field`, a batch of them.
         y0s: States at `ts[0]`, with a leading axis of members on every leaf.
@@ -69,7 +72,7 @@ def ensemble(
         stepsize_controller: As in `flow`.
         dt0: As in `flow`.
         exact_times: As in `flow`.
-        events: As in `flow`: a member stops at its own event.
+        events: As in `flow`, a member stops at its own event; but of several in one step at the first that is listed.
         max_steps: As in `flow`.
         adjoint: How to differentiate. `diffrax.ForwardMode()` by default, which keeps nothing for a backward pass; for
             `jax.grad` give `diffrax.RecursiveCheckpointAdjoint()`.
@@ -95,7 +98,7 @@ def ensemble(
         exact_times=exact_times, dense=False, events=events, max_steps=max_steps,
         adjoint=diffrax.ForwardMode() if adjoint is None else adjoint, progress_meter=False,
     )  # fmt: skip
-    _inputs.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
+    _checks.fits_in_memory("ts", _inputs.num_bytes(y0s, ts.shape[0]), "save at fewer times.")
     own_field, field = _members.split_batched("batched_field", field, batched_field, num)
     own_args, args = _members.split_batched("batched_args", args, batched_args, num)
     solve_all, sizes = (_solve_small, _CHUNK_SIZE) if is_small_state(y0s, num) else (_solve_large, _CHUNK_SIZE_OF_LARGE)

@@ -71,7 +71,7 @@ def paths(
     how = Method(
         solver, Fixed(), step, None, max_steps, False, diffrax.ForwardMode(), diffrax.NoProgressMeter(),
     )  # fmt: skip
-    _inputs.fits_in_memory("num_paths", _inputs.num_bytes(y0, num_paths * ts.shape[0]), "save at fewer times.")
+    _checks.fits_in_memory("num_paths", _inputs.num_bytes(y0, num_paths * ts.shape[0]), "save at fewer times.")
     _inputs.same_structure(sde.drift, ts[0], y0, args)
     size = _CHUNK_SIZE if chunk_size is None else _checks.count("chunk_size", chunk_size)
     keys = jax.random.split(key, num_paths)

@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from gan_ode import analysis, fields, games, losses, regularizers, updates
+from gan_ode import analysis, fields, games, iterate, losses, regularizers, updates
 from gan_ode.games import Players
 
 # The period of the closed orbit through (0.5, 1), by quadrature along the invariant; measured 4e-10.
@@ -262,6 +262,26 @@ def test_a_slow_spiral_of_an_update_is_no_cycle_however_briefly_it_is_followed(s
 def test_an_orbit_that_is_briefly_followed_is_a_cycle_if_its_linear_part_would_have_moved_it():
     verdict = analysis.classify(lq_field(MINIMAX), START, update=updates.Simultaneous(0.95), duration=16384 * 0.95)
     assert verdict.kind == "cycles"
+
+
+@pytest.mark.parametrize("h", [0.1, 0.05])
+def test_a_closed_curve_whose_turns_nearly_divide_what_is_kept_of_it_is_a_cycle(h):
+    # Every 128 or 225 steps these orbits are almost where they were: 64.25 and 128.04 steps to a turn.
+    field = fields.GameField(games.AlmostBilinear(0.5))
+    update = updates.Simultaneous(h)
+    verdict = analysis.classify(field, Players(jnp.array(0.0), jnp.array(1.18)), update=update)
+    assert verdict.kind == "cycles"
+    ys = iterate(update, field, Players(jnp.array(0.0), jnp.array(1.18)), 20_000).ys
+    angles = np.unwrap(np.arctan2(ys.generator, ys.discriminator)[1000:])
+    period = 2 * np.pi * h * (len(angles) - 1) / abs(angles[-1] - angles[0])
+    # The angle's turns are counted to one part of 20,000 steps.
+    assert abs(verdict.period - period) < 1e-3 * period
+
+
+def test_an_orbit_that_blows_up_while_it_is_looked_at_step_by_step_diverges():
+    start = Players(jnp.array(0.3), jnp.array(1.0))
+    verdict = analysis.classify(lq_field(WASSERSTEIN), start, update=updates.HeavyBall(0.1, -0.525))
+    assert verdict.kind == "diverges"
 
 
 def test_a_flow_that_hardly_grows_is_no_cycle_either():

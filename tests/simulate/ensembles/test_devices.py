@@ -19,6 +19,11 @@ import jax
 
 jax.config.update("jax_enable_x64", True)
 if len(sys.argv) > 2:
+    # By themselves the collectives look up the name of this machine, which not every network knows.
+    from jax._src.lib import _jax
+
+    make = _jax.make_gloo_tcp_collectives
+    _jax.make_gloo_tcp_collectives = lambda distributed_client: make(distributed_client, hostname="127.0.0.1")
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(sys.argv[2], 2, int(sys.argv[3]))
 import diffrax

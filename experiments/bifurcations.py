@@ -1,0 +1,311 @@
+r"""Where are the cycles of three games born, where do they die, and what do training rules make of it?
+
+- From the usual GAN to the Wasserstein GAN: the loss is $(1 - s) f_{usual} + s f_W$ on the linear-quadratic game. The
+  flow loses its damping at $s = 1$ alone. Simultaneous steps of size $h$ begin to circle earlier, where the trace of
+  the Jacobian is $-h$ times its determinant: $(1 - s)/10 = h (1 + s)^2/9$.
+- The almost bilinear game of Hsieh et al. (2021), with a weight decay $\mu y^2/2$ of the discriminator: a cycle is born
+  in a supercritical Hopf point at $\mu = \epsilon$, of simultaneous steps at $\epsilon + h$.
+- Their "forsaken" game with the same decay: the cycle that attracts and the one that shields the critical point are one
+  branch, which turns in a fold. The closed curve of an update ends near it, and nearer for smaller steps.
+
+Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, section 5; the reference values of the forsaken game's
+cycles at $\mu = 0$ are those of an independent integration.
+"""
+
+import dataclasses
+
+from experiments._machinery import _runner
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    games: tuple[str, ...] = ("homotopy", "almost bilinear", "forsaken")
+    """Games; any of these."""
+    rules: tuple[str, ...] = ("simultaneous", "alternating", "extragradient", "optimistic")
+    """Rules; any of these."""
+    step_size: float = 0.1
+    """Of the updates, between 0 and 0.2."""
+    epsilon: float = 0.5
+    """Charge of the almost bilinear game, above 0."""
+    closed_curves: bool = True
+    """Whether the ends of the updates' closed curves in the forsaken game are looked for, by verdicts."""
+    seed: int = 0
+    """Not used: nothing here is random."""
+
+    def __post_init__(self) -> None:
+        for name in ("games", "rules"):
+            given, known = getattr(self, name), getattr(Config, name)
+            if not given or not set(given) <= set(known) or len(set(given)) < len(given):
+                raise ValueError(f"`{name}` must be some of {', '.join(known)}, each once, but is {given}.")
+        if not 0 < self.step_size < 0.2:
+            raise ValueError(f"`step_size` must be between 0 and 0.2, but is {self.step_size}.")
+        if not 0 < self.epsilon < 1:
+            raise ValueError(f"`epsilon` must be between 0 and 1, but is {self.epsilon}.")
+
+
+QUICK = Config(games=("almost bilinear",), rules=("simultaneous",), closed_curves=False)
+
+if __name__ == "__main__":
+    _runner.main(Config, QUICK)
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import matplotlib.figure
+import numpy as np
+import xarray as xr
+
+from experiments._machinery._runner import Claim
+from gan_ode import analysis, fields, games, losses, plot, updates
+from gan_ode.games import Players
+
+RULES: dict[str, Any] = {
+    "simultaneous": updates.Simultaneous,
+    "alternating": updates.Alternating,
+    "extragradient": updates.Extragradient,
+    "optimistic": updates.Optimistic,
+}
+# Ranges, and which number of the state is drawn.
+RANGES = {"homotopy": (0.0, 0.999), "almost bilinear": (-0.2, 1.0), "forsaken": (-0.7, 0.7)}
+# Events and periods are found to rounding; measured 1e-13 and 1e-10.
+ROUNDING, OF_PERIODS = 1e-9, 1e-8
+PERIODS = {"outer": 7.548003761776, "inner": 7.169877696077}
+FOLD = 0.452686424
+
+
+class Between(losses.AbstractLoss):
+    """Between the usual loss, at 0, and the Wasserstein loss, at 1."""
+
+    share: jax.Array
+    zero_sum: ClassVar[bool] = True
+    degree: ClassVar[int | None] = None
+
+    def f(self, score: Any) -> Any:
+        return (1 - self.share) * jax.nn.log_sigmoid(score) + self.share * score
+
+    def generator(self, score: Any) -> Any:
+        return self.f(-score)
+
+
+class Decayed(eqx.Module):
+    """A field with -weight y^2/2 added to the value: the weight may be negative.
+
+    Attributes:
+        field: The field of the game.
+        weight: The weight.
+    """
+
+    field: fields.GameField
+    weight: jax.Array
+
+    def __call__(self, t: Any, y: Players, args: Any) -> Players:
+        velocity = self.field(t, y, args)
+        return Players(velocity.discriminator - self.weight * y.discriminator, velocity.generator)
+
+
+def family_of(config: Config, name: str) -> Any:
+    if name == "homotopy":
+        return lambda share: fields.GameField(games.LinearQuadratic(Between(jnp.asarray(share, float))))
+    game = games.AlmostBilinear(config.epsilon) if name == "almost bilinear" else games.Forsaken()
+    return lambda weight: Decayed(fields.GameField(game), jnp.asarray(weight, float))
+
+
+def start_of(name: str) -> Players:
+    """The equilibrium, or near it at the range's start."""
+    if name == "homotopy":
+        return Players(jnp.array(0.0), jnp.array(1.0))
+    return games.Forsaken().equilibrium if name == "forsaken" else Players(jnp.array(0.0), jnp.array(0.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    config: Config
+    flows: dict[str, analysis.EquilibriumBranch]
+    steps: dict[tuple[str, str], analysis.EquilibriumBranch]
+    cycles: dict[str, analysis.CycleBranch]
+    published: dict[str, float]
+    ends: dict[str, analysis.Stop]
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        rows = [(name, "flow", event) for name, branch in self.flows.items() for event in branch.events]
+        rows += [(name, rule, event) for (name, rule), branch in self.steps.items() for event in branch.events]
+        rows += [(name, "cycles", event) for name, branch in self.cycles.items() for event in branch.events]
+        data = xr.Dataset(
+            {
+                "kind": ("event", [event.kind for *_, event in rows]),
+                "value": ("event", [float(event.value) for *_, event in rows]),
+                "game": ("event", [name for name, *_ in rows]),
+                "of": ("event", [of for _, of, _ in rows]),
+                "end_of_closed_curve": ("rule", [stop.value for stop in self.ends.values()]),
+                "end_error": ("rule", [stop.error for stop in self.ends.values()]),
+            },
+            coords={"rule": list(self.ends)},
+        )
+        for name, branch in self.cycles.items():
+            of_it = name.replace(" ", "_")
+            data[f"{of_it}_value"] = (f"{of_it}_cycle", np.asarray(branch.values))
+            data[f"{of_it}_period"] = (f"{of_it}_cycle", np.asarray(branch.periods), {"units": "time"})
+        return data
+
+
+def run(config: Config) -> Results:
+    families = {name: family_of(config, name) for name in config.games}
+    flows = {
+        name: analysis.continue_equilibrium(family, jnp.array(RANGES[name]), start_of(name))
+        for name, family in families.items()
+    }
+    steps = {
+        (name, rule): analysis.continue_equilibrium(
+            families[name], jnp.array(RANGES[name]), start_of(name), update=RULES[rule](config.step_size)
+        )
+        for name in config.games
+        for rule in config.rules
+    }
+    cycles = {
+        name: analysis.continue_cycle(families[name], jnp.array(RANGES[name]), hopf)
+        for name, branch in flows.items()
+        for hopf in branch.events
+        if hopf.kind == "hopf"
+    }
+    published, ends = {}, {}
+    if "forsaken" in config.games:
+        published = periods_at_zero(cycles["forsaken"])
+        if config.closed_curves:
+            ends = ends_of_closed_curves(config, families["forsaken"], cycles["forsaken"])
+    return Results(config, flows, steps, cycles, published, ends)
+
+
+def periods_at_zero(branch: analysis.CycleBranch) -> dict[str, float]:
+    """The periods of both cycles of the published game, from the points of the branch that are nearest to it."""
+    values, turn = np.asarray(branch.values), int(np.argmax(branch.values))
+    nearest = {
+        "inner": int(np.argmin(np.abs(values[:turn]))),
+        "outer": turn + int(np.argmin(np.abs(values[turn:]))),
+    }
+    field = fields.GameField(games.Forsaken())
+    starts = {name: jax.tree.map(lambda leaf: leaf[index], branch.states) for name, index in nearest.items()}  # noqa: B023
+    return {name: float(analysis.find_periodic_orbit(field, y).period) for name, y in starts.items()}
+
+
+def ends_of_closed_curves(config: Config, family: Any, branch: analysis.CycleBranch) -> dict[str, analysis.Stop]:
+    """Where the closed curve of each rule's steps is lost, from the flow's outer cycle on."""
+    turn = int(np.argmax(branch.values))
+    index = turn + int(np.argmin(np.abs(np.asarray(branch.values)[turn:] - 0.3)))
+    on_it = jax.tree.map(lambda leaf: leaf[index], branch.states)
+    return {
+        rule: analysis.what_stops(
+            on_it, {"weight": (family, (0.3, 0.7))}, update=RULES[rule](config.step_size), num_values=5
+        )["weight"]
+        for rule in config.rules
+    }
+
+
+def claims(results: Results) -> list[Claim]:
+    config, found = results.config, []
+    for (name, rule), branch in results.steps.items():
+        found += [of_an_event(config, name, rule, event) for event in branch.events]
+    for name, of in (("homotopy", of_the_homotopy), ("almost bilinear", of_the_almost_bilinear)):
+        if name in config.games:
+            found += of(results)
+    if "forsaken" in config.games:
+        found += of_the_forsaken(results)
+    return found
+
+
+def of_an_event(config: Config, name: str, rule: str, event: analysis.Event) -> Claim:
+    """By another road: the step size of an event is the critical one of the game at its value."""
+    field = family_of(config, name)(event.value)
+    critical = analysis.critical_step_size(RULES[rule], field, event.state)
+    label = f"{name}, {rule}: critical step where a {event.kind} point is at {float(event.value):.4f}"
+    return Claim.close(label, float(critical), config.step_size, atol=ROUNDING, unit="time")
+
+
+def only(results: Results, name: str, rule: str) -> float:
+    """The value of the only event of a rule; NaN if there are more, or none."""
+    values = [float(event.value) for event in results.steps[name, rule].events]
+    return values[0] if len(values) == 1 else float("nan")
+
+
+def of_the_homotopy(results: Results) -> list[Claim]:
+    h, found = results.config.step_size, []
+    found.append(Claim.equal("homotopy: events of the flow below s = 1", len(results.flows["homotopy"].events), 0))
+    if "simultaneous" in results.config.rules:
+        s = np.roots([h / 9, 2 * h / 9 + 0.1, h / 9 - 0.1]).max()
+        value = only(results, "homotopy", "simultaneous")
+        found.append(Claim.close("homotopy, simultaneous: where it begins to circle", value, s, atol=ROUNDING))
+    return found
+
+
+def of_the_almost_bilinear(results: Results) -> list[Claim]:
+    epsilon, h = results.config.epsilon, results.config.step_size
+    (hopf,) = results.flows["almost bilinear"].events
+    form: Any = hopf.normal_form
+    found = [
+        Claim.close("almost bilinear: the flow's Hopf point", float(hopf.value), epsilon, atol=ROUNDING),
+        Claim.close(
+            "almost bilinear: first Lyapunov coefficient",
+            float(form.coefficient),
+            -3 * epsilon / 4,
+            atol=ROUNDING,
+        ),
+        Claim.equal(
+            "almost bilinear: the cycle attracts all the way",
+            bool(results.cycles["almost bilinear"].stable[1:].all()),
+            True,
+        ),
+    ]
+    if "simultaneous" in results.config.rules:
+        value = only(results, "almost bilinear", "simultaneous")
+        found.append(Claim.close("almost bilinear, simultaneous: where it is born", value, epsilon + h, atol=ROUNDING))
+    return found
+
+
+def of_the_forsaken(results: Results) -> list[Claim]:
+    branch = results.cycles["forsaken"]
+    (fold,) = branch.events
+    found = [
+        Claim.equal("forsaken: what joins both cycles", fold.kind, "fold of cycles"),
+        Claim.close("forsaken: where", float(fold.value), FOLD, atol=1e-8),
+    ]
+    for name, period in results.published.items():
+        label = f"forsaken, mu = 0: period of the {name} cycle"
+        found.append(Claim.close(label, period, PERIODS[name], atol=OF_PERIODS, unit="time"))
+    for rule, stop in results.ends.items():
+        sides = f"{stop.before.kind}, {stop.after.kind}"
+        found.append(
+            Claim.equal(f"forsaken, {rule}: on both sides of its closed curve's end", sides, "cycles, converges")
+        )
+    return found
+
+
+def draw(results: Results) -> matplotlib.figure.Figure:
+    config = results.config
+    figure = matplotlib.figure.Figure(figsize=(7.2, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(config.games), squeeze=False)[0]
+    symbols = {"homotopy": "s", "almost bilinear": r"\mu", "forsaken": r"\mu"}
+    handles: dict[str, Any] = {}
+    for panel, letter, name in zip(panels, "abc", config.games, strict=False):
+        branches: list[Any] = [results.flows[name], *([results.cycles[name]] if name in results.cycles else [])]
+        drawn = plot.bifurcation_diagram(
+            *branches,
+            ax=panel,
+            of=lambda y: y.generator,
+            name=symbols[name],
+            quantity="generator",
+            labels=("equilibria", "cycles")[: len(branches)],
+        )
+        handles |= {str(handle.get_label()): handle for handle in drawn.handles}
+        for number, rule in enumerate(config.rules):
+            for event in results.steps[name, rule].events:
+                line = panel.axvline(float(event.value), color=f"C{number + 2}", linewidth=1, linestyle=":", label=rule)
+                handles[rule] = line
+            if name == "forsaken" and rule in results.ends and np.isfinite(results.ends[rule].value):
+                panel.plot(
+                    results.ends[rule].value, panel.get_ylim()[0], marker="^", color=f"C{number + 2}", clip_on=False
+                )
+        plot.label_panel(panel, letter, name)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    return figure
