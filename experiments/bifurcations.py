@@ -69,6 +69,10 @@ RULES: dict[str, Any] = {
 }
 # Ranges, and which number of the state is drawn.
 RANGES = {"homotopy": (0.0, 0.999), "almost bilinear": (-0.2, 1.0), "forsaken": (-0.7, 0.7)}
+# What steps do that leave a fixed point: the two games have a cycle around it.
+LEAVE = {"homotopy": "diverges", "almost bilinear": "cycles", "forsaken": "cycles"}
+# Where steps start beside a fixed point, and how far from an event, as a part of the range.
+NEAR, ASIDE = 1e-3, 0.01
 # Events and periods are found to rounding; measured 1e-13 and 1e-10.
 ROUNDING, OF_PERIODS = 1e-9, 1e-8
 PERIODS = {"outer": 7.548003761776, "inner": 7.169877696077}
@@ -216,11 +220,17 @@ def claims(results: Results) -> list[Claim]:
 
 
 def of_an_event(config: Config, name: str, rule: str, event: analysis.Event) -> Claim:
-    """By another road: the step size of an event is the critical one of the game at its value."""
-    field = family_of(config, name)(event.value)
-    critical = analysis.critical_step_size(RULES[rule], field, event.state)
-    label = f"{name}, {rule}: critical step where a {event.kind} point is at {float(event.value):.4f}"
-    return Claim.close(label, float(critical), config.step_size, atol=ROUNDING, unit="time")
+    """By steps from beside the fixed point, on both sides: they come to it on the one, and leave it on the other."""
+    start, end = RANGES[name]
+    beside = jax.tree.map(lambda leaf: leaf + NEAR, event.state)
+    kinds = {
+        analysis.classify(
+            family_of(config, name)(event.value + side), beside, update=RULES[rule](config.step_size)
+        ).kind
+        for side in (-ASIDE * (end - start), ASIDE * (end - start))
+    }
+    label = f"{name}, {rule}: beside its {event.kind} point at {float(event.value):.4f} steps do"
+    return Claim.equal(label, " or ".join(sorted(kinds)), " or ".join(sorted(("converges", LEAVE[name]))))
 
 
 def only(results: Results, name: str, rule: str) -> float:
@@ -285,27 +295,46 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     config = results.config
     figure = matplotlib.figure.Figure(figsize=(7.2, 3.2), layout="constrained")
     panels = figure.subplots(1, len(config.games), squeeze=False)[0]
-    symbols = {"homotopy": "s", "almost bilinear": r"\mu", "forsaken": r"\mu"}
     handles: dict[str, Any] = {}
     for panel, letter, name in zip(panels, "abc", config.games, strict=False):
-        branches: list[Any] = [results.flows[name], *([results.cycles[name]] if name in results.cycles else [])]
+        if name == "homotopy":
+            plot.label_panel(panel, letter, "usual to Wasserstein loss")
+            draw_growth(results, panel)
+            continue
+        plot.label_panel(panel, letter, name)
         drawn = plot.bifurcation_diagram(
-            *branches,
+            results.flows[name],
+            results.cycles[name],
             ax=panel,
             of=lambda y: y.generator,
-            name=symbols[name],
+            name=r"\mu",
             quantity="generator",
-            labels=("equilibria", "cycles")[: len(branches)],
+            labels=("equilibria", "cycles"),
         )
         handles |= {str(handle.get_label()): handle for handle in drawn.handles}
         for number, rule in enumerate(config.rules):
             for event in results.steps[name, rule].events:
-                line = panel.axvline(float(event.value), color=f"C{number + 2}", linewidth=1, linestyle=":", label=rule)
-                handles[rule] = line
-            if name == "forsaken" and rule in results.ends and np.isfinite(results.ends[rule].value):
+                look = {"color": f"C{number + 2}", "linestyle": LINES[number], "label": rule}
+                handles[rule] = panel.axvline(float(event.value), linewidth=1, **look)
+            if name == "forsaken" and rule in results.ends:
+                # At the border of the panel.
                 panel.plot(
-                    results.ends[rule].value, panel.get_ylim()[0], marker="^", color=f"C{number + 2}", clip_on=False
+                    results.ends[rule].value, 0.03, "^", color=f"C{number + 2}", transform=panel.get_xaxis_transform()
                 )
-        plot.label_panel(panel, letter, name)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
     return figure
+
+
+LINES = (":", (0, (5, 1)), (0, (3, 1, 1, 1)), "--")
+
+
+def draw_growth(results: Results, panel: Any) -> None:
+    """How fast a disturbance of the equilibrium grows, for the flow and for steps."""
+    flow = results.flows["homotopy"]
+    panel.axhline(0.0, color="0.6", linewidth=0.7, zorder=0)
+    panel.plot(flow.values, np.real(flow.eigenvalues)[:, 0], color="C0", label="flow")
+    for number, rule in enumerate(results.config.rules):
+        branch = results.steps["homotopy", rule]
+        growth = np.log(np.abs(branch.eigenvalues)[:, 0]) / results.config.step_size
+        panel.plot(branch.values, growth, color=f"C{number + 2}", linestyle=LINES[number], label=rule)
+    panel.set(xlabel="$s$", ylabel="growth rate")

@@ -64,15 +64,27 @@ import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import xarray as xr
+from matplotlib.patches import Patch
 
 from experiments._machinery._runner import Claim
 from gan_ode import analysis, distributions, fields, games, losses, plot, regularizers, updates
 from gan_ode.games import Players
 
-# Events are found to rounding, rates by the spectrum; measured 1e-15. The Wasserstein GAN's are fitted.
-ROUNDING, FITTED = 1e-9, 1e-2
-# Of the ring: how strong the pull is from which its equilibrium is followed, and the range of the knob.
-STRONG, PULLS = 3.0, (0.0605, 0.09)
+# Events are found to rounding, rates by the spectrum; measured 1e-15. The Wasserstein GAN's are
+# fitted to turns of a finite size; measured 1.1e-2.
+ROUNDING, FITTED = 1e-9, 2e-2
+RANGES = {
+    "weight decay": (0.0, 1.0),
+    "consensus": (0.0, 1.0),
+    "gradient norm": (0.0, 1.0),
+    "R1": (0.0, 1.0),
+    "ratio of rates": (1.0, 4.0),
+    "alternating steps": (0.05, 0.8),
+    "extragradient steps": (0.05, 0.8),
+    "pull": (0.0605, 0.09),
+}
+# How strong the pull is from which the ring's equilibrium is followed.
+STRONG = 3.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,11 +115,13 @@ def of_a_game(game: Any, start: Players, penalties: dict[str, Any]) -> Case:
         return lambda weight: fields.GameField(regularizers.Penalized(game, penalty(weight)))
 
     plain = fields.GameField(game)
-    knobs = {name: (penalized(penalty), (0.0, 1.0)) for name, penalty in penalties.items()}
-    knobs["consensus"] = (lambda weight: regularizers.Adjusted(plain, regularizers.Consensus(weight)), (0.0, 1.0))
-    knobs["ratio of rates"] = (lambda ratio: fields.GameField(game, Players(ratio, 1.0)), (1.0, 4.0))
-    knobs["alternating steps"] = (updates.Alternating, (0.05, 0.8))
-    knobs["extragradient steps"] = (updates.Extragradient, (0.05, 0.8))
+    made = {name: penalized(penalty) for name, penalty in penalties.items()} | {
+        "consensus": lambda weight: regularizers.Adjusted(plain, regularizers.Consensus(weight)),
+        "ratio of rates": lambda ratio: fields.GameField(game, Players(ratio, 1.0)),
+        "alternating steps": updates.Alternating,
+        "extragradient steps": updates.Extragradient,
+    }
+    knobs = {name: (what, RANGES[name]) for name, what in made.items()}
     return Case(analysis.find_periodic_orbit(plain, start), knobs, field=plain)
 
 
@@ -139,9 +153,11 @@ def ring(config: Config) -> Case:
         return velocity
 
     # From where the pull is strong, through whatever folds there are.
-    branch = analysis.continue_equilibrium(pulled, jnp.array([STRONG, PULLS[0]]), began, args=batch, longest_step=0.1)
+    branch = analysis.continue_equilibrium(
+        pulled, jnp.array([STRONG, RANGES["pull"][0]]), began, args=batch, longest_step=0.1
+    )
     beside = jax.tree.map(lambda leaf: 1.05 * leaf[-1], branch.states)
-    return Case(beside, {"pull": (pulled, PULLS)}, args=batch)
+    return Case(beside, {"pull": (pulled, RANGES["pull"])}, args=batch)
 
 
 CASES = {"almost bilinear": almost_bilinear, "Wasserstein": wasserstein, "ring": ring}
@@ -214,38 +230,31 @@ def _expected(config: Config, case: str, stop: analysis.Stop, name: str) -> list
     return [Claim.equal(f"{name}: it ends", stop.how, words[stop.knob])]
 
 
-def _along(stop: analysis.Stop) -> tuple[np.ndarray, np.ndarray]:
-    """How far the knob has turned, and how wide the cycle is there: along its branch, or where verdicts were taken."""
-    start = stop.verdicts[0][0]
-    if stop.branch is not None:
-        orbits = np.stack([np.reshape(leaf, np.shape(leaf)[:2]) for leaf in jax.tree.leaves(stop.branch.orbits)])
-        return np.abs(np.asarray(stop.branch.values) - start), np.ptp(orbits, axis=-1).max(axis=0) / 2
-    wide = [(abs(value - start), verdict.amplitude) for value, verdict in stop.verdicts if verdict.kind == "cycles"]
-    return np.array([turn for turn, _ in wide]), np.array([size for _, size in wide])
+COLORS = {"cycles": "C1", "converges": "C0"}
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
-    """How wide the cycle is, from the start of each knob on, to where it ends."""
-    figure = matplotlib.figure.Figure(figsize=(7.2, 3.0), layout="constrained")
-    panels = figure.subplots(1, len(results.stops), squeeze=False)[0]
-    knobs = [
-        knob for knob in Config.knobs if any(stop.knob == knob for stops in results.stops.values() for stop in stops)
-    ]
+    """A row for each knob: along its range, what trajectories from the cycle do, and what happens in between."""
+    rows = [len(stops) for stops in results.stops.values()]
+    figure = matplotlib.figure.Figure(figsize=(7.2, 0.9 + 0.42 * len(rows) + 0.27 * sum(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), 1, squeeze=False, sharex=True, height_ratios=rows)[:, 0]
     for panel, letter, (case, stops) in zip(panels, "abc", results.stops.items(), strict=False):
-        for stop in stops:
-            number, start = knobs.index(stop.knob), stop.verdicts[0][0]
-            look = {"color": f"C{number}", "marker": "osD^vPX*"[number], "label": stop.knob}
-            turns, sizes = _along(stop)
-            panel.plot(turns, sizes, **look, markersize=3.5, linewidth=1)
-            if np.isfinite(stop.turn):
-                panel.axvline(stop.value - start, color=look["color"], linewidth=0.8, linestyle=":")
+        names = [f"{stop.knob}, {RANGES[stop.knob][0]:g} to {RANGES[stop.knob][1]:g}" for stop in stops]
+        for row, stop in enumerate(stops):
+            turn = min(stop.turn, 1.0)
+            panel.barh(row, turn, height=0.6, color=COLORS["cycles"])
+            # One verdict just beyond stands for the rest.
+            panel.barh(row, 1 - turn, left=turn, height=0.6, color=COLORS["converges"], alpha=0.3)
+            panel.barh(row, min(0.02, 1 - turn), left=turn, height=0.6, color=COLORS["converges"])
+            said = stop.how if not np.isfinite(stop.turn) else f"{stop.how}: {stop.value:.4g}"
+            panel.text(1.02, row, said, va="center", fontsize=8)
+        panel.set_yticks(range(len(names)), names)
+        panel.invert_yaxis()
+        panel.set(xlim=(0, 1))
+        panel.tick_params(axis="y", length=0)
         plot.label_panel(panel, letter, case)
-        panel.set_xlabel("turn of the knob")
-        panel.set_ylim(bottom=0)
-    panels[0].set_ylabel("amplitude of the cycle")
-    handles = {}
-    for panel in panels:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4)
+    panels[-1].set_xlabel("turn of the knob, as a part of its range")
+    words = {"cycles": "cycles", "converges": "converges, just beyond"}
+    patches = [Patch(color=color, label=words[kind]) for kind, color in COLORS.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=2)
     return figure
