@@ -8,12 +8,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ..cycle_branches import continue_cycle, CycleBranch
-from ..cycles import PeriodicOrbit
+from ..cycles import find_periodic_orbit, PeriodicOrbit
 from ._judge import Judge
 from ._result import How, Stop, stop_at
 
 # States of so many numbers have branches of cycles.
 _MOST_NUMBERS = 32
+# A part of the range.
+_AT_CROSSINGS = 1e-6
 _ENDS: dict[str, How] = {
     "a Hopf point": "hopf",
     "period without end: homoclinic or heteroclinic": "period without end",
@@ -54,14 +56,31 @@ def stop_by_branch(name: str, judge: Judge, cycle: Any) -> Stop | None:
         return None
     turned = knob.turned(float(branch.events[0].value if branch.events else branch.values[-1]))
     short = judge.decided(turned, -1)
-    _start_on(judge, branch, short)
+    if judge.at(short).kind == "undecided":
+        # Near an event a trajectory hardly comes nearer to the cycle: let it start there.
+        judge.start_from(_on_cycle(judge, branch, short))
+    else:
+        _start_on(judge, branch, short)
     beyond = judge.decided(turned, 1)
     before, after = judge.at(short), judge.at(beyond)
     # Beyond a flip, a torus or a fold another cycle may attract.
     ends = how in ("hopf", "family of cycles", "period without end")
-    if before.kind != "cycles" or after.kind == "undecided" or (ends and after.kind == "cycles"):
+    if before.kind != "cycles" or (ends and after.kind == "cycles"):
         return None
-    return stop_at(name, judge, turned, 0.0, how, short, beyond, branch)
+    if after.kind == "undecided":
+        how = "undecided"
+    # Where it is crossed by another branch the equations are singular, and the place is good to about this.
+    error = _AT_CROSSINGS if how == "branch point" else 0.0
+    return stop_at(name, judge, turned, error, how, short, beyond, branch)
+
+
+def _on_cycle(judge: Judge, branch: CycleBranch, turned: float) -> Any:
+    """A state on the cycle at a value, by the nearest one of the branch."""
+    value = judge.knob.value(turned)
+    index = int(np.argmin(np.abs(np.asarray(branch.values) - value)))
+    near = jax.tree.map(lambda leaf: leaf[index], branch.states)
+    found = find_periodic_orbit(judge.knob.field_at(value), near, args=judge.args, throw=False)
+    return found.y if bool(found.found) else near
 
 
 def _start_on(judge: Judge, branch: CycleBranch, turned: float) -> None:

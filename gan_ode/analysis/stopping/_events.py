@@ -59,7 +59,7 @@ def _branch(knob: Knob, y: State, first: float, last: float, args: Args) -> Equi
     family: Any = knob.field if knob.family is None else knob.family
     update = knob.update if knob.rule is None else knob.rule
     try:
-        return continue_equilibrium(family, jnp.array([first, last]), y, update=update, args=args)
+        return continue_equilibrium(family, jnp.array([first, last], knob.dtype), y, update=update, args=args)
     except ValueError:
         # No regular point to start from: there is nothing to follow, and the verdicts alone decide.
         return None

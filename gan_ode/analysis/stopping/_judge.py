@@ -15,7 +15,7 @@ from ._knob import Knob
 
 # Verdicts are taken so far from an event, as parts of the range: the first that is decided counts, since very near to
 # an event all is slow.
-ASIDES = 2e-3, 2e-2, 0.1
+ASIDES = 2e-3, 2e-2, 0.1, 0.3
 # How long a trajectory is followed to get onto the cycle of another value.
 _TURNS, _STEPS = 30.0, 4096
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ... import _checks
+from ... import _checks, _tree
 from ..._rules import a_rule, maker
 from ..._types import Args, Field, State
 from ...updates import AbstractUpdate
@@ -39,6 +39,7 @@ class Knob(eqx.Module):
         update: The update of all values, where the knob is of the field; None for the flow.
         start: Where the cycle is.
         end: The other end of the range.
+        dtype: That of the state, which values have as well.
     """
 
     family: Callable[[Any], Field] | None
@@ -47,20 +48,21 @@ class Knob(eqx.Module):
     update: AbstractUpdate | None
     start: float = eqx.field(static=True)
     end: float = eqx.field(static=True)
+    dtype: Any = eqx.field(static=True)
 
     @property
     def is_flow(self) -> bool:
         return self.rule is None and self.update is None
 
     def field_at(self, value: float) -> Any:
-        return self.field if self.family is None else Made(self.family, jnp.asarray(value))
+        return self.field if self.family is None else Made(self.family, jnp.asarray(value, self.dtype))
 
     def update_at(self, value: float) -> AbstractUpdate | None:
-        return self.update if self.rule is None else self.rule(jnp.asarray(value))
+        return self.update if self.rule is None else self.rule(jnp.asarray(value, self.dtype))
 
     @property
     def ends(self) -> Array:
-        return jnp.array([self.start, self.end])
+        return jnp.array([self.start, self.end], self.dtype)
 
     def turned(self, value: float) -> float:
         """How far it has turned at a value: 0 at the start, 1 at the end."""
@@ -82,11 +84,12 @@ def knobs_of(knobs: Any, field: Any, update: Any, y: State, args: Args) -> dict[
             f"{'empty' if isinstance(knobs, dict) else type(knobs).__name__}: for example "
             '`{"eta": (lambda eta: fields.GameField(game(eta)), (0.0, 1.0))}`.'
         )
+    dtype = _tree.dtype(y)
     parts = {name: _parts(name, knob) for name, knob in knobs.items()}
     of_field = [name for name, (what, start, _) in parts.items() if not _is_rule(name, what, start)]
     if field is None and of_field:
         what, start, _ = parts[of_field[0]]
-        field = Made(what, jnp.asarray(start))
+        field = Made(what, jnp.asarray(start, dtype))
     if field is None:
         raise ValueError(
             f"`field` must be given where no knob is of the field, and {', '.join(knobs)} are of the update: give the "
@@ -95,10 +98,10 @@ def knobs_of(knobs: Any, field: Any, update: Any, y: State, args: Args) -> dict[
     made = {}
     for name, (what, start, end) in parts.items():
         if name in of_field:
-            made[name] = Knob(what, None, None, update, start, end)
+            made[name] = Knob(what, None, None, update, start, end, dtype)
         else:
             rule = maker(what, field, y, args)
-            made[name] = Knob(None, rule, field, None, start, end)
+            made[name] = Knob(None, rule, field, None, start, end, dtype)
     return made
 
 

@@ -36,11 +36,13 @@ class Stop:
     Attributes:
         knob: Its name.
         value: The value at which the cycle ceases to exist or to attract; NaN if it does not, or that is undecided.
-        error: How far the value may be off: 0 where it was found to rounding, as an event; else half of the bracket.
+        error: How far the value may be off: 0 where it was found to rounding, as an event; half of the bracket else; at
+            a branch point of cycles a millionth of the range.
         how: What happens there. "hopf", "neimark-sacker", "flip", "fold" and "branch point" happen to the equilibrium
             that the cycle goes around; "fold of cycles", "torus" and "period without end" to the cycle. "family of
             cycles": at the start it is one of a continuum, which any turn breaks. "no cycle at the start": what is
-            followed there does not cycle. "not named": between two verdicts lies no event that was found.
+            followed there does not cycle. "not named": between two verdicts lies no event that was found. "undecided":
+            the verdict beyond is missing, and the value, if there is one, is that of an event.
         turn: How far the knob must turn, as a part of its range; infinite if it does not stop the cycle.
         before: The verdict short of the value.
         after: The verdict beyond the value, at `beyond`; where nothing stops the cycle at the end of the range.

@@ -68,6 +68,13 @@ def test_a_family_of_cycles_is_broken_by_any_weight_and_not_by_a_ratio_of_rates(
     assert len(ratio.verdicts) == 4
 
 
+def test_values_are_as_wide_as_the_state():
+    on_it = Players(jnp.float32(0.0), jnp.float32(1.18))
+    (stop,) = analysis.what_stops(on_it, {"weight decay": (decayed, (0.0, 1.0))}, num_values=3)
+    # Single precision; measured 6e-8.
+    assert stop.how == "hopf" and abs(stop.value - EPSILON) < 1e-5 and stands_between_verdicts(stop)
+
+
 def test_the_cycle_that_a_fold_ends_leaves_a_point_that_attracts():
     def family(mu):
         def field(t, y, args):
