@@ -14,11 +14,12 @@ from ... import _checks, _problem
 from ..._entry import guarded
 from ..._lowering import jit_quickly
 from ..._types import Args, RealScalarLike
+from ..arclength._motion import OfFields
 from ..continuation import Event, locate_event
 from ..cycles import PeriodicOrbit
 from ._branch import CycleBranch, CycleEvent, restored
 from ._collocation import Chart, DEGREE, INTEGRALS_AT
-from ._corrector import Cycle, Family
+from ._corrector import Cycle
 from ._start import corrected, from_hopf, from_samples, still
 from ._walk import AT_HOPF, FAMILY, Settings, SHORT_STEP, Walk, walk
 
@@ -126,7 +127,7 @@ def continue_cycle(
     intervals = _checks.count("intervals", intervals, least=8)
     _problem.a_field(family(ends[0]), "family(...)")
     _problem.same_structure(family(ends[0]), 0.0, like, args, "cycle", dtypes=False)
-    made = Family(family, like, args)
+    made = OfFields(family=family, like=like, args=args)
     chart = _chart(ends, cycle, size)
     if isinstance(cycle, PeriodicOrbit):
         found = _from_orbit(made, chart, cycle, settings, intervals)
@@ -194,7 +195,7 @@ def _rows(cycle: PeriodicOrbit) -> np.ndarray:
     return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
 
 
-def _from_orbit(family: Family, chart: Chart, cycle: PeriodicOrbit, settings: Settings, intervals: int) -> Walk:
+def _from_orbit(family: OfFields, chart: Chart, cycle: PeriodicOrbit, settings: Settings, intervals: int) -> Walk:
     period = float(cycle.period)
     shares = np.asarray(cycle.orbit.ts) / period
     guess = from_samples(family, shares, _rows(cycle), period, intervals)
@@ -212,7 +213,7 @@ def _from_orbit(family: Family, chart: Chart, cycle: PeriodicOrbit, settings: Se
     return walk(family, chart, [first], settings)
 
 
-def _from_event(family: Family, chart: Chart, event: Event, settings: Settings, intervals: int) -> Walk:
+def _from_event(family: OfFields, chart: Chart, event: Event, settings: Settings, intervals: int) -> Walk:
     value, width = float(event.value), float(chart.width)
     share = (value - float(chart.start)) / width
     if not -_ROUNDING <= share <= 1 + _ROUNDING:
@@ -240,8 +241,8 @@ def _from_event(family: Family, chart: Chart, event: Event, settings: Settings, 
 
 
 @jit_quickly
-def _jacobian(family: Family, x: Array, value: Array) -> Array:
-    return jax.jacfwd(family)(x, value)
+def _jacobian(family: OfFields, x: Array, value: Array) -> Array:
+    return jax.jacfwd(family.residual)(x, value)
 
 
 def _of_linear(matrix: np.ndarray, period: float) -> np.ndarray:
@@ -252,7 +253,7 @@ def _of_linear(matrix: np.ndarray, period: float) -> np.ndarray:
     return np.concatenate([[1.0 + 0j], rest[np.argsort(-np.abs(rest))]])
 
 
-def _end_at_hopf(family: Family, chart: Chart, found: Walk) -> None:
+def _end_at_hopf(family: OfFields, chart: Chart, found: Walk) -> None:
     """Adds the Hopf point to a branch that has come to one."""
     last = found.cycles[-1]
     lost = found.ended == SHORT_STEP and float(last.seen.amplitude) < _SMALL and len(found.cycles) > 2
@@ -275,7 +276,7 @@ def _end_at_hopf(family: Family, chart: Chart, found: Walk) -> None:
     found.cycles.append(eqx.tree_at(lambda c: c.multipliers, end, multipliers))
 
 
-def _result(family: Family, chart: Chart, found: Walk) -> CycleBranch:
+def _result(family: OfFields, chart: Chart, found: Walk) -> CycleBranch:
     """In NumPy: branches of other lengths would be compiled each by itself."""
     cycles = found.cycles
     shares, samples = (np.stack(parts) for parts in zip(*map(_samples, cycles), strict=True))
@@ -304,7 +305,7 @@ def _result(family: Family, chart: Chart, found: Walk) -> CycleBranch:
     )
 
 
-def _event(family: Family, chart: Chart, kind: Any, cycle: Cycle) -> CycleEvent:
+def _event(family: OfFields, chart: Chart, kind: Any, cycle: Cycle) -> CycleEvent:
     return CycleEvent(
         kind=kind,
         value=jnp.asarray(_value(chart, cycle)),

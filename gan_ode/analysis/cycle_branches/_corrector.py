@@ -1,16 +1,13 @@
 """A cycle of a branch from a guess: Newton's method on the collocation equations, condensed to the mesh."""
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._lowering import jit_quickly
-from ..._types import Args, Scalar, State
+from ..._types import Scalar
+from ..arclength._motion import OfFields
 from ._chain import solve_chain
 from ._collocation import adapted, Chart, DEGREE, INNER, integral, norm, Path, product, WEIGHTS
 from ._multipliers import multipliers_of
@@ -19,24 +16,6 @@ from ._multipliers import multipliers_of
 # to rounding as well.
 _ENOUGH, _NEAR = {4: 1e-4, 8: 1e-9}, {4: 1e-3, 8: 1e-6}
 _MOST_STEPS, _CONTRACTS = 10, 0.7
-
-
-class Family(eqx.Module):
-    """Fields of flat states.
-
-    Attributes:
-        family: From the parameter to a field.
-        like: A state, of which only shapes matter.
-        args: Handed to the field.
-    """
-
-    family: Callable[[Any], Any]
-    like: State
-    args: Args
-
-    def __call__(self, x: Float[Array, " n"], value: Scalar) -> Float[Array, " n"]:
-        y = ravel_pytree(self.like)[1](x)
-        return ravel_pytree(self.family(value)(0.0, y, self.args))[0].astype(x.dtype)
 
 
 class Cycle(eqx.Module):
@@ -111,14 +90,14 @@ class _Linear(eqx.Module):
     traces: Array
 
 
-def _linear(family: Family, chart: Chart, mesh: Array, path: Path) -> _Linear:
+def _linear(family: OfFields, chart: Chart, mesh: Array, path: Path) -> _Linear:
     intervals, n = path.x.shape
     lengths, period = jnp.diff(mesh), jnp.exp(path.log_period)
     value = chart.value(path.share)
 
     def at(x: Array) -> tuple[Array, Array, Array]:
-        velocity, by_value = jax.jvp(lambda v: family(x, v), (value,), (jnp.ones_like(value),))
-        return velocity, jax.jacfwd(family)(x, value), by_value * chart.width
+        velocity, by_value = jax.jvp(lambda v: family.residual(x, v), (value,), (jnp.ones_like(value),))
+        return velocity, jax.jacfwd(family.residual)(x, value), by_value * chart.width
 
     velocity, jacobian, by_share = jax.vmap(jax.vmap(at))(path.inside(mesh))
     velocity, jacobian, by_share = period * velocity, period * jacobian, period * by_share
@@ -170,7 +149,7 @@ def _solved(linear: _Linear, mesh: Array, path: Path, rows: list[tuple[Array, Ar
 
 
 def correct(
-    family: Family, chart: Chart, mesh: Array, guess: Path, phase: Float[Array, "intervals 4 n"], border: Path
+    family: OfFields, chart: Chart, mesh: Array, guess: Path, phase: Float[Array, "intervals 4 n"], border: Path
 ) -> Cycle:
     """The cycle of a branch in the hyperplane through a guess, across a direction.
 
@@ -226,7 +205,7 @@ def correct(
     tangent = jax.tree.map(lambda leaf: leaf / jnp.where(length > 0, length, 1), tangent)
     # The field's, not the polynomials', whose derivatives are of lower order.
     value = chart.value(end.path.share)
-    velocities = jax.vmap(lambda x: family(x, value))(end.path.x)
+    velocities = jax.vmap(lambda x: family.residual(x, value))(end.path.x)
     divergence = integral(mesh, linear.traces)
     multipliers = multipliers_of(linear.blocks, velocities, divergence)
     ok = end.done & jnp.isfinite(length) & jnp.all(jnp.isfinite(multipliers))
@@ -236,7 +215,7 @@ def correct(
 
 @jit_quickly
 def follow(
-    family: Family, chart: Chart, here: Cycle, step: Scalar, border: Path, phase: Array, adapt: Bool[Array, ""]
+    family: OfFields, chart: Chart, here: Cycle, step: Scalar, border: Path, phase: Array, adapt: Bool[Array, ""]
 ) -> tuple[Cycle, Cycle]:
     """A cycle beside another one: a step along its tangent, and from there by Newton's method.
 

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.interpolate
 
+from ..arclength._motion import OfFields
 from ._collocation import Chart, Path, POINTS
-from ._corrector import Cycle, Family, follow, Seen
+from ._corrector import Cycle, follow, Seen
 from ._walk import only_share
 
 # Corrections of the first cycle, each on a mesh that is adapted to the one before.
@@ -15,7 +16,7 @@ _CORRECTIONS = 4
 _AWAY = (1e-2, 3e-3, 1e-3, 1e-4)
 
 
-def from_samples(family: Family, shares: np.ndarray, states: np.ndarray, period: float, intervals: int) -> Cycle:
+def from_samples(family: OfFields, shares: np.ndarray, states: np.ndarray, period: float, intervals: int) -> Cycle:
     """A guess at the cycle at the first value of the parameter, from samples of it.
 
     Args:
@@ -41,7 +42,7 @@ def from_samples(family: Family, shares: np.ndarray, states: np.ndarray, period:
     return _nothing(jnp.asarray(by_length, dtype), path, only_share(path))
 
 
-def corrected(family: Family, chart: Chart, cycle: Cycle) -> Cycle | None:
+def corrected(family: OfFields, chart: Chart, cycle: Cycle) -> Cycle | None:
     """The cycle near a guess, at the guess's value of the parameter, on a mesh that fits it; None if there is none."""
     dtype = cycle.path.x.dtype
     for i in range(_CORRECTIONS):
@@ -55,7 +56,7 @@ def corrected(family: Family, chart: Chart, cycle: Cycle) -> Cycle | None:
 
 
 def from_hopf(
-    family: Family,
+    family: OfFields,
     chart: Chart,
     state: np.ndarray,
     eigenvector: np.ndarray,
@@ -115,7 +116,7 @@ def still(like: Cycle, state: np.ndarray, period: float, share: float) -> Cycle:
     return _nothing(like.mesh, there, like.tangent)
 
 
-def family_dtype(family: Family) -> jnp.dtype:
+def family_dtype(family: OfFields) -> jnp.dtype:
     return jnp.result_type(*jax.tree.leaves(family.like))
 
 

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..arclength._motion import OfFields
 from ._branch import CycleEventKind
 from ._collocation import Chart, Path
-from ._corrector import Cycle, Family, follow
+from ._corrector import Cycle, follow
 from ._events import Crossing, happened, kind_of, zero_between
 
 END_OF_RANGE = "end of range"
@@ -76,7 +77,7 @@ class Walk:
         self.shortest = min(self.shortest, log_period)
 
 
-def walk(family: Family, chart: Chart, begun: list[Cycle], settings: Settings) -> Walk:
+def walk(family: OfFields, chart: Chart, begun: list[Cycle], settings: Settings) -> Walk:
     """Follows a branch from its first cycles, along the last one's tangent."""
     found = Walk([], [], "")
     for cycle in begun:
@@ -104,7 +105,7 @@ def walk(family: Family, chart: Chart, begun: list[Cycle], settings: Settings) -
 
 
 def _take(
-    family: Family, chart: Chart, found: Walk, base: Cycle, there: Cycle, reach: float, crossings: list[Crossing]
+    family: OfFields, chart: Chart, found: Walk, base: Cycle, there: Cycle, reach: float, crossings: list[Crossing]
 ) -> None:
     """Adds a cycle with what happened on the way to it, up to where the parameter leaves its range."""
 

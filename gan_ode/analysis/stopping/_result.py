@@ -1,6 +1,7 @@
 """What a question for the end of a cycle returns."""
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
@@ -43,7 +44,8 @@ class Stop:
             cycles": at the start it is one of a continuum, which any turn breaks. "no cycle at the start": what is
             followed there does not cycle. "not named": between two verdicts lies no event that was found. "undecided":
             the verdict beyond is missing, and the value, if there is one, is that of an event.
-        turn: How far the knob must turn, as a part of its range; infinite if it does not stop the cycle.
+        turn: How far the knob must turn, as a part of its range; infinite if it does not stop the cycle, or if that is
+            undecided.
         before: The verdict short of the value.
         after: The verdict beyond the value, at `beyond`; where nothing stops the cycle at the end of the range.
         beyond: The value of that verdict.
@@ -166,7 +168,7 @@ def stop_at(
         value=knob.value(turned),
         error=error * abs(knob.end - knob.start),
         how=how,
-        turn=turned,
+        turn=turned if how != "undecided" else math.inf,
         before=before,
         after=after,
         beyond=knob.value(beyond),
