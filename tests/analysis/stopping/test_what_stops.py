@@ -78,19 +78,20 @@ def test_values_are_as_wide_as_the_state():
 def test_the_cycle_that_a_fold_ends_leaves_a_point_that_attracts():
     def family(mu):
         def field(t, y, args):
-            square = jnp.sum(y**2)
-            return jnp.stack([mu * y[0] - y[1], mu * y[1] + y[0]]) + square * (1 - square) * y
+            square, rate = jnp.sum(y**2), mu + args
+            return jnp.stack([rate * y[0] - y[1], rate * y[1] + y[0]]) + square * (1 - square) * y
 
         return field
 
-    cycle = analysis.find_periodic_orbit(family(0.2), jnp.array([1.1, 0.0]))
-    (stop,) = analysis.what_stops(cycle, {"mu": (family, (0.2, -0.5))})
-    # r' = mu r + r^3 - r^5: two cycles meet at mu = -1/4, and the point between attracts at the rate mu.
-    assert stop.how == "fold of cycles" and abs(stop.value + 0.25) < ROUNDING and stands_between_verdicts(stop)
-    assert abs(stop.rate - stop.beyond) < ROUNDING
-    repelling = analysis.find_periodic_orbit(family(-0.2), jnp.array([0.5257, 0.0]))
+    more = jnp.asarray(0.1)
+    cycle = analysis.find_periodic_orbit(family(0.2), jnp.array([1.1, 0.0]), args=more)
+    (stop,) = analysis.what_stops(cycle, {"mu": (family, (0.2, -0.6))}, args=more)
+    # r' = a r + r^3 - r^5: two cycles meet at a = -1/4, and the point between attracts at the rate a.
+    assert stop.how == "fold of cycles" and abs(stop.value + 0.35) < ROUNDING and stands_between_verdicts(stop)
+    assert abs(stop.rate - (stop.beyond + more)) < ROUNDING
+    repelling = analysis.find_periodic_orbit(family(-0.2), jnp.array([0.5257, 0.0]), args=0 * more)
     with pytest.raises(ValueError, match=r"`cycle` must attract.*but is repelling: follow it by"):
-        analysis.what_stops(repelling, {"mu": (family, (-0.2, 0.5))})
+        analysis.what_stops(repelling, {"mu": (family, (-0.2, 0.5))}, args=0 * more)
 
 
 def test_knobs_of_an_update_end_the_closed_curve_of_its_steps():
