@@ -499,6 +499,12 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch
     assert _jax_setup._cache_folder() == tmp_path / "cache" / "gan_ode" / "jax"
 
 
+def test_products_are_on_one_thread_unless_the_user_says_otherwise():
+    assert _jax_setup._without_pool("") == "--xla_cpu_multi_thread_eigen=false"
+    assert _jax_setup._without_pool("--xla_a=1") == "--xla_a=1 --xla_cpu_multi_thread_eigen=false"
+    assert _jax_setup._without_pool("--xla_cpu_multi_thread_eigen=true") == "--xla_cpu_multi_thread_eigen=true"
+
+
 def test_the_list_shows_every_experiment_with_its_question_and_imports_none(tmp_path):
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "pendulum.py").write_text(EXPERIMENT)
