@@ -4,7 +4,6 @@ import logging
 import os
 from pathlib import Path
 
-
 # Trainings side by side, a `vmap` over a loop of products of matrices, have stopped for ever with all threads of XLA's
 # pool waiting for work, on 2 cores, two runs in three. Products on one thread each do not.
 _NO_POOL = "--xla_cpu_multi_thread_eigen=false"
