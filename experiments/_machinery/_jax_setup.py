@@ -5,9 +5,9 @@ import logging
 import os
 from pathlib import Path
 
-# Before JAX 0.12 two calls of LAPACK on batches (`jnp.linalg.qr`, `solve`, `svd` under `vmap`) wait for ever if they run
-# at the same time on a machine of two cores: each holds a thread of the pool, and waits for another one to work on its
-# matrices. Scheduled for little memory, they run one after the other.
+# Before JAX 0.12 two calls of LAPACK on batches (`jnp.linalg.qr`, `solve`, `svd` under `vmap`) wait for ever if they
+# run at the same time on a machine of two cores: each holds a thread of the pool, and waits for another one to work on
+# its matrices. Scheduled for little memory, they run one after the other.
 _ONE_BY_ONE = "--xla_cpu_enable_concurrency_optimized_scheduler=false"
 _MENDED = (0, 12)
 
