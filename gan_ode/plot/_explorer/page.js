@@ -9,6 +9,8 @@ function explore(root, setup, families, model) {
   const tiny = (x, [low, high]) => (Math.abs(x) < 1e-12 * (high - low) ? 0 : x);
   const last = setup.values.length - 1;
   let known = null;
+  // What the clock is drawn on: the flow, and the steps of each update that is shown.
+  let followed = {flow: null, steps: []};
 
   const parameters = () => state.values.slice(0, last);
   const stepSize = () => state.values[last];
@@ -60,19 +62,86 @@ function explore(root, setup, families, model) {
     const h = stepSize(), p = parameters(), target = nearest(), duration = setup.duration;
     const orbit = flow(known.field, state.start, duration), number = Math.min(setup.most, Math.round(duration / h));
     set("flow", {x: orbit.ys.map((y) => y[0]), y: orbit.ys.map((y) => y[1])});
+    followed = {flow: orbit, steps: []};
+    const invariant = programs().invariant ? (y) => programs().invariant(y)[0] : null;
+    if (model.invariant) model.invariant.visible = invariant !== null;
+    if (invariant) {
+      const values = orbit.ys.map(invariant), size = 1e-6 * (1 + Math.max(...values.map(Math.abs)));
+      const kept = values.every((x) => Math.abs(x - values[0]) < size), falls = values.every((x, k) => k === 0 || x < values[k - 1] + 1e-3 * size);
+      set("flow_invariant", {x: orbit.ts, y: values});
+      model.invariant_title.text = `Invariant: the flow ${kept ? "keeps it" : falls ? "lets it fall" : "does not keep it"}`;
+    }
     const away = (y) => (target ? Math.max(Math.hypot(y[0] - target.y[0], y[1] - target.y[1]), 1e-16) : NaN);
     set("flow_distance", {x: orbit.ts, y: orbit.ys.map(away)});
     state.rules.forEach((shown, i) => {
       const steps = shown ? iterate(programs().updates[i], state.start, h, p, number).ys : [];
       set(`steps_${i}`, {x: steps.map((y) => y[0]), y: steps.map((y) => y[1])});
-      set(`distance_${i}`, {x: steps.map((_, k) => k * h), y: steps.map(away)});
+      followed.steps[i] = steps;
+      const times = steps.map((_, k) => k * h);
+      set(`distance_${i}`, {x: times, y: steps.map(away)});
+      if (invariant) set(`invariant_${i}`, {x: times, y: steps.map(invariant)});
       const values = shown && target && programs().updates[i].jacobian ? multipliers(programs().updates[i], target.y, h, p) : [];
       set(`multipliers_${i}`, {x: values.map(([re]) => re), y: values.map(([, im]) => im)});
     });
     const growth = target ? target.values.map(([re, im]) => [Math.exp(h * re) * Math.cos(h * im), Math.exp(h * re) * Math.sin(h * im)]) : [];
     set("flow_multipliers", {x: growth.map((v) => v[0]), y: growth.map((v) => v[1])});
     set("start", {x: [state.start[0]], y: [state.start[1]]});
+    regions(target);
     words(target);
+    clock.show();
+  }
+
+  // Each rule's multipliers depend on h times an eigenvalue alone, or on more.
+  const kinds = new Map(), drawn = new Map();
+  function kind(i) {
+    const key = `${state.family},${i}`;
+    if (!kinds.has(key)) kinds.set(key, kindOf(programs().updates[i]));
+    return kinds.get(key);
+  }
+
+  // A rule's region of stability: {xs, ys, values}; null if the eigenvalues do not say what it is.
+  function region(i, window, turn) {
+    const own = programs().updates[i], {ofEigenvectors, ofStepSize} = kind(i), h = stepSize();
+    if (ofEigenvectors && turn === null) return null;
+    const key = JSON.stringify([state.family, i, window, ofEigenvectors ? turn : 0, ofStepSize ? h : 0]);
+    if (!drawn.has(key)) {
+      if (drawn.size > 60) drawn.clear();
+      drawn.set(key, stabilityRegion(own, window, ofEigenvectors ? turn : QUARTER_TURN, h));
+    }
+    return drawn.get(key);
+  }
+
+  // h times the eigenvalues, and where each rule is stable.
+  function regions(target) {
+    const h = stepSize(), points = target ? target.values.map(([re, im]) => [h * re, h * im]) : [], around = windowAround(points);
+    const turn = target ? turnOf(known.jacobian(target.y)) : null, unsaid = [];
+    for (const [axis, [low, high]] of [["region_x", around[0]], ["region_y", around[1]]]) model[axis].setv({start: low, end: high});
+    set("scaled_spectrum", {x: points.map(([x]) => x), y: points.map(([, y]) => y)});
+    state.rules.forEach((shown, i) => {
+      const found = shown && programs().updates[i].jacobian ? region(i, around, turn) : null;
+      if (shown && found === null) unsaid.push(programs().updates[i].name);
+      const segments = found ? zeroSegments(found.values.map((row) => row.map((v) => v - NEUTRAL)), found.xs, found.ys) : [];
+      set(`region_${i}`, {xs: segments.map(([p, q]) => [p[0], q[0]]), ys: segments.map(([p, q]) => [p[1], q[1]])});
+    });
+    find("unsaid").textContent = unsaid.length ? `No region: ${unsaid.join(", ")}; more than one eigenvalue decides.` : "";
+  }
+
+  // Where the flow and the steps are at a time.
+  function dots(time) {
+    const points = [], {flow: orbit, steps} = followed, h = stepSize();
+    const inner = orbit ? orbit.ts.findIndex((t) => t >= time) : -1;
+    if (inner >= 0) {
+      const k = Math.max(inner, 1), part = orbit.ts.length > 1 ? (time - orbit.ts[k - 1]) / (orbit.ts[k] - orbit.ts[k - 1]) : 0;
+      const y = orbit.ts.length > 1 ? orbit.ys[k].map((x, j) => orbit.ys[k - 1][j] + part * (x - orbit.ys[k - 1][j])) : orbit.ys[0];
+      points.push([...y, -1]);
+    }
+    steps.forEach((ys, i) => {
+      const k = Math.floor(time / h + 1e-9);
+      if (k < ys.length) points.push([...ys[k], i]);
+    });
+    set("now", {
+      x: points.map((p) => p[0]), y: points.map((p) => p[1]), color: points.map((p) => (p[2] < 0 ? setup.flowColor : setup.colors[p[2]])),
+    });
   }
 
   function words(target) {
@@ -137,6 +206,7 @@ function explore(root, setup, families, model) {
     set("cross", {x: [state.values[0]], y: [Math.log10(stepSize())]});
   }
 
+  const clock = motion(root, find, setup.duration, dots);
   let waiting = {};
   const plan = (...what) => {
     for (const each of what) waiting[each] = true;
@@ -204,6 +274,7 @@ function explore(root, setup, families, model) {
     if (start) state.start = start.slice();
     place();
     plan("plane", "map");
+    clock.begin();
   }
   find("copy").addEventListener("click", async () => {
     const given = setup.names.slice(0, last).map((name, i) => `${name}=${state.values[i]}`).join(", ");
@@ -233,6 +304,16 @@ function explore(root, setup, families, model) {
 
   model.on_move((x, y) => {
     state.start = [x, y];
+    plan();
+  });
+  // The same by keys; with Shift in larger steps.
+  const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1]};
+  find("plane").addEventListener("keydown", (event) => {
+    const arrow = arrows[event.key];
+    if (!arrow) return;
+    event.preventDefault();
+    const part = event.shiftKey ? 0.1 : 0.02;
+    state.start = state.start.map((x, i) => x + arrow[i] * part * (box()[i][1] - box()[i][0]));
     plan();
   });
   model.on_map((x, y) => {
@@ -268,5 +349,5 @@ function explore(root, setup, families, model) {
   place();
   choose(setup.presets[0] ?? {});
   const iterateOf = (i, start, h, ...p) => iterate(programs().updates[i], start, h, p, 100).ys;
-  return {state, choose, plan, paint, box, known: () => known, programs, iterateOf};
+  return {state, choose, plan, paint, box, clock, known: () => known, programs, iterateOf};
 }
