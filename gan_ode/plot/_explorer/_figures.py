@@ -4,10 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Range1d, Span
+from bokeh.models import BasicTickFormatter, ColumnDataSource, HoverTool, LinearColorMapper, Range1d, Span
 from bokeh.plotting import figure
 
 from .._style import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, VERMILLION
@@ -18,6 +18,7 @@ Range = tuple[float, float]
 COLORS = (ORANGE, GREEN, PURPLE, VERMILLION, SKY_BLUE)
 MARKERS = ("square", "triangle", "diamond", "inverted_triangle", "hex")
 MAP_SIZE = (36, 30)
+DIMENSIONS: tuple[Literal["width"], Literal["height"]] = ("width", "height")
 # From stable to unstable: blue, white at a radius of 1, red-orange.
 _STABLE, _EVEN, _UNSTABLE = (0, 114, 178), (245, 245, 245), (213, 94, 0)
 # In square roots of the growth a step, so that the border is seen.
@@ -25,7 +26,7 @@ _STEEPEST = 0.45
 # Two small panels stand side by side on a laptop, each with a square frame within its borders.
 _SQUARE: Mapping[str, Any] = MappingProxyType(
     {
-        "sizing_mode": "fixed", "width": None, "height": None, "frame_width": 160, "frame_height": 160,
+        "sizing_mode": None, "width": None, "height": None, "frame_width": 160, "frame_height": 160,
         "min_border_left": 64, "min_border_right": 8, "min_border_top": 30, "min_border_bottom": 50,
     }
 )  # fmt: skip
@@ -88,7 +89,7 @@ def _range(start: float, end: float) -> Range1d:
 
 
 def _source(parts: dict[str, Any], name: str, *columns: str) -> ColumnDataSource:
-    parts[name] = ColumnDataSource({column: [] for column in columns})
+    parts[name] = ColumnDataSource({column: [] for column in columns}, name=name)
     return parts[name]
 
 
@@ -100,10 +101,23 @@ def _figure(title: str, x_label: str, y_label: str, **options: Any) -> Any:
     )  # fmt: skip
     made.grid.visible = False
     made.title.text_font_size, made.title.text_font_style = "12px", "normal"
-    for axis in made.axis:
+    for axis, span in zip(made.axis, (made.x_range, made.y_range), strict=True):
+        axis.minor_tick_line_color = None
+        # Left to itself, the formatter tries one precision after the other at each painting, which takes longer than
+        # the flow.
+        if isinstance(axis.formatter, BasicTickFormatter):
+            axis.formatter = BasicTickFormatter(precision=_digits(span))
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size, axis.major_label_text_font_size = "12px", "11px"
     return made
+
+
+def _digits(span: Any) -> int:
+    """Digits after the point that tell the ticks of an axis apart."""
+    if not isinstance(span, Range1d):
+        return 4
+    ends: dict[str, Any] = span.properties_with_values()
+    return max(0, 2 - math.floor(math.log10(ends["end"] - ends["start"])))
 
 
 def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
@@ -185,8 +199,8 @@ def _region(rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> An
         y_range=_range(-1.6, 1.6),
     )  # fmt: skip
     parts["region_x"], parts["region_y"] = made.x_range, made.y_range
-    for location, dimension in ((0, "width"), (0, "height")):
-        made.add_layout(Span(location=location, dimension=dimension, line_color=GRAY, line_width=0.8, line_alpha=0.7))
+    for dimension in DIMENSIONS:
+        made.add_layout(Span(location=0, dimension=dimension, line_color=GRAY, line_width=0.8, line_alpha=0.7))
     for i, _ in enumerate(rules):
         source = _source(parts, f"region_{i}", "xs", "ys")
         made.multi_line("xs", "ys", source=source, line_color=COLORS[i], line_width=2)
@@ -200,6 +214,6 @@ def _over_time(name: str, title: str, rules: Sequence[str], parts: dict[str, Any
     for i, _ in enumerate(rules):
         made.line("x", "y", source=_source(parts, f"{name}_{i}", "x", "y"), line_color=COLORS[i], line_width=1.5)
     # Bokeh warns of a logarithmic axis without data.
-    parts[f"flow_{name}"] = ColumnDataSource({"x": [0.0, 1.0], "y": [1.0, 0.1]})
+    parts[f"flow_{name}"] = ColumnDataSource({"x": [0.0, 1.0], "y": [1.0, 0.1]}, name=f"flow_{name}")
     made.line("x", "y", source=parts[f"flow_{name}"], line_color=BLUE, line_width=2)
     return made

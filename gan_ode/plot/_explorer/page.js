@@ -61,38 +61,51 @@ function explore(root, setup, families, model) {
   function orbits() {
     const h = stepSize(), p = parameters(), target = nearest(), duration = setup.duration;
     const orbit = flow(known.field, state.start, duration), number = Math.min(setup.most, Math.round(duration / h));
-    set("flow", {x: orbit.ys.map((y) => y[0]), y: orbit.ys.map((y) => y[1])});
     followed = {flow: orbit, steps: []};
-    const invariant = programs().invariant ? (y) => programs().invariant(y)[0] : null;
-    if (model.invariant) model.invariant.visible = invariant !== null;
-    if (invariant) {
-      const values = orbit.ys.map(invariant), size = 1e-6 * (1 + Math.max(...values.map(Math.abs)));
-      const kept = values.every((x) => Math.abs(x - values[0]) < size), falls = values.every((x, k) => k === 0 || x < values[k - 1] + 1e-3 * size);
-      set("flow_invariant", {x: orbit.ts, y: values});
-      model.invariant_title.text = `Invariant: the flow ${kept ? "keeps it" : falls ? "lets it fall" : "does not keep it"}`;
-    }
-    const away = (y) => (target ? Math.max(Math.hypot(y[0] - target.y[0], y[1] - target.y[1]), 1e-16) : NaN);
-    set("flow_distance", {x: orbit.ts, y: orbit.ys.map(away)});
+    set("flow", {x: orbit.ys.map((y) => y[0]), y: orbit.ys.map((y) => y[1])});
     state.rules.forEach((shown, i) => {
       const steps = shown ? iterate(programs().updates[i], state.start, h, p, number).ys : [];
-      set(`steps_${i}`, {x: steps.map((y) => y[0]), y: steps.map((y) => y[1])});
       followed.steps[i] = steps;
-      const times = steps.map((_, k) => k * h);
-      set(`distance_${i}`, {x: times, y: steps.map(away)});
-      if (invariant) set(`invariant_${i}`, {x: times, y: steps.map(invariant)});
-      const values = shown && target && programs().updates[i].jacobian ? multipliers(programs().updates[i], target.y, h, p) : [];
-      set(`multipliers_${i}`, {x: values.map(([re]) => re), y: values.map(([, im]) => im)});
+      set(`steps_${i}`, {x: steps.map((y) => y[0]), y: steps.map((y) => y[1])});
     });
-    const growth = target ? target.values.map(([re, im]) => [Math.exp(h * re) * Math.cos(h * im), Math.exp(h * re) * Math.sin(h * im)]) : [];
-    set("flow_multipliers", {x: growth.map((v) => v[0]), y: growth.map((v) => v[1])});
     set("start", {x: [state.start[0]], y: [state.start[1]]});
     regions(target);
     words(target);
     clock.show();
+    // The panels below follow a little later, so that the plane is not kept waiting while a slider moves.
+    later ??= setTimeout(below, LATER);
+  }
+
+  const LATER = 60;
+  let later = null;
+
+  // Multipliers, and what changes over time.
+  function below() {
+    later = null;
+    const h = stepSize(), p = parameters(), target = nearest(), {flow: orbit, steps} = followed;
+    const away = (y) => (target ? Math.max(Math.hypot(y[0] - target.y[0], y[1] - target.y[1]), 1e-16) : NaN);
+    const invariant = programs().invariant ? (y) => programs().invariant(y)[0] : null;
+    set("flow_distance", {x: orbit.ts, y: orbit.ys.map(away)});
+    if (model.invariant) model.invariant.visible = invariant !== null;
+    if (invariant) {
+      const values = orbit.ys.map(invariant);
+      set("flow_invariant", {x: orbit.ts, y: values});
+      model.invariant_title.text = `Invariant: the flow ${changes(values)}`;
+    }
+    state.rules.forEach((shown, i) => {
+      const update = programs().updates[i], times = steps[i].map((_, k) => k * h);
+      set(`distance_${i}`, {x: times, y: steps[i].map(away)});
+      if (invariant) set(`invariant_${i}`, {x: times, y: steps[i].map(invariant)});
+      const values = shown && target && update.jacobian ? multipliers(update, target.y, h, p) : [];
+      set(`multipliers_${i}`, {x: values.map(([re]) => re), y: values.map(([, im]) => im)});
+    });
+    const growth = target ? target.values.map(([re, im]) => [Math.exp(h * re) * Math.cos(h * im), Math.exp(h * re) * Math.sin(h * im)]) : [];
+    set("flow_multipliers", {x: growth.map((v) => v[0]), y: growth.map((v) => v[1])});
+    root.dataset.below = String(Number(root.dataset.below || 0) + 1);
   }
 
   // Each rule's multipliers depend on h times an eigenvalue alone, or on more.
-  const kinds = new Map(), drawn = new Map();
+  const kinds = new Map(), drawn = new Map(), outlined = [];
   function kind(i) {
     const key = `${state.family},${i}`;
     if (!kinds.has(key)) kinds.set(key, kindOf(programs().updates[i]));
@@ -120,6 +133,8 @@ function explore(root, setup, families, model) {
     state.rules.forEach((shown, i) => {
       const found = shown && programs().updates[i].jacobian ? region(i, around, turn) : null;
       if (shown && found === null) unsaid.push(programs().updates[i].name);
+      if (outlined[i] === found) return;
+      outlined[i] = found;
       const segments = found ? zeroSegments(found.values.map((row) => row.map((v) => v - NEUTRAL)), found.xs, found.ys) : [];
       set(`region_${i}`, {xs: segments.map(([p, q]) => [p[0], q[0]]), ys: segments.map(([p, q]) => [p[1], q[1]])});
     });
@@ -306,6 +321,12 @@ function explore(root, setup, families, model) {
     state.start = [x, y];
     plan();
   });
+  // A finger that begins near the start drags it; elsewhere it scrolls the page.
+  find("plane").addEventListener("touchstart", (event) => {
+    const {x_scale, y_scale} = model.view(model.portrait).frame, corner = find("plane").getBoundingClientRect(), touch = event.touches[0];
+    const apart = [touch.clientX - corner.left - x_scale.compute(state.start[0]), touch.clientY - corner.top - y_scale.compute(state.start[1])];
+    if (event.touches.length === 1 && Math.hypot(...apart) < 40) event.preventDefault();
+  }, {passive: false});
   // The same by keys; with Shift in larger steps.
   const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1]};
   find("plane").addEventListener("keydown", (event) => {
@@ -329,15 +350,17 @@ function explore(root, setup, families, model) {
   const paint = () => {
     const asked = root.dataset.theme, night = asked ? asked === "dark" : dark.matches;
     root.classList.toggle("night", night);
+    if (root.parentElement === document.body) document.body.style.background = night ? "#15191e" : "#ffffff";
     const ink = night ? "#d8dde4" : "#1a1a1a", faint = night ? "#5c6773" : "#7f8893", paper = night ? "#15191e" : "#ffffff";
     for (const figure of model.figures) {
       figure.background_fill_color = figure.border_fill_color = paper;
       figure.outline_line_color = faint;
       for (const axis of [...figure.below, ...figure.left]) {
         axis.axis_label_text_color = axis.major_label_text_color = ink;
-        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = faint;
+        axis.axis_line_color = axis.major_tick_line_color = faint;
       }
-      for (const title of figure.above) if (title.text_color !== undefined) title.text_color = ink;
+      figure.title.text_color = ink;
+      figure.styles = {"background-color": paper};
     }
     for (const glyph of model.inked) {
       if (glyph.line_color !== undefined) glyph.line_color = ink;
@@ -348,6 +371,6 @@ function explore(root, setup, families, model) {
   paint();
   place();
   choose(setup.presets[0] ?? {});
-  const iterateOf = (i, start, h, ...p) => iterate(programs().updates[i], start, h, p, 100).ys;
-  return {state, choose, plan, paint, box, clock, known: () => known, programs, iterateOf};
+  const iterateOf = (i, start, h, p, number = 100) => iterate(programs().updates[i], start, h, [p].flat(), number).ys;
+  return {state, choose, plan, paint, box, clock, known: () => known, programs, iterateOf, figures: model.figures};
 }

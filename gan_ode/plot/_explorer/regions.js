@@ -1,4 +1,5 @@
-// Where an update is stable in the plane of step size times eigenvalue. Nothing here draws.
+// Where an update is stable in the plane of step size times eigenvalue, and what a quantity does along a flow. Nothing here
+// draws.
 
 // The turn K, with K^2 = -1, of which a matrix with complex eigenvalues x ± i y is x + y K; null where they are real.
 function turnOf([a, b, c, d]) {
@@ -44,4 +45,11 @@ function windowAround(points) {
   const far = Math.max(1, ...points.flatMap(([x, y]) => [-x / 1.5, x / 0.35, Math.abs(y) / 0.95]).filter(Number.isFinite));
   const size = 1.6 * Math.pow(2, Math.ceil(Math.log2(Math.max(1, far / 1.6))));
   return [[-1.575 * size, 0.425 * size], [-size, size]];
+}
+
+// What a flow does to a quantity, in words.
+function changes(values) {
+  const size = 1e-6 * (1 + Math.max(...values.map(Math.abs)));
+  if (values.every((x) => Math.abs(x - values[0]) < size)) return "keeps it";
+  return values.every((x, k) => k === 0 || x < values[k - 1] + 1e-3 * size) ? "lets it fall" : "does not keep it";
 }
