@@ -187,7 +187,9 @@ def _range(name: str, given: Any) -> Range:
 
 
 def _quantities(given: Any, families: Mapping[str, Family], like: State) -> Mapping[str, Quantity]:
-    quantities = dict(given) if isinstance(given, Mapping) else dict.fromkeys(families if given else (), given)
+    quantities: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {}
+    if given is not None and not isinstance(given, Mapping):
+        quantities = dict.fromkeys(families, given)
     if unknown := sorted(set(quantities) - set(families)):
         raise ValueError(f"`invariant` must go by the names of families, {list(families)}, but names {unknown}.")
     for quantity in quantities.values():
