@@ -99,6 +99,7 @@ class UpdateLoop(eqx.Module):
             state = eqx.tree_at(lambda s: s.carry, state, carry, is_leaf=lambda leaf: leaf is None)
         else:
             values = self.record(self.time(n, y), y, args)
+            _check_recorded(values)
         sound = _tree.where(finite, y, state.sound)
         state = eqx.tree_at(lambda s: s.sound, state, sound)
         return state, Saved(finite, jax.tree.map(jnp.asarray, values))
@@ -111,6 +112,17 @@ class UpdateLoop(eqx.Module):
         if self.batches is None:
             return self.args
         return self.batches(n) if callable(self.batches) else jax.tree.map(lambda leaf: leaf[n], self.batches)
+
+
+def _check_recorded(values: Any) -> None:
+    """Refuses what cannot be saved, for example the activations in a network."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(values)[0]:
+        if not eqx.is_array_like(leaf):
+            raise ValueError(
+                f"`record` must return a pytree of arrays, but at `{jax.tree_util.keystr(path) or 'its top'}` there is "
+                f"{leaf!r:.80}: return the state, or numbers that are made of it, and of a network "
+                "`equinox.filter(network, equinox.is_array)`."
+            )
 
 
 def time(step_size: RealScalarLike, n: Array, y: State) -> Array:
