@@ -367,10 +367,9 @@ def until(duration: float, members: Orbit, member: int) -> Orbit:
 
 
 def within(orbit: Orbit, xlim: tuple[float, float], ylim: tuple[float, float]) -> Orbit:
-    """The orbit until it is a panel's width outside: what comes back later would stand there unexplained."""
+    """The orbit until it leaves the panel: what comes back later would stand there unexplained."""
     w, a = np.asarray(orbit.ys.discriminator), np.asarray(orbit.ys.generator)
-    outside = [(x < low - (high - low)) | (x > high + (high - low)) for x, (low, high) in ((w, xlim), (a, ylim))]
-    left = np.logical_or(*outside)
+    left = np.logical_or(*((x < low) | (x > high) for x, (low, high) in ((w, xlim), (a, ylim))))
     end = int(np.argmax(left)) + 1 if left.any() else len(w)
     return dataclasses.replace(orbit, ts=orbit.ts[:end], ys=jax.tree.map(lambda leaf: leaf[:end], orbit.ys))
 
