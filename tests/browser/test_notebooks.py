@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Frame, Page, sync_playwright
+from playwright.sync_api import Frame, Page, sync_playwright, TimeoutError
 
 pytestmark = pytest.mark.browser
 
@@ -74,10 +74,10 @@ def served(tmp_path, unused_port) -> Iterator[Callable[..., str]]:
             except urllib.error.HTTPError as refused:
                 refused.close()
                 return address
-            except (urllib.error.URLError, TimeoutError, ConnectionError):
+            except OSError:
                 assert started[-1].poll() is None, (tmp_path / "log").read_text()
                 time.sleep(0.1)
-        raise TimeoutError((tmp_path / "log").read_text())
+        raise AssertionError((tmp_path / "log").read_text())
 
     yield served
     for process in started:
@@ -128,6 +128,21 @@ def is_moved_by_a_slider(frame: Frame) -> None:
     assert before[0] == 0 and after[1] == pytest.approx(-after[0] / 2, abs=1e-12)
 
 
+def run_first_cell(page: Page) -> None:
+    """Runs it by keys; again, where something else had the focus, as while the page is still arranged."""
+    for _ in range(5):
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Control+Enter")
+        try:
+            page.wait_for_function(
+                "() => /[*0-9]/.test(document.querySelector('.jp-InputPrompt').textContent)", timeout=5000
+            )
+            return
+        except TimeoutError:
+            continue
+    raise TimeoutError("the cell does not run")
+
+
 def test_it_displays_in_jupyterlab(served, opened, tmp_path, unused_port):
     cell = {
         "cell_type": "code",
@@ -147,8 +162,7 @@ def test_it_displays_in_jupyterlab(served, opened, tmp_path, unused_port):
     page = opened(f"{address}lab/tree/explorer.ipynb")
     # What is run before the kernel is there is lost.
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for(timeout=1000 * SECONDS)
-    page.locator(".jp-CodeCell .cm-content").first.click()
-    page.keyboard.press("Shift+Enter")
+    run_first_cell(page)
     is_moved_by_a_slider(explorer_within(page))
 
 
