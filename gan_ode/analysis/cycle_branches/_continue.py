@@ -8,16 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Real
+from jaxtyping import Array, PyTree, Real
 
 from ... import _checks, _problem
 from ..._entry import guarded
 from ..._lowering import jit_quickly
 from ..._types import Args, RealScalarLike
-from ..arclength._motion import OfFields
+from ..arclength._motion import OfFields, restored
+from ..closed_curves import ClosedCurveBranch, follow_closed_curve
+from ..closed_curves._walk import Settings as SettingsOfCurves
 from ..continuation import Event, locate_event
 from ..cycles import PeriodicOrbit
-from ._branch import CycleBranch, CycleEvent, restored
+from ._branch import CycleBranch, CycleEvent
 from ._collocation import Chart, DEGREE, INTEGRALS_AT
 from ._corrector import Cycle
 from ._start import corrected, from_hopf, from_samples, still
@@ -36,20 +38,21 @@ _SAME_FREQUENCY = 0.1
 _ROUNDING = 1e-9
 
 
-@guarded()
+@guarded(rules=True)
 def continue_cycle(
     family: Callable,
     values: Real[Array | np.ndarray, " ends"],
-    cycle: PeriodicOrbit | Event,
+    cycle: PeriodicOrbit | Event | PyTree,
     *,
+    update: Any = None,
     args: Args = None,
     size: RealScalarLike | None = None,
     longest_step: RealScalarLike = 0.1,
     intervals: int | None = None,
     max_points: int = 1000,
     max_folds: int = 20,
-) -> CycleBranch:
-    r"""Follows a cycle of a flow as a parameter turns, attracting or not, through folds, until it ends.
+) -> Any:
+    r"""Follows a cycle of a flow, or a closed curve of an update, as a parameter turns, through folds, until it ends.
 
     A cycle is a polynomial of degree 4 on each interval of a mesh, and obeys the field at the interval's four Gauss
     points: orthogonal collocation, of order 8 where intervals meet. No flow is integrated, so that a cycle that repels
@@ -116,7 +119,10 @@ def continue_cycle(
         ValueError: If there is no cycle near at the first value, the event is no Hopf point within the range, the state
             has more than 32 numbers, or under a transformation.
     """
-    ends, like = _ends(values), _like(cycle)
+    ends = _ends(values)
+    if update is not None:
+        return _closed_curve(family, ends, cycle, update, args, size, longest_step, intervals, max_points, max_folds)
+    like = _like(cycle)
     settings = Settings(
         float(_checks.positive("longest_step", longest_step, "0.1 is usual.")),
         _checks.count("max_points", max_points, least=2),
@@ -135,6 +141,33 @@ def continue_cycle(
         found = _from_event(made, chart, cycle, settings, intervals)
     _end_at_hopf(made, chart, found)
     return _result(made, chart, found)
+
+
+def _closed_curve(
+    family: Any,
+    ends: np.ndarray,
+    cycle: Any,
+    update: Any,
+    args: Args,
+    size: Any,
+    longest_step: Any,
+    intervals: Any,
+    max_points: int,
+    max_folds: int,
+) -> ClosedCurveBranch:
+    if _checks.is_traced(cycle):
+        raise ValueError("`cycle` must be concrete: call `continue_cycle` outside of `jax.jit` and `jax.vmap`.")
+    if intervals is not None:
+        raise ValueError(
+            f"`intervals` must be left out where `update` is given, but is {intervals}: as many harmonics are taken as "
+            "the closed curve needs."
+        )
+    settings = SettingsOfCurves(
+        float(_checks.positive("longest_step", longest_step, "0.1 is usual.")),
+        _checks.count("max_points", max_points, least=2),
+        _checks.count("max_folds", max_folds, least=0),
+    )
+    return follow_closed_curve(family, ends, cycle, update, args, size, settings)
 
 
 def _ends(values: Any) -> np.ndarray:

@@ -1,0 +1,76 @@
+"""A closed curve as a trigonometric polynomial through states at evenly spaced phases."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+# Newton's steps to the phases at which a curve's length is evenly divided.
+_SPREADING = 4
+
+
+class Fourier(eqx.Module):
+    """Numbers that depend on a phase, by their coefficients.
+
+    Attributes:
+        mean: The constant part.
+        cosines: Coefficients of the cosines of the phase's multiples, from the first on, shape `(harmonics, m)`.
+        sines: Those of the sines.
+    """
+
+    mean: Float[Array, " m"]
+    cosines: Float[Array, "harmonics m"]
+    sines: Float[Array, "harmonics m"]
+
+    @classmethod
+    def through(cls, rows: Float[Array, "nodes m"]) -> "Fourier":
+        """The one through an odd number of rows."""
+        cosines, sines = waves(nodes(len(rows)), len(rows) // 2)
+        return cls(jnp.mean(rows, axis=0), 2 / len(rows) * cosines.T @ rows, 2 / len(rows) * sines.T @ rows)
+
+    def at(self, phases: Float[Array, " places"]) -> tuple[Array, Array]:
+        """The numbers at some phases, and their derivatives by the phase."""
+        cosines, sines = waves(phases, len(self.cosines))
+        order = jnp.arange(1, len(self.cosines) + 1)
+        values = self.mean + cosines @ self.cosines + sines @ self.sines
+        return values, (cosines * order) @ self.sines - (sines * order) @ self.cosines
+
+
+def nodes(num: int) -> np.ndarray:
+    """Evenly spaced phases."""
+    return 2 * np.pi * np.arange(num) / num
+
+
+def waves(phases: Array | np.ndarray, harmonics: int) -> tuple[Array, Array]:
+    """Cosines and sines of the multiples of phases, shape `(phases, harmonics)`."""
+    angles = jnp.asarray(phases)[:, None] * jnp.arange(1, harmonics + 1)
+    return jnp.cos(angles), jnp.sin(angles)
+
+
+def weights_at(phases: Float[Array, " places"], num: int) -> Float[Array, "places nodes"]:
+    """With what weights rows at evenly spaced phases make what lies at others."""
+    (here_cosines, here_sines), (cosines, sines) = waves(phases, num // 2), waves(nodes(num), num // 2)
+    return (1 + 2 * (here_cosines @ cosines.T + here_sines @ sines.T)) / num
+
+
+def evenly_spread(rows: Float[Array, "nodes m"]) -> Float[Array, " nodes"]:
+    """The phases of places that divide the length of a curve evenly, the first one staying."""
+    num = len(rows)
+    _, velocities = Fourier.through(rows).at(jnp.asarray(nodes(num), rows.dtype))
+    speeds = Fourier.through(jnp.linalg.norm(velocities, axis=1, keepdims=True))
+    order = jnp.arange(1, num // 2 + 1)[:, None]
+    # The integral of the speed, but for its mean.
+    rest = Fourier(0 * speeds.mean, -speeds.sines / order, speeds.cosines / order)
+    aims = speeds.mean * jnp.asarray(nodes(num), rows.dtype)
+    begin = rest.at(jnp.zeros(1, rows.dtype))[0][0, 0]
+
+    def length(phases: Array) -> tuple[Array, Array]:
+        values, slopes = rest.at(phases)
+        return speeds.mean * phases + values[:, 0] - begin, speeds.mean + slopes[:, 0]
+
+    phases = jnp.asarray(nodes(num), rows.dtype)
+    phases = jnp.interp(aims, length(phases)[0], phases)
+    for _ in range(_SPREADING):
+        gone, speed = length(phases)
+        phases = phases - (gone - aims) / jnp.where(speed > 0, speed, jnp.inf)
+    return phases

@@ -1,0 +1,140 @@
+"""The first closed curve of a branch: from a Neimark-Sacker point, from a flow's cycle, or from a state drawn to it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.interpolate
+from jaxtyping import Array
+
+from ..._lowering import jit_quickly
+from ..._types import Scalar
+from ..arclength._motion import AbstractMotion
+from ..continuation import Event
+from ..maps._rotation_number import rotation_number
+from ._corrector import Change, follow, Place, Units
+from ._fourier import nodes
+from ._walk import HARMONICS, resolved
+
+# Corrections of the first curve, each from nodes that are spread evenly over the one before.
+_CORRECTIONS = 3
+# The mean radius at which a curve is searched beside a Neimark-Sacker point, in units of the state's size.
+_AWAY = 3e-2, 1e-2, 3e-3, 1e-3
+# Steps after which a state has come to the curve, and steps on it from which it is guessed.
+_SETTLING, _ON_IT = 8192, 8192
+# Steps for the memory of an update to follow the states of a cycle.
+_REMEMBERING = 16
+
+
+def only_share(curve: Change) -> Change:
+    """The direction of the parameter."""
+    return Change(jnp.zeros_like(curve.rows), jnp.ones_like(curve.share))
+
+
+def corrected(motion: AbstractMotion, units: Units, guess: Change) -> Place | None:
+    """The curve near a guess, at the guess's value of the parameter; None if there is none."""
+    zero, border, place = jnp.zeros_like(guess.share), only_share(guess), None
+    for _ in range(_CORRECTIONS):
+        *_, place = follow(motion, units, guess, border, zero, border)
+        if not bool(place.ok):
+            return None
+        guess = place.curve
+    return None if place is None else resolved(motion, units, place)
+
+
+def beside_event(motion: AbstractMotion, units: Units, event: Event, share: float) -> Place | None:
+    """The first curve beside a Neimark-Sacker point, if there is one: a turn of the linear steps, of some radius.
+
+    Args:
+        motion: The steps.
+        units: The units.
+        event: The point.
+        share: Its parameter, as a share of the range.
+    """
+    x = jnp.asarray(event.flat)
+    values, vectors = np.linalg.eig(np.asarray(_jacobian(motion, x, event.value)))
+    vector = vectors[:, np.argmin(np.abs(values - _above(event)))]
+    num = 2 * HARMONICS[0] + 1
+    turn = np.real(np.exp(1j * nodes(num))[:, None] * vector)
+    turn *= float(units.size) / np.sqrt(np.mean(np.sum(turn**2, axis=1)))
+    still = Change(jnp.broadcast_to(x, (num, x.size)), jnp.asarray(share, x.dtype))
+    for away in _AWAY:
+        rows = jnp.asarray(turn, x.dtype)
+        guess, border = Change(still.rows + away * rows, still.share), Change(rows, jnp.zeros_like(still.share))
+        *_, place = follow(motion, units, guess, border, jnp.zeros_like(still.share), border)
+        if bool(place.ok) and abs(float(place.amplitude) / (away * float(units.size)) - 1) < 0.5:
+            return resolved(motion, units, place)
+    return None
+
+
+def _above(event: Event) -> complex:
+    """The critical multiplier above the axis."""
+    value = complex(np.asarray(event.eigenvalue))
+    return value if value.imag > 0 else value.conjugate()
+
+
+@jit_quickly
+def _jacobian(motion: AbstractMotion, x: Array, value: Scalar) -> Array:
+    return jnp.eye(x.size, dtype=x.dtype) + jax.jacfwd(motion.residual)(x, value)
+
+
+def along_cycle(motion: AbstractMotion, value: Array, states: list[Array], shares: np.ndarray) -> Change:
+    """A guess from samples of a flow's cycle.
+
+    Args:
+        motion: The steps.
+        value: The first value of the parameter.
+        states: Their leaves as states with a leading axis, both ends included.
+        shares: The shares of the period at which they are.
+    """
+    rows = np.asarray(_with_memory(motion, states, value), float)
+    rows[-1] = rows[0]
+    curve = scipy.interpolate.CubicSpline(shares, rows, bc_type="periodic")
+    num = 2 * HARMONICS[0] + 1
+    dtype = jax.tree.leaves(states)[0].dtype
+    return Change(jnp.asarray(curve(np.arange(num) / num), dtype), jnp.asarray(0.0, dtype))
+
+
+@jit_quickly
+def _with_memory(motion: AbstractMotion, states: list[Array], value: Array) -> Array:
+    """Flat states; what the update remembers is as some steps leave it."""
+
+    def one(y: list[Array]) -> Array:
+        x = motion.flat(y, value)
+        size = sum(leaf.size for leaf in jax.tree.leaves(y))
+        if x.size == size:
+            return x
+        return jax.lax.fori_loop(0, _REMEMBERING, lambda _, x: x + motion.residual(x, value), x)
+
+    return jax.vmap(one)(states)
+
+
+def from_state(motion: AbstractMotion, x: Array, value: Array) -> Change | None:
+    """A guess from the steps of a state that is drawn to the curve; None where they do not go around one.
+
+    The turns that a step makes on the average order the states along the curve.
+    """
+    states = np.asarray(_steps(motion, x, value), float)
+    if not np.all(np.isfinite(states)):
+        return None
+    middle = states.mean(axis=0)
+    _, _, axes = np.linalg.svd(states - middle, full_matrices=False)
+    plane = (states - middle) @ axes[:2].T
+    # The curve is run through as the steps go.
+    rotation = abs(float(rotation_number(jnp.asarray(plane), jnp.zeros(2)).value))
+    if not np.isfinite(rotation):
+        return None
+    shares = np.mod(rotation * np.arange(len(states)), 1)
+    order = np.argsort(shares)
+    num = 2 * HARMONICS[0] + 1
+    ends = np.concatenate([order[-1:], order, order[:1]])
+    places = np.concatenate([shares[order[-1:]] - 1, shares[order], shares[order[:1]] + 1])
+    rows = np.stack([np.interp(np.arange(num) / num, places, column) for column in states[ends].T], axis=1)
+    return Change(jnp.asarray(rows, x.dtype), jnp.asarray(0.0, x.dtype))
+
+
+@jit_quickly
+def _steps(motion: AbstractMotion, x: Array, value: Array) -> Array:
+    def step(x: Array, _: None) -> tuple[Array, Array]:
+        return x + motion.residual(x, value), x
+
+    return jax.lax.scan(step, x, length=_SETTLING + _ON_IT)[1][_SETTLING:]
