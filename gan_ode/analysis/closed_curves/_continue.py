@@ -10,13 +10,14 @@ import numpy as np
 from ... import _checks
 from ..._problem import state_of
 from ..._types import Args, State
-from ..arclength._motion import AbstractMotion, motion_of, OfSteps, restored
+from ..arclength._motion import AbstractMotion, motion_of, restored
 from ..continuation import Event, locate_event
 from ..cycles import PeriodicOrbit
 from ._branch import ClosedCurveBranch, ClosedCurveEvent
+from ._coordinates import around_point, InCoordinates, scaled
 from ._corrector import Change, Units
 from ._inner_motion import Inner
-from ._start import along_cycle, beside_event, corrected, from_state
+from ._start import along_cycle, beside_point, corrected, from_state, jacobian_of_steps
 from ._walk import AT_NEIMARK_SACKER, Seen, seen, Settings, SHORT_STEP, Walk, walk
 
 # Multipliers up to here are within the unit circle, beyond rounding.
@@ -58,16 +59,17 @@ def follow_closed_curve(
             f"`cycle` must be of 2 to {_MOST_NUMBERS} numbers, with the memory of the update, but has {num}: matrices "
             "are dense, and a curve goes around something."
         )
+    units = Units(*(jnp.asarray(each, dtype) for each in (1.0, ends[0], ends[1] - ends[0])))
     if isinstance(cycle, Event):
-        units = _units(ends, size, max(float(np.linalg.norm(np.asarray(cycle.flat))), 1), dtype)
+        motion = _around(motion, cycle, size)
         found = _from_event(motion, units, cycle, settings)
     else:
-        guess = _guess(motion, cycle, value)
-        deviation = np.asarray(guess.rows) - np.mean(np.asarray(guess.rows), axis=0)
-        units = _units(ends, size, float(np.sqrt(np.mean(np.sum(deviation**2, axis=1)))), dtype)
-        found = _from_guess(motion, units, guess, settings)
+        rows = _guess(motion, cycle, value)
+        deviation = rows - np.mean(rows, axis=0)
+        motion = scaled(motion, rows, _unit(size, np.sqrt(np.mean(np.sum(deviation**2, axis=1)))))
+        found = _from_guess(motion, units, rows, settings)
     _end_at_point(motion, units, found, family, update, args)
-    return _result(motion, units, found, family, update, args)
+    return _result(motion, units, found, like, family, update, args)
 
 
 def _like(cycle: Any) -> State:
@@ -88,26 +90,41 @@ def _like(cycle: Any) -> State:
     return state_of(cycle)
 
 
-def _units(ends: np.ndarray, size: Any, usual: float, dtype: Any) -> Units:
-    unit = usual if size is None else float(_checks.positive("size", size, "Leave it out to have it chosen."))
-    return Units(*(jnp.asarray(each, dtype) for each in (unit, ends[0], ends[1] - ends[0])))
+def _unit(size: Any, usual: Any) -> float:
+    return float(usual if size is None else _checks.positive("size", size, "Leave it out to have it chosen."))
 
 
-def _guess(motion: AbstractMotion, cycle: Any, value: Any) -> Change:
+def _around(motion: AbstractMotion, event: Event, size: Any) -> InCoordinates:
+    """Coordinates around a Neimark-Sacker point."""
+    x = jnp.asarray(event.flat)
+    matrix = np.asarray(jacobian_of_steps(motion, x, event.value))
+    unit = _unit(size, max(float(np.linalg.norm(np.asarray(x))), 1))
+    return around_point(motion, np.asarray(x), matrix, _above(event), unit)
+
+
+def _above(event: Event) -> complex:
+    """The critical multiplier above the axis."""
+    value = complex(np.asarray(event.eigenvalue))
+    return value if value.imag > 0 else value.conjugate()
+
+
+def _guess(motion: AbstractMotion, cycle: Any, value: Any) -> np.ndarray:
+    """Flat states along the curve."""
     if isinstance(cycle, PeriodicOrbit):
         shares = np.asarray(cycle.orbit.ts) / float(cycle.period)
         return along_cycle(motion, value, cycle.orbit.ys, shares)
-    guess = from_state(motion, motion.flat(state_of(cycle), value), value)
-    if guess is None:
+    rows = from_state(motion, motion.flat(state_of(cycle), value), value)
+    if rows is None:
         raise ValueError(
             "`cycle` must be a state that the update draws to a closed curve at the first of `values`, but its steps "
             "do not stay, or do not go around: ask `analysis.classify(field, y, update=update)` what they do."
         )
-    return guess
+    return rows
 
 
-def _from_guess(motion: AbstractMotion, units: Units, guess: Change, settings: Settings) -> Walk:
-    place = corrected(motion, units, guess)
+def _from_guess(motion: InCoordinates, units: Units, rows: np.ndarray, settings: Settings) -> Walk:
+    dtype = motion.origin.dtype
+    place = corrected(motion, units, Change(jnp.asarray(motion.coordinates(rows), dtype), jnp.asarray(0.0, dtype)))
     if place is None or not seen(place).inner.forward:
         raise ValueError(
             "`cycle` must be near a closed curve of the update's steps at the first of `values`, "
@@ -115,12 +132,10 @@ def _from_guess(motion: AbstractMotion, units: Units, guess: Change, settings: S
             "from a state on it; of a flow's cycle at a smaller step size; or from a Neimark-Sacker point. Of a family "
             "of curves at one value, as where a quantity is conserved, none is singled out."
         )
-    first = seen(place)
-    # It is followed to where the parameter goes from the first value to the second.
-    return walk(motion, units, first, settings)
+    return walk(motion, units, seen(place), settings)
 
 
-def _from_event(motion: AbstractMotion, units: Units, event: Event, settings: Settings) -> Walk:
+def _from_event(motion: InCoordinates, units: Units, event: Event, settings: Settings) -> Walk:
     value, width = float(event.value), float(units.width)
     share = (value - float(units.start)) / width
     if not -_ROUNDING <= share <= 1 + _ROUNDING:
@@ -128,7 +143,7 @@ def _from_event(motion: AbstractMotion, units: Units, event: Event, settings: Se
             f"`values` must be a range that holds the Neimark-Sacker point, but it is at {value:.6g}: let the range "
             "begin there."
         )
-    place = beside_event(motion, units, event, share)
+    place = beside_point(motion, units, share)
     if place is None:
         raise ValueError(
             "`cycle` must be a Neimark-Sacker point from which closed curves begin, but none is found beside it: it "
@@ -141,18 +156,17 @@ def _from_event(motion: AbstractMotion, units: Units, event: Event, settings: Se
             f"`values` must reach to the side where the closed curves are, {side} the Neimark-Sacker point at "
             f"{value:.6g}: give a range that goes there."
         )
-    rotation = abs(float(np.angle(np.asarray(event.eigenvalue)))) / (2 * np.pi)
-    found = walk(motion, units, seen(place, rotation), settings)
-    found.points.insert(0, _point(found.points[0], event, share))
+    found = walk(motion, units, seen(place, np.angle(_above(event)) / (2 * np.pi)), settings)
+    found.points.insert(0, _point(motion, found.points[0], event, share))
     return found
 
 
-def _point(like: Seen, event: Event, share: float) -> Seen:
+def _point(motion: InCoordinates, like: Seen, event: Event, share: float) -> Seen:
     """A Neimark-Sacker point as a curve without a radius."""
-    rows = np.broadcast_to(np.asarray(event.flat), np.shape(like.place.curve.rows))
-    dtype = like.place.curve.rows.dtype
+    shape, dtype = np.shape(like.place.curve.rows), like.place.curve.rows.dtype
+    rows = np.broadcast_to(motion.coordinates(np.asarray(event.flat)), shape)
     curve = Change(jnp.asarray(rows, dtype), jnp.asarray(share, dtype))
-    rotation = abs(float(np.angle(np.asarray(event.eigenvalue)))) / (2 * np.pi)
+    rotation = float(np.angle(_above(event))) / (2 * np.pi)
     rotation += round(like.inner.rotation - rotation)
     return Seen(_still(like, curve), Inner(rotation, 1.0, True))
 
@@ -162,10 +176,10 @@ def _still(like: Seen, curve: Change) -> Any:
     return eqx.tree_at(lambda p: (p.curve, p.amplitude, p.residual), like.place, (curve, zero, zero))
 
 
-def _end_at_point(motion: AbstractMotion, units: Units, found: Walk, family: Any, update: Any, args: Args) -> None:
+def _end_at_point(motion: InCoordinates, units: Units, found: Walk, family: Any, update: Any, args: Args) -> None:
     """Adds the Neimark-Sacker point to a branch that has come to one."""
     last = found.points[-1]
-    small = float(last.place.amplitude) < _SMALL * float(units.size)
+    small = float(last.place.amplitude) < _SMALL
     if found.ended != AT_NEIMARK_SACKER and not (found.ended == SHORT_STEP and small and len(found.points) > 2):
         return
     mean = motion.state(jnp.mean(last.place.curve.rows, axis=0))
@@ -175,7 +189,7 @@ def _end_at_point(motion: AbstractMotion, units: Units, found: Walk, family: Any
     except ValueError:
         return
     share = (float(event.value) - float(units.start)) / float(units.width)
-    point = _point(last, event, share)
+    point = _point(motion, last, event, share)
     if abs(point.inner.rotation / last.inner.rotation - 1) > _SAME_ROTATION:
         return
     found.ended = AT_NEIMARK_SACKER
@@ -183,12 +197,12 @@ def _end_at_point(motion: AbstractMotion, units: Units, found: Walk, family: Any
 
 
 def _result(
-    motion: AbstractMotion, units: Units, found: Walk, family: Any, update: Any, args: Args
+    motion: InCoordinates, units: Units, found: Walk, like: State, family: Any, update: Any, args: Args
 ) -> ClosedCurveBranch:
     """In NumPy: branches of other lengths would be compiled each by itself."""
-    points, like = found.points, motion.like if isinstance(motion, OfSteps) else None
+    points = found.points
     size = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(like))
-    samples = np.stack([_samples(point)[:, :size] for point in points])
+    samples = np.stack([_samples(motion, point)[:, :size] for point in points])
     multipliers = np.array([point.inner.multiplier for point in points])
     stable = multipliers < _WITHIN
     # A Neimark-Sacker point is as stable as the curves beside it.
@@ -209,7 +223,7 @@ def _result(
         stable=jnp.asarray(stable),
         harmonics=jnp.asarray(np.array([len(point.place.curve.rows) // 2 for point in points])),
         residuals=column(lambda point: float(point.place.residual)),
-        events=tuple(_event(units, kind, point, like, size) for kind, point in found.events),
+        events=tuple(_event(motion, units, kind, point, like, size) for kind, point in found.events),
         ended=found.ended,
         family=family,
         update=update,
@@ -217,8 +231,8 @@ def _result(
     )
 
 
-def _event(units: Units, kind: Any, point: Seen, like: State, size: int) -> ClosedCurveEvent:
-    orbit = _samples(point)[:, :size]
+def _event(motion: InCoordinates, units: Units, kind: Any, point: Seen, like: State, size: int) -> ClosedCurveEvent:
+    orbit = _samples(motion, point)[:, :size]
     return ClosedCurveEvent(
         kind=kind,
         value=jnp.asarray(_value(units, point)),
@@ -233,7 +247,7 @@ def _value(units: Units, point: Seen) -> float:
     return float(units.start) + float(units.width) * float(point.place.curve.share)
 
 
-def _samples(point: Seen) -> np.ndarray:
+def _samples(motion: InCoordinates, point: Seen) -> np.ndarray:
     """Flat states at evenly spaced phases, from the curve's harmonics."""
     rows = np.asarray(point.place.curve.rows)
     coefficients = np.fft.rfft(rows, axis=0)
@@ -241,4 +255,4 @@ def _samples(point: Seen) -> np.ndarray:
     padded = np.zeros((harmonics + 1, rows.shape[1]), complex)
     padded[: len(coefficients)] = coefficients[: harmonics + 1]
     samples = np.fft.irfft(padded, _SAMPLES - 1, axis=0) * ((_SAMPLES - 1) / len(rows))
-    return np.concatenate([samples, samples[:1]]).astype(rows.dtype)
+    return motion.states(np.concatenate([samples, samples[:1]])).astype(rows.dtype)

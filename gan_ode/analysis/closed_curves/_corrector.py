@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..._lowering import jit_quickly
 from ..._types import Scalar
 from ..arclength._motion import AbstractMotion
-from ._fourier import evenly_spread, Fourier, nodes, weights_at
+from ._fourier import evenly_spread, Fourier, nodes, smoothed, weights_at
 
 # Newton's method stops at a step this short, whose square is rounding; what does not shrink any more this near has come
 # to rounding as well.
@@ -117,6 +117,10 @@ def _stepped(motion: AbstractMotion, x: Array, value: Scalar) -> Array:
 
 def _across(velocities: Float[Array, "places m"]) -> Float[Array, "places m others"]:
     """Orthonormal directions across a curve."""
+    if velocities.shape[1] == 2:
+        speeds = jnp.linalg.norm(velocities, axis=1, keepdims=True)
+        normals = jnp.stack([-velocities[:, 1], velocities[:, 0]], axis=1)
+        return (normals / jnp.where(speeds > 0, speeds, 1))[:, :, None]
     return jnp.linalg.qr(velocities[:, :, None], mode="complete")[0][:, :, 1:]
 
 
@@ -124,11 +128,14 @@ def _nearest(curve: Fourier, rows: Array, states: Float[Array, "places m"]) -> A
     """The phases of the places of a curve that are nearest to some states."""
     apart = jnp.sum((states[:, None] - rows[None]) ** 2, axis=-1)
     phases = jnp.asarray(nodes(len(rows)), rows.dtype)[jnp.argmin(apart, axis=1)]
-    for _ in range(_PROJECTING):
+
+    def nearer(_: Array, phases: Array) -> Array:
         there, velocities = curve.at(phases)
         speeds = jnp.sum(velocities**2, axis=1)
-        phases = phases + jnp.sum((states - there) * velocities, axis=1) / jnp.where(speeds > 0, speeds, jnp.inf)
-    return phases
+        return phases + jnp.sum((states - there) * velocities, axis=1) / jnp.where(speeds > 0, speeds, jnp.inf)
+
+    # In a loop, which is compiled once.
+    return jax.lax.fori_loop(0, _PROJECTING, nearer, phases)
 
 
 def _linear(motion: AbstractMotion, units: Units, curve: Change) -> _Linear:
@@ -183,7 +190,27 @@ def _solved(linear: _Linear, units: Units, border: Change, gap: Scalar) -> tuple
 
 
 class _Search(eqx.Module):
+    """Where Newton's method is.
+
+    Attributes:
+        curve: The curve.
+        tangent: The branch's tangent at the one before, or at this one if it is done.
+        images: Phases of the images, likewise.
+        jacobians: Of the map, likewise.
+        velocities: At the nodes and at the images, likewise.
+        shift: The length of the last step.
+        count: The number of steps.
+        done: Whether the last step was rounding.
+        failed: Whether there is no use in going on.
+        finite: Whether all was finite.
+        contraction: By how much the second step was shorter than the first.
+    """
+
     curve: Change
+    tangent: Change
+    images: Array
+    jacobians: Array
+    velocities: Array
     shift: Scalar
     count: Int[Array, ""]
     done: Bool[Array, ""]
@@ -195,26 +222,29 @@ class _Search(eqx.Module):
 def _correct(motion: AbstractMotion, units: Units, before: Change, guess: Change, border: Change) -> Place:
     """The closed curve in the hyperplane through a guess, across a direction of length 1."""
     zero, itemsize = jnp.zeros((), guess.rows.dtype), max(guess.rows.dtype.itemsize, 4)
-
-    def step_from(curve: Change) -> tuple[Change, Change, _Linear]:
-        linear = _linear(motion, units, curve)
-        gap = units.product(border, jax.tree.map(lambda a, b: a - b, guess, curve))
-        return *_solved(linear, units, border, gap), linear
+    num, m = guess.rows.shape
 
     def advance(search: _Search) -> _Search:
-        step, _, _ = step_from(search.curve)
+        curve = search.curve
+        linear = _linear(motion, units, curve)
+        gap = units.product(border, jax.tree.map(lambda a, b: a - b, guess, curve))
+        step, tangent = _solved(linear, units, border, gap)
         shift = jnp.sqrt(units.product(step, step))
-        finite = jnp.isfinite(shift)
-        done = finite & (shift <= _ENOUGH[itemsize])
-        ratio = jnp.where(search.count > 0, shift / search.shift, 0)
-        stuck = (ratio > _CONTRACTS) & ~done
-        near = finite & (shift <= _NEAR[itemsize])
-        curve = jax.tree.map(lambda a, b: jnp.where(finite, a + b, a), search.curve, step)
+        finite, settled = jnp.isfinite(shift), search.shift <= _ENOUGH[itemsize]
+        ratio = shift / search.shift
+        stuck = (ratio > _CONTRACTS) & ~settled
+        near = shift <= _NEAR[itemsize]
+        # All that is known at the end is known at the curve itself, in the same pass.
+        done = finite & (settled | (stuck & near))
         return _Search(
-            curve,
+            jax.tree.map(lambda a, b: jnp.where(finite & ~done, a + b, a), curve, step),
+            tangent,
+            linear.images,
+            linear.jacobians,
+            linear.velocities,
             shift,
             search.count + 1,
-            done | (stuck & near),
+            done,
             ~finite | (stuck & ~near) | (shift > 10),
             search.finite & finite,
             jnp.where(search.count == 1, ratio, search.contraction),
@@ -224,18 +254,30 @@ def _correct(motion: AbstractMotion, units: Units, before: Change, guess: Change
         return ~search.done & ~search.failed & (search.count < _MOST_STEPS)
 
     no, yes = jnp.asarray(False), jnp.asarray(True)
-    end = jax.lax.while_loop(goes_on, advance, _Search(guess, zero, jnp.asarray(0), no, no, yes, zero))
-    _, tangent, linear = step_from(end.curve)
-    length = jnp.sqrt(units.product(tangent, tangent))
-    tangent = jax.tree.map(lambda leaf: leaf / jnp.where(length > 0, length, 1), tangent)
+    start = _Search(
+        guess,
+        guess,
+        jnp.zeros(num, zero.dtype),
+        jnp.zeros((num, m, m), zero.dtype),
+        jnp.zeros((2, num, m), zero.dtype),
+        zero + jnp.inf,
+        jnp.asarray(0),
+        no,
+        no,
+        yes,
+        zero,
+    )
+    end = jax.lax.while_loop(goes_on, advance, start)
+    length = jnp.sqrt(units.product(end.tangent, end.tangent))
+    tangent = jax.tree.map(lambda leaf: leaf / jnp.where(length > 0, length, 1), end.tangent)
     swing, old = (each - jnp.mean(each, axis=0) for each in (end.curve.rows, before.rows))
     amplitude = jnp.sqrt(jnp.mean(jnp.sum(swing**2, axis=1)))
     return Place(
         curve=end.curve,
         tangent=tangent,
-        images=linear.images,
-        jacobians=linear.jacobians,
-        velocities=linear.velocities,
+        images=end.images,
+        jacobians=end.jacobians,
+        velocities=end.velocities,
         ok=end.done & jnp.isfinite(length),
         finite=end.finite,
         contraction=end.contraction,
@@ -278,5 +320,5 @@ def follow(
     """
     phases = evenly_spread(here.rows)
     weights = weights_at(phases, len(here.rows))
-    here, tangent, border = (Change(weights @ each.rows, each.share) for each in (here, tangent, border))
+    here, tangent, border = (Change(smoothed(weights @ each.rows), each.share) for each in (here, tangent, border))
     return here, tangent, _correct(motion, units, here, here.moved(step, tangent), border)

@@ -1,12 +1,16 @@
 """A closed curve as a trigonometric polynomial through states at evenly spaced phases."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 # Newton's steps to the phases at which a curve's length is evenly divided.
 _SPREADING = 4
+# Of the harmonics of a guess so many are kept: products of the highest ones would come back as lower ones, and rounding
+# grow from curve to curve.
+_KEPT = 2 / 3
 
 
 class Fourier(eqx.Module):
@@ -53,11 +57,18 @@ def weights_at(phases: Float[Array, " places"], num: int) -> Float[Array, "place
     return (1 + 2 * (here_cosines @ cosines.T + here_sines @ sines.T)) / num
 
 
+def smoothed(rows: Float[Array, "nodes m"]) -> Float[Array, "nodes m"]:
+    """The rows without the highest harmonics."""
+    coefficients = jnp.fft.rfft(rows, axis=0)
+    kept = np.arange(len(coefficients)) <= _KEPT * (len(rows) // 2)
+    return jnp.fft.irfft(jnp.where(kept[:, None], coefficients, 0), len(rows), axis=0)
+
+
 def evenly_spread(rows: Float[Array, "nodes m"]) -> Float[Array, " nodes"]:
     """The phases of places that divide the length of a curve evenly, the first one staying."""
     num = len(rows)
     _, velocities = Fourier.through(rows).at(jnp.asarray(nodes(num), rows.dtype))
-    speeds = Fourier.through(jnp.linalg.norm(velocities, axis=1, keepdims=True))
+    speeds = Fourier.through(smoothed(jnp.linalg.norm(velocities, axis=1, keepdims=True)))
     order = jnp.arange(1, num // 2 + 1)[:, None]
     # The integral of the speed, but for its mean.
     rest = Fourier(0 * speeds.mean, -speeds.sines / order, speeds.cosines / order)
@@ -70,7 +81,10 @@ def evenly_spread(rows: Float[Array, "nodes m"]) -> Float[Array, " nodes"]:
 
     phases = jnp.asarray(nodes(num), rows.dtype)
     phases = jnp.interp(aims, length(phases)[0], phases)
-    for _ in range(_SPREADING):
+
+    def nearer(_: Array, phases: Array) -> Array:
         gone, speed = length(phases)
-        phases = phases - (gone - aims) / jnp.where(speed > 0, speed, jnp.inf)
-    return phases
+        return phases - (gone - aims) / jnp.where(speed > 0, speed, jnp.inf)
+
+    # In a loop, which is compiled once.
+    return jax.lax.fori_loop(0, _SPREADING, nearer, phases)

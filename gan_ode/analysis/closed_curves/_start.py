@@ -7,10 +7,10 @@ import scipy.interpolate
 from jaxtyping import Array
 
 from ..._lowering import jit_quickly
-from ..._types import Scalar
+from ..._types import Scalar, State
 from ..arclength._motion import AbstractMotion
-from ..continuation import Event
 from ..maps._rotation_number import rotation_number
+from ._coordinates import InCoordinates
 from ._corrector import Change, follow, Place, Units
 from ._fourier import nodes
 from ._walk import HARMONICS, resolved
@@ -41,64 +41,52 @@ def corrected(motion: AbstractMotion, units: Units, guess: Change) -> Place | No
     return None if place is None else resolved(motion, units, place)
 
 
-def beside_event(motion: AbstractMotion, units: Units, event: Event, share: float) -> Place | None:
+def beside_point(motion: InCoordinates, units: Units, share: float) -> Place | None:
     """The first curve beside a Neimark-Sacker point, if there is one: a turn of the linear steps, of some radius.
 
     Args:
-        motion: The steps.
+        motion: The steps, in coordinates around the point.
         units: The units.
-        event: The point.
         share: Its parameter, as a share of the range.
     """
-    x = jnp.asarray(event.flat)
-    values, vectors = np.linalg.eig(np.asarray(_jacobian(motion, x, event.value)))
-    vector = vectors[:, np.argmin(np.abs(values - _above(event)))]
-    num = 2 * HARMONICS[0] + 1
-    turn = np.real(np.exp(1j * nodes(num))[:, None] * vector)
-    turn *= float(units.size) / np.sqrt(np.mean(np.sum(turn**2, axis=1)))
-    still = Change(jnp.broadcast_to(x, (num, x.size)), jnp.asarray(share, x.dtype))
+    num, dtype = 2 * HARMONICS[0] + 1, motion.origin.dtype
+    turn = np.zeros((num, len(motion.origin)))
+    turn[:, 0], turn[:, 1] = np.cos(nodes(num)), np.sin(nodes(num))
+    along = Change(jnp.asarray(turn, dtype), jnp.asarray(0.0, dtype))
     for away in _AWAY:
-        rows = jnp.asarray(turn, x.dtype)
-        guess, border = Change(still.rows + away * rows, still.share), Change(rows, jnp.zeros_like(still.share))
-        *_, place = follow(motion, units, guess, border, jnp.zeros_like(still.share), border)
-        if bool(place.ok) and abs(float(place.amplitude) / (away * float(units.size)) - 1) < 0.5:
+        guess = Change(away * along.rows, jnp.asarray(share, dtype))
+        *_, place = follow(motion, units, guess, along, along.share, along)
+        if bool(place.ok) and abs(float(place.amplitude) / away - 1) < 0.5:
             return resolved(motion, units, place)
     return None
 
 
-def _above(event: Event) -> complex:
-    """The critical multiplier above the axis."""
-    value = complex(np.asarray(event.eigenvalue))
-    return value if value.imag > 0 else value.conjugate()
-
-
 @jit_quickly
-def _jacobian(motion: AbstractMotion, x: Array, value: Scalar) -> Array:
+def jacobian_of_steps(motion: AbstractMotion, x: Array, value: Scalar) -> Array:
     return jnp.eye(x.size, dtype=x.dtype) + jax.jacfwd(motion.residual)(x, value)
 
 
-def along_cycle(motion: AbstractMotion, value: Array, states: list[Array], shares: np.ndarray) -> Change:
-    """A guess from samples of a flow's cycle.
+def along_cycle(motion: AbstractMotion, value: Array, states: State, shares: np.ndarray) -> np.ndarray:
+    """Flat states at evenly spaced phases, from samples of a flow's cycle.
 
     Args:
         motion: The steps.
         value: The first value of the parameter.
-        states: Their leaves as states with a leading axis, both ends included.
+        states: The samples, with a leading axis, both ends included.
         shares: The shares of the period at which they are.
     """
     rows = np.asarray(_with_memory(motion, states, value), float)
-    rows[-1] = rows[0]
+    rows = np.concatenate([rows[:-1], rows[:1]])
     curve = scipy.interpolate.CubicSpline(shares, rows, bc_type="periodic")
     num = 2 * HARMONICS[0] + 1
-    dtype = jax.tree.leaves(states)[0].dtype
-    return Change(jnp.asarray(curve(np.arange(num) / num), dtype), jnp.asarray(0.0, dtype))
+    return curve(np.arange(num) / num)
 
 
 @jit_quickly
-def _with_memory(motion: AbstractMotion, states: list[Array], value: Array) -> Array:
+def _with_memory(motion: AbstractMotion, states: State, value: Array) -> Array:
     """Flat states; what the update remembers is as some steps leave it."""
 
-    def one(y: list[Array]) -> Array:
+    def one(y: State) -> Array:
         x = motion.flat(y, value)
         size = sum(leaf.size for leaf in jax.tree.leaves(y))
         if x.size == size:
@@ -108,8 +96,8 @@ def _with_memory(motion: AbstractMotion, states: list[Array], value: Array) -> A
     return jax.vmap(one)(states)
 
 
-def from_state(motion: AbstractMotion, x: Array, value: Array) -> Change | None:
-    """A guess from the steps of a state that is drawn to the curve; None where they do not go around one.
+def from_state(motion: AbstractMotion, x: Array, value: Array) -> np.ndarray | None:
+    """Flat states at evenly spaced phases, from the steps of a state that is drawn to a curve; None if there is none.
 
     The turns that a step makes on the average order the states along the curve.
     """
@@ -128,8 +116,7 @@ def from_state(motion: AbstractMotion, x: Array, value: Array) -> Change | None:
     num = 2 * HARMONICS[0] + 1
     ends = np.concatenate([order[-1:], order, order[:1]])
     places = np.concatenate([shares[order[-1:]] - 1, shares[order], shares[order[:1]] + 1])
-    rows = np.stack([np.interp(np.arange(num) / num, places, column) for column in states[ends].T], axis=1)
-    return Change(jnp.asarray(rows, x.dtype), jnp.asarray(0.0, x.dtype))
+    return np.stack([np.interp(np.arange(num) / num, places, column) for column in states[ends].T], axis=1)
 
 
 @jit_quickly

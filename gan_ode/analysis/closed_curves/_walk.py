@@ -26,8 +26,8 @@ MANY_POINTS, MANY_FOLDS = "number of points", "fold count"
 # radius. Of the last number more is borne before the curve counts as broken.
 HARMONICS = 32, 64, 128
 _EXACT, _BORNE = {4: 3e-5, 8: 1e-9}, {4: 1e-3, 8: 1e-6}
-# The first step, and the shortest.
-_FIRST, _SHORTEST = 1e-2, 1e-6
+# The first step, and the shortest; that of curves that become rough.
+_FIRST, _SHORTEST, _SHORTEST_OF_ROUGH = 1e-2, 1e-6, 1e-3
 # What a step aims at and what it must not pass: the angle between two tangents, in radians; Newton's contraction.
 _ANGLE, _CONTRACTION = (0.2, 0.5), (0.1, 0.5)
 _GROWS, _SHRINKS = 1.6, 0.4
@@ -140,8 +140,7 @@ def walk(motion: AbstractMotion, units: Units, first: Seen, settings: Settings) 
         factor = _judged(here, there)
         if factor is None:
             step *= _SHRINKS
-            if step < _SHORTEST:
-                found.ended = _gave_up(here, there)
+            found.ended = _gave_up(here, there, step)
             continue
         _take(motion, units, found, there, reach, look)
         found.ended = found.ended or _ended(found, settings)
@@ -164,20 +163,25 @@ def _looking(motion: AbstractMotion, units: Units, here: Seen, reach: float) -> 
     return look
 
 
-def _gave_up(here: Seen, there: Seen) -> str:
-    if not bool(there.place.finite):
-        return OUTSIDE
-    exact = _EXACT[max(here.place.curve.rows.dtype.itemsize, 4)]
-    return BROKEN if float(here.place.residual) > exact else SHORT_STEP
+def _gave_up(here: Seen, there: Seen, step: float) -> str:
+    """Why a branch ends whose steps become short; nothing if it goes on."""
+    itemsize = max(here.place.curve.rows.dtype.itemsize, 4)
+    rough = float(here.place.residual) > _EXACT[itemsize] or _is_rough(there)
+    if step < (_SHORTEST_OF_ROUGH if rough else _SHORTEST):
+        return BROKEN if rough else OUTSIDE if not bool(there.place.finite) else SHORT_STEP
+    return ""
+
+
+def _is_rough(point: Seen) -> bool:
+    """Whether a curve is not mapped to itself between its nodes, though it has the most harmonics."""
+    return point.ok and float(point.place.residual) > _BORNE[max(point.place.curve.rows.dtype.itemsize, 4)]
 
 
 def _judged(here: Seen, there: Seen) -> float | None:
     """By what the step grows; None if it was too long."""
     place = there.place
     shrunk = float(place.amplitude) < _SHRUNK * float(here.place.amplitude)
-    if not there.ok or shrunk or not there.inner.forward:
-        return None
-    if float(place.residual) > _BORNE[max(place.curve.rows.dtype.itemsize, 4)]:
+    if not there.ok or shrunk or not there.inner.forward or _is_rough(there):
         return None
     angle, contraction = float(np.arccos(np.clip(float(place.turned), -1, 1))), float(place.contraction)
     if angle > _ANGLE[1] or contraction > _CONTRACTION[1]:
