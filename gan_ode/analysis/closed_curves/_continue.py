@@ -168,7 +168,7 @@ def _point(motion: InCoordinates, like: Seen, event: Event, share: float) -> See
     curve = Change(jnp.asarray(rows, dtype), jnp.asarray(share, dtype))
     rotation = float(np.angle(_above(event))) / (2 * np.pi)
     rotation += round(like.inner.rotation - rotation)
-    return Seen(_still(like, curve), Inner(rotation, 1.0, True))
+    return Seen(_still(like, curve), Inner(rotation, 1.0, True, like.inner.density))
 
 
 def _still(like: Seen, curve: Change) -> Any:

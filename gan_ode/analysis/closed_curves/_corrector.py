@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ..._lowering import jit_quickly
 from ..._types import Scalar
 from ..arclength._motion import AbstractMotion
-from ._fourier import evenly_spread, Fourier, nodes, smoothed, weights_at
+from ._fourier import Fourier, nodes, smoothed, spread_by, weights_at
 
 # Newton's method stops at a step this short, whose square is rounding; what does not shrink any more this near has come
 # to rounding as well.
@@ -300,25 +300,31 @@ def _between(motion: AbstractMotion, units: Units, curve: Change) -> Scalar:
 
 @jit_quickly
 def follow(
-    motion: AbstractMotion, units: Units, here: Change, tangent: Change, step: Scalar, border: Change
-) -> tuple[Change, Change, Place]:
+    motion: AbstractMotion,
+    units: Units,
+    here: Change,
+    tangent: Change,
+    density: Float[Array, " nodes"],
+    step: Scalar,
+    border: Change,
+) -> Place:
     """A closed curve beside another one: a step along its tangent, and from there by Newton's method.
 
-    The nodes are first spread evenly over the curve's length. One program does all that is done along a branch, so that
-    it compiles once for a number of nodes.
+    The nodes are first spread anew. One program does all that is done along a branch, so that it compiles once for a
+    number of nodes.
 
     Args:
         motion: The steps.
         units: The units.
         here: A curve, or a guess at the first one.
         tangent: Where to go from it.
+        density: How densely its places are to have nodes.
         step: How far.
         border: The direction across which the new one is searched.
 
     Returns:
-        The curve and its tangent at the evenly spread nodes, and the new place.
+        The new place.
     """
-    phases = evenly_spread(here.rows)
-    weights = weights_at(phases, len(here.rows))
+    weights = weights_at(spread_by(density), len(here.rows))
     here, tangent, border = (Change(smoothed(weights @ each.rows), each.share) for each in (here, tangent, border))
-    return here, tangent, _correct(motion, units, here, here.moved(step, tangent), border)
+    return _correct(motion, units, here, here.moved(step, tangent), border)

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# Newton's steps to the phases at which a curve's length is evenly divided.
+# Newton's steps to the phases at which a density is evenly divided.
 _SPREADING = 4
 # Of the harmonics of a guess so many are kept: products of the highest ones would come back as lower ones, and rounding
 # grow from curve to curve.
@@ -64,27 +64,27 @@ def smoothed(rows: Float[Array, "nodes m"]) -> Float[Array, "nodes m"]:
     return jnp.fft.irfft(jnp.where(kept[:, None], coefficients, 0), len(rows), axis=0)
 
 
-def evenly_spread(rows: Float[Array, "nodes m"]) -> Float[Array, " nodes"]:
-    """The phases of places that divide the length of a curve evenly, the first one staying."""
-    num = len(rows)
-    _, velocities = Fourier.through(rows).at(jnp.asarray(nodes(num), rows.dtype))
-    speeds = Fourier.through(smoothed(jnp.linalg.norm(velocities, axis=1, keepdims=True)))
-    order = jnp.arange(1, num // 2 + 1)[:, None]
-    # The integral of the speed, but for its mean.
-    rest = Fourier(0 * speeds.mean, -speeds.sines / order, speeds.cosines / order)
-    aims = speeds.mean * jnp.asarray(nodes(num), rows.dtype)
-    begin = rest.at(jnp.zeros(1, rows.dtype))[0][0, 0]
+def spread_by(density: Float[Array, " nodes"]) -> Float[Array, " nodes"]:
+    """The phases of places that divide a density evenly, the first one staying.
 
-    def length(phases: Array) -> tuple[Array, Array]:
+    Args:
+        density: The density at evenly spaced phases: positive, and of few harmonics.
+    """
+    num = len(density)
+    here, order = jnp.asarray(nodes(num), density.dtype), jnp.arange(1, num // 2 + 1)[:, None]
+    curve = Fourier.through(density[:, None])
+    mean = curve.mean[0]
+    # The integral, but for that of the mean.
+    rest = Fourier(0 * curve.mean, -curve.sines / order, curve.cosines / order)
+    begin = rest.at(jnp.zeros(1, density.dtype))[0][0, 0]
+
+    def gone(phases: Array) -> tuple[Array, Array]:
         values, slopes = rest.at(phases)
-        return speeds.mean * phases + values[:, 0] - begin, speeds.mean + slopes[:, 0]
-
-    phases = jnp.asarray(nodes(num), rows.dtype)
-    phases = jnp.interp(aims, length(phases)[0], phases)
+        return mean * phases + values[:, 0] - begin, mean + slopes[:, 0]
 
     def nearer(_: Array, phases: Array) -> Array:
-        gone, speed = length(phases)
-        return phases - (gone - aims) / jnp.where(speed > 0, speed, jnp.inf)
+        there, slopes = gone(phases)
+        return phases - (there - mean * here) / jnp.where(slopes > 0, slopes, jnp.inf)
 
     # In a loop, which is compiled once.
-    return jax.lax.fori_loop(0, _SPREADING, nearer, phases)
+    return jax.lax.fori_loop(0, _SPREADING, nearer, jnp.interp(mean * here, gone(here)[0], here))

@@ -12,6 +12,9 @@ from ._fourier import nodes
 
 # Singular values below this part are harmonics that rotate by whole turns: their coefficients are left out.
 _RESONANT = 1e-10
+# Nodes are spread by how long the steps stay, between these bounds, and by so many times the length, both averaged over
+# what about this part of the harmonics can tell: then they take in turns that are slow and those that are fast.
+_STAYS, _BY_LENGTH, _FOLLOWED = (0.1, 10.0), 0.5, 0.2
 # Steps along which a disturbance is followed where there is more than one direction across, after some to settle.
 _STEPS, _SETTLING = 4096, 256
 
@@ -24,11 +27,13 @@ class Inner:
         rotation: Turns a step makes on the average, between -1/2 and 1/2.
         multiplier: By how much the slowest disturbance across the curve grows in a step, on the average.
         forward: Whether the steps keep the order of places on the curve, as they must.
+        density: How densely places of the curve should have nodes, at the nodes; its mean is 1.
     """
 
     rotation: float
     multiplier: float
     forward: bool
+    density: np.ndarray
 
 
 def inner_motion(place: Place) -> Inner:
@@ -62,7 +67,18 @@ def inner_motion(place: Place) -> Inner:
         growth = float(np.mean(density * np.log(np.maximum(across, np.finfo(float).tiny))))
     else:
         growth = _growth_along(turns, jacobians, velocities[0], rotation)
-    return Inner(rotation, float(np.exp(growth)), bool(np.all(slopes > 0)))
+    spread = _spread(density, np.linalg.norm(velocities[0], axis=-1))
+    return Inner(rotation, float(np.exp(growth)), bool(np.all(slopes > 0)), spread)
+
+
+def _spread(stays: np.ndarray, speeds: np.ndarray) -> np.ndarray:
+    """How densely to place nodes."""
+    num, stays = len(stays), np.clip(stays, *_STAYS)
+    density = stays / np.mean(stays) + _BY_LENGTH * speeds / np.mean(speeds)
+    coefficients = np.fft.rfft(density / np.mean(density))
+    # By a positive kernel, so that it stays positive.
+    coefficients *= np.exp(-((np.arange(len(coefficients)) / (_FOLLOWED * (num // 2))) ** 2))
+    return np.fft.irfft(coefficients, num)
 
 
 def _waves(phases: np.ndarray, factors: np.ndarray | float = 1.0) -> np.ndarray:

@@ -15,8 +15,6 @@ from ._corrector import Change, follow, Place, Units
 from ._fourier import nodes
 from ._walk import HARMONICS, resolved
 
-# Corrections of the first curve, each from nodes that are spread evenly over the one before.
-_CORRECTIONS = 3
 # The mean radius at which a curve is searched beside a Neimark-Sacker point, in units of the state's size.
 _AWAY = 3e-2, 1e-2, 3e-3, 1e-3
 # Steps after which a state has come to the curve, and steps on it from which it is guessed.
@@ -32,13 +30,14 @@ def only_share(curve: Change) -> Change:
 
 def corrected(motion: AbstractMotion, units: Units, guess: Change) -> Place | None:
     """The curve near a guess, at the guess's value of the parameter; None if there is none."""
-    zero, border, place = jnp.zeros_like(guess.share), only_share(guess), None
-    for _ in range(_CORRECTIONS):
-        *_, place = follow(motion, units, guess, border, zero, border)
-        if not bool(place.ok):
-            return None
-        guess = place.curve
-    return None if place is None else resolved(motion, units, place)
+    border = only_share(guess)
+    place = follow(motion, units, guess, border, _as_they_are(guess), jnp.zeros_like(guess.share), border)
+    return resolved(motion, units, place) if bool(place.ok) else None
+
+
+def _as_they_are(curve: Change) -> Array:
+    """The density by which nodes stay."""
+    return jnp.ones(len(curve.rows), curve.rows.dtype)
 
 
 def beside_point(motion: InCoordinates, units: Units, share: float) -> Place | None:
@@ -55,7 +54,7 @@ def beside_point(motion: InCoordinates, units: Units, share: float) -> Place | N
     along = Change(jnp.asarray(turn, dtype), jnp.asarray(0.0, dtype))
     for away in _AWAY:
         guess = Change(away * along.rows, jnp.asarray(share, dtype))
-        *_, place = follow(motion, units, guess, along, along.share, along)
+        place = follow(motion, units, guess, along, _as_they_are(guess), along.share, along)
         if bool(place.ok) and abs(float(place.amplitude) / away - 1) < 0.5:
             return resolved(motion, units, place)
     return None

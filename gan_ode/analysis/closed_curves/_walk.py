@@ -95,7 +95,7 @@ def seen(place: Place, rotation: float | None = None) -> Seen:
         rotation: The rotation of a curve near by.
     """
     finite = bool(place.ok) and all(np.all(np.isfinite(each)) for each in (place.images, place.jacobians))
-    inner = inner_motion(place) if finite else Inner(np.nan, np.nan, False)
+    inner = inner_motion(place) if finite else Inner(np.nan, np.nan, False, np.ones(0))
     turns = 0 if rotation is None or not np.isfinite(inner.rotation) else round(rotation - inner.rotation)
     return Seen(place, dataclasses.replace(inner, rotation=inner.rotation + turns))
 
@@ -106,7 +106,8 @@ def resolved(motion: AbstractMotion, units: Units, place: Place) -> Place:
     while float(place.residual) > exact and len(place.curve.rows) < 2 * HARMONICS[-1] + 1:
         more = next(each for each in HARMONICS if 2 * each + 1 > len(place.curve.rows))
         curve, tangent = (with_nodes(each, 2 * more + 1) for each in (place.curve, place.tangent))
-        _, _, finer = follow(motion, units, curve, tangent, jnp.zeros_like(curve.share), tangent)
+        still = jnp.ones(len(curve.rows), curve.rows.dtype)
+        finer = follow(motion, units, curve, tangent, still, jnp.zeros_like(curve.share), tangent)
         if not bool(finer.ok):
             break
         # The curve before is the same one.
@@ -152,10 +153,11 @@ def _looking(motion: AbstractMotion, units: Units, here: Seen, reach: float) -> 
     """From a part of a step to the point there; each is looked at once."""
     known: dict[float, Seen] = {}
     curve, tangent = here.place.curve, here.place.tangent
+    density = jnp.asarray(here.inner.density, curve.rows.dtype)
 
     def look(way: float) -> Seen:
         if way not in known:
-            *_, place = follow(motion, units, curve, tangent, jnp.asarray(way, curve.rows.dtype), tangent)
+            place = follow(motion, units, curve, tangent, density, jnp.asarray(way, curve.rows.dtype), tangent)
             place = resolved(motion, units, place) if way == reach and bool(place.ok) else place
             known[way] = seen(place, here.inner.rotation)
         return known[way]
