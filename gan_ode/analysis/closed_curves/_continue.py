@@ -24,7 +24,7 @@ from ._walk import AT_NEIMARK_SACKER, Seen, seen, Settings, SHORT_STEP, Walk, wa
 _WITHIN = 1 - 1e-9
 _MOST_NUMBERS = 32
 # Samples of a curve in a result, both ends included.
-_SAMPLES = 321
+_SAMPLES = 577
 # Of a curve that was lost with such a radius it is asked whether a Neimark-Sacker point is near; that is one of the
 # curve if its rotation is the curve's up to this part.
 _SMALL, _SAME_ROTATION = 1e-2, 0.1

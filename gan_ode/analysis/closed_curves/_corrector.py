@@ -3,6 +3,7 @@
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from ..._lowering import jit_quickly
@@ -14,6 +15,8 @@ from ._fourier import Fourier, nodes, smoothed, spread_by, weights_at
 # to rounding as well.
 _ENOUGH, _NEAR = {4: 1e-4, 8: 1e-9}, {4: 1e-3, 8: 1e-6}
 _MOST_STEPS, _CONTRACTS = 12, 0.7
+# Corners are rounded to about so many harmonics where nodes are moved across.
+_ROUNDED = 4.0
 # Steps to the nearest place of the curve.
 _PROJECTING = 6
 
@@ -124,6 +127,13 @@ def _across(velocities: Float[Array, "places m"]) -> Float[Array, "places m othe
     return jnp.linalg.qr(velocities[:, :, None], mode="complete")[0][:, :, 1:]
 
 
+def _rounded(velocities: Float[Array, "nodes m"]) -> Float[Array, "nodes m"]:
+    """The directions of a curve with rounded corners, across which nodes do not run together."""
+    coefficients = jnp.fft.rfft(velocities, axis=0)
+    kept = np.exp(-((np.arange(len(coefficients)) / _ROUNDED) ** 2))
+    return jnp.fft.irfft(kept[:, None] * coefficients, len(velocities), axis=0)
+
+
 def _nearest(curve: Fourier, rows: Array, states: Float[Array, "places m"]) -> Array:
     """The phases of the places of a curve that are nearest to some states."""
     apart = jnp.sum((states[:, None] - rows[None]) ** 2, axis=-1)
@@ -151,7 +161,7 @@ def _linear(motion: AbstractMotion, units: Units, curve: Change) -> _Linear:
     images = _nearest(fourier, rows, there)
     on_it, arriving = fourier.at(images)
     _, leaving = fourier.at(jnp.asarray(nodes(num), rows.dtype))
-    frames, others = _across(leaving), _across(arriving)
+    frames, others = _across(_rounded(leaving)), _across(arriving)
     own = jnp.einsum("jpa,jpq,jqb->jab", others, jacobians, frames)
     matrix = -jnp.einsum("jk,jpa,kpb->jakb", weights_at(images, num), others, frames)
     here = jnp.arange(num)

@@ -23,8 +23,9 @@ SHORT_STEP, OUTSIDE = "step too small", "left the domain"
 MANY_POINTS, MANY_FOLDS = "number of points", "fold count"
 
 # Harmonics of a curve; the next number is taken where it is not mapped to itself between its nodes to this part of its
-# radius. Of the last number more is borne before the curve counts as broken.
-HARMONICS = 32, 64, 128
+# radius. Of the last number more is borne before the curve counts as broken. Matrices of more numbers are too large.
+HARMONICS = 32, 64, 128, 256
+_LARGEST = 1000
 _EXACT, _BORNE = {4: 3e-5, 8: 1e-9}, {4: 1e-3, 8: 1e-6}
 # The first step, and the shortest; that of curves that become rough.
 _FIRST, _SHORTEST, _SHORTEST_OF_ROUGH = 1e-2, 1e-6, 1e-3
@@ -103,8 +104,11 @@ def seen(place: Place, rotation: float | None = None) -> Seen:
 def resolved(motion: AbstractMotion, units: Units, place: Place) -> Place:
     """The same with as many harmonics as it needs, or with the most."""
     exact = _EXACT[max(place.curve.rows.dtype.itemsize, 4)]
-    while float(place.residual) > exact and len(place.curve.rows) < 2 * HARMONICS[-1] + 1:
-        more = next(each for each in HARMONICS if 2 * each + 1 > len(place.curve.rows))
+    others = place.curve.rows.shape[1] - 1
+    while float(place.residual) > exact:
+        more = next((each for each in HARMONICS if 2 * each + 1 > len(place.curve.rows)), None)
+        if more is None or (2 * more + 1) * others > _LARGEST:
+            break
         curve, tangent = (with_nodes(each, 2 * more + 1) for each in (place.curve, place.tangent))
         still = jnp.ones(len(curve.rows), curve.rows.dtype)
         finer = follow(motion, units, curve, tangent, still, jnp.zeros_like(curve.share), tangent)
