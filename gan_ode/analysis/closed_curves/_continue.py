@@ -10,8 +10,10 @@ import numpy as np
 from ... import _checks
 from ..._problem import state_of
 from ..._types import Args, State
+from ..arclength._corrector import Chart
+from ..arclength._extended import pin
 from ..arclength._motion import AbstractMotion, motion_of, restored
-from ..continuation import Event, locate_event
+from ..continuation import Event
 from ..cycles import PeriodicOrbit
 from ._branch import ClosedCurveBranch, ClosedCurveEvent
 from ._coordinates import around_point, InCoordinates, scaled
@@ -68,7 +70,7 @@ def follow_closed_curve(
         deviation = rows - np.mean(rows, axis=0)
         motion = scaled(motion, rows, _unit(size, np.sqrt(np.mean(np.sum(deviation**2, axis=1)))))
         found = _from_guess(motion, units, rows, settings)
-    _end_at_point(motion, units, found, family, update, args)
+    _end_at_point(motion, units, found)
     return _result(motion, units, found, like, family, update, args)
 
 
@@ -157,16 +159,25 @@ def _from_event(motion: InCoordinates, units: Units, event: Event, settings: Set
             f"{value:.6g}: give a range that goes there."
         )
     found = walk(motion, units, seen(place, np.angle(_above(event)) / (2 * np.pi)), settings)
-    found.points.insert(0, _point(motion, found.points[0], event, share))
+    found.points.insert(
+        0, _point(motion, found.points[0], np.asarray(event.flat), float(np.angle(_above(event))), share)
+    )
     return found
 
 
-def _point(motion: InCoordinates, like: Seen, event: Event, share: float) -> Seen:
-    """A Neimark-Sacker point as a curve without a radius."""
+def _point(motion: InCoordinates, like: Seen, x: np.ndarray, angle: float, share: float) -> Seen:
+    """A Neimark-Sacker point as a curve without a radius.
+
+    Args:
+        motion: The steps.
+        like: The curve beside it.
+        x: The point, a flat state.
+        angle: Of the critical multiplier.
+        share: The parameter, as a share of its range.
+    """
     shape, dtype = np.shape(like.place.curve.rows), like.place.curve.rows.dtype
-    rows = np.broadcast_to(motion.coordinates(np.asarray(event.flat)), shape)
-    curve = Change(jnp.asarray(rows, dtype), jnp.asarray(share, dtype))
-    rotation = float(np.angle(_above(event))) / (2 * np.pi)
+    curve = Change(jnp.asarray(np.broadcast_to(motion.coordinates(x), shape), dtype), jnp.asarray(share, dtype))
+    rotation = angle / (2 * np.pi)
     rotation += round(like.inner.rotation - rotation)
     return Seen(_still(like, curve), Inner(rotation, 1.0, True, like.inner.density))
 
@@ -176,20 +187,21 @@ def _still(like: Seen, curve: Change) -> Any:
     return eqx.tree_at(lambda p: (p.curve, p.amplitude, p.residual), like.place, (curve, zero, zero))
 
 
-def _end_at_point(motion: InCoordinates, units: Units, found: Walk, family: Any, update: Any, args: Args) -> None:
+def _end_at_point(motion: InCoordinates, units: Units, found: Walk) -> None:
     """Adds the Neimark-Sacker point to a branch that has come to one."""
     last = found.points[-1]
     small = float(last.place.amplitude) < _SMALL
     if found.ended != AT_NEIMARK_SACKER and not (found.ended == SHORT_STEP and small and len(found.points) > 2):
         return
-    mean = motion.state(jnp.mean(last.place.curve.rows, axis=0))
-    value = float(units.value(last.place.curve.share))
-    try:
-        event = locate_event("neimark-sacker", family, value, mean, update=update, args=args)
-    except ValueError:
+    middle = motion.origin + motion.axes @ jnp.mean(last.place.curve.rows, axis=0)
+    chart = Chart(jnp.maximum(jnp.linalg.norm(middle), 1), units.start, units.width)
+    z = chart.coordinates(middle, units.value(last.place.curve.share))
+    angle = np.angle(np.exp(2j * np.pi * last.inner.rotation))
+    pinned = pin(motion.motion, chart, "neimark-sacker", z, jnp.asarray(abs(angle), z.dtype))
+    if not bool(pinned.ok):
         return
-    share = (float(event.value) - float(units.start)) / float(units.width)
-    point = _point(motion, last, event, share)
+    x, share = np.asarray(chart.flat(pinned.z)), float(pinned.z[-1])
+    point = _point(motion, last, x, float(pinned.angle) * np.sign(angle), share)
     if abs(point.inner.rotation / last.inner.rotation - 1) > _SAME_ROTATION:
         return
     found.ended = AT_NEIMARK_SACKER

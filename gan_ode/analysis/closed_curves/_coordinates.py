@@ -80,5 +80,5 @@ def around_point(
 
 
 def _made(motion: AbstractMotion, origin: np.ndarray, axes: np.ndarray, dtype: np.dtype) -> InCoordinates:
-    parts = origin, axes, np.linalg.inv(axes)
-    return InCoordinates(motion, *(jnp.asarray(part, dtype) for part in parts))
+    parts = [jnp.asarray(part, dtype) for part in (origin, axes, np.linalg.inv(axes))]
+    return InCoordinates(motion=motion, origin=parts[0], axes=parts[1], inverse=parts[2])

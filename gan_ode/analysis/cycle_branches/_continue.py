@@ -72,6 +72,14 @@ def continue_cycle(
     amplitude; or where the period grows without end while the parameter stands still, near a homoclinic or heteroclinic
     orbit. `ended` is the word.
 
+    With `update` it is the closed curve that surrounds a fixed point of the update beyond a Neimark-Sacker point, or
+    that a flow's cycle becomes for steps. It is a trigonometric polynomial that the steps map to itself at its nodes,
+    found by Newton's method across the curve: the motion along it is not asked to be a rotation, so that the curve goes
+    on where a whole number of turns takes a few steps. The turns that a step makes and the growth across come with it;
+    on the way "fold of curves", "strong resonance" (a turn takes up to four steps, or some turns do) and "change of
+    attraction" are found. It ends as a cycle does, in "a Neimark-Sacker point", or where it "breaks or locks": where it
+    is not smooth enough to be mapped to itself between the nodes as well.
+
     Concrete values only, step by step: not under `jax.jit` or `jax.vmap`.
 
     ```python
@@ -97,27 +105,34 @@ def continue_cycle(
 
     Source: Doedel, Keller and Kernévez (1991), Int. J. Bifurcation Chaos 1, 745; the mesh: Russell and Christiansen
     (1978), SIAM J. Numer. Anal. 15, 59; multipliers: Fairgrieve and Jepson (1991), SIAM J. Numer. Anal. 28, 1446.
+    Closed curves: by directions across them as Broer, Osinga and Vegter (1997), Z. Angew. Math. Phys. 48, 480, with
+    trigonometric polynomials; the rotation number is our derivation.
 
     Args:
-        family: From the parameter, a scalar array, to a field without explicit time.
+        family: From the parameter, a scalar array, to a field without explicit time. If the parameter is an update's
+            step size it may be one field.
         values: The two ends of the parameter's range, shape `(2,)`.
         cycle: A cycle at the first of them, from `find_periodic_orbit`; it is followed towards the second. Or a Hopf
             point within the range, an event of `continue_equilibrium`: then the branch begins there without amplitude,
-            and goes to the side where the cycles are.
+            and goes to the side where the cycles are. With `update` a Neimark-Sacker point likewise, the flow's cycle
+            if the step size is small, or a state that the update draws to the curve at the first of the values.
+        update: If given, closed curves of its steps are followed. If the parameter is its step size, a rule: a class, a
+            function from step size to update, or an update, whose step size is replaced; the last only if `family` is a
+            field.
         args: Handed to the field: a minibatch, or None.
         size: What is a large change of the state; by default the cycle's amplitude, or the norm of the Hopf point and
             at least 1.
         longest_step: The longest step, in units of the range, of the state's size, or of the logarithm of the period.
-        intervals: Intervals of the mesh; by default 80, and 40 for states of more than four numbers.
+        intervals: Intervals of the mesh; by default 80, and 40 for states of more than four numbers. Not with `update`.
         max_points: Most cycles.
         max_folds: After so many folds and one more it ends.
 
     Returns:
-        The branch.
+        A `CycleBranch`; with `update` a `ClosedCurveBranch`.
 
     Raises:
-        ValueError: If there is no cycle near at the first value, the event is no Hopf point within the range, the state
-            has more than 32 numbers, or under a transformation.
+        ValueError: If there is no cycle near at the first value, the event is no Hopf point (with `update` no
+            Neimark-Sacker point) within the range, the state has more than 32 numbers, or under a transformation.
     """
     ends = _ends(values)
     if update is not None:
