@@ -16,20 +16,19 @@ from ..arclength._motion import AbstractMotion, motion_of, restored
 from ..continuation import Event
 from ..cycles import PeriodicOrbit
 from ._branch import ClosedCurveBranch, ClosedCurveEvent
-from ._coordinates import around_point, InCoordinates, scaled
+from ._coordinates import around_curve, around_point, InCoordinates
 from ._corrector import Change, Units
 from ._inner_motion import Inner
 from ._start import along_cycle, beside_point, corrected, from_state, jacobian_of_steps
-from ._walk import AT_NEIMARK_SACKER, Seen, seen, Settings, SHORT_STEP, Walk, walk
+from ._walk import Seen, seen, Settings, Walk, walk
 
 # Multipliers up to here are within the unit circle, beyond rounding.
 _WITHIN = 1 - 1e-9
 _MOST_NUMBERS = 32
 # Samples of a curve in a result, both ends included.
 _SAMPLES = 577
-# Of a curve that was lost with such a radius it is asked whether a Neimark-Sacker point is near; that is one of the
-# curve if its rotation is the curve's up to this part.
-_SMALL, _SAME_ROTATION = 1e-2, 0.1
+# A Neimark-Sacker point is that of a curve if it is within this part of the range, and turns as fast up to this part.
+_NEAR, _SAME_ROTATION = 0.1, 0.1
 # The point may be outside of the range by this part of it.
 _ROUNDING = 1e-9
 
@@ -68,9 +67,8 @@ def follow_closed_curve(
     else:
         rows = _guess(motion, cycle, value)
         deviation = rows - np.mean(rows, axis=0)
-        motion = scaled(motion, rows, _unit(size, np.sqrt(np.mean(np.sum(deviation**2, axis=1)))))
+        motion = around_curve(motion, rows, _unit(size, np.sqrt(np.mean(np.sum(deviation**2, axis=1)))))
         found = _from_guess(motion, units, rows, settings)
-    _end_at_point(motion, units, found)
     return _result(motion, units, found, like, family, update, args)
 
 
@@ -134,7 +132,7 @@ def _from_guess(motion: InCoordinates, units: Units, rows: np.ndarray, settings:
             "from a state on it; of a flow's cycle at a smaller step size; or from a Neimark-Sacker point. Of a family "
             "of curves at one value, as where a quantity is conserved, none is singled out."
         )
-    return walk(motion, units, seen(place), settings)
+    return walk(motion, units, seen(place), settings, lambda last: _point_near(motion, units, last))
 
 
 def _from_event(motion: InCoordinates, units: Units, event: Event, settings: Settings) -> Walk:
@@ -158,10 +156,10 @@ def _from_event(motion: InCoordinates, units: Units, event: Event, settings: Set
             f"`values` must reach to the side where the closed curves are, {side} the Neimark-Sacker point at "
             f"{value:.6g}: give a range that goes there."
         )
-    found = walk(motion, units, seen(place, np.angle(_above(event)) / (2 * np.pi)), settings)
-    found.points.insert(
-        0, _point(motion, found.points[0], np.asarray(event.flat), float(np.angle(_above(event))), share)
-    )
+    angle = float(np.angle(_above(event)))
+    first = seen(place, angle / (2 * np.pi))
+    found = walk(motion, units, first, settings, lambda last: _point_near(motion, units, last))
+    found.points.insert(0, _point(motion, first, np.asarray(event.flat), angle, share))
     return found
 
 
@@ -187,25 +185,25 @@ def _still(like: Seen, curve: Change) -> Any:
     return eqx.tree_at(lambda p: (p.curve, p.amplitude, p.residual), like.place, (curve, zero, zero))
 
 
-def _end_at_point(motion: InCoordinates, units: Units, found: Walk) -> None:
-    """Adds the Neimark-Sacker point to a branch that has come to one."""
-    last = found.points[-1]
-    small = float(last.place.amplitude) < _SMALL
-    if found.ended != AT_NEIMARK_SACKER and not (found.ended == SHORT_STEP and small and len(found.points) > 2):
-        return
-    middle = motion.origin + motion.axes @ jnp.mean(last.place.curve.rows, axis=0)
-    chart = Chart(jnp.maximum(jnp.linalg.norm(middle), 1), units.start, units.width)
-    z = chart.coordinates(middle, units.value(last.place.curve.share))
-    angle = np.angle(np.exp(2j * np.pi * last.inner.rotation))
+def _point_near(motion: InCoordinates, units: Units, last: Seen) -> Seen | None:
+    """The Neimark-Sacker point that a curve shrinks to, if there is one.
+
+    It lies within the curve, and its multiplier turns as the curve's steps do.
+    """
+    amplitude, middle = float(last.place.amplitude), jnp.mean(last.place.curve.rows, axis=0)
+    x = motion.origin + motion.axes @ middle
+    chart = Chart(jnp.maximum(jnp.linalg.norm(x), 1), units.start, units.width)
+    z = chart.coordinates(x, units.value(last.place.curve.share))
+    angle = float(np.angle(np.exp(2j * np.pi * last.inner.rotation)))
     pinned = pin(motion.motion, chart, "neimark-sacker", z, jnp.asarray(abs(angle), z.dtype))
     if not bool(pinned.ok):
-        return
+        return None
     x, share = np.asarray(chart.flat(pinned.z)), float(pinned.z[-1])
     point = _point(motion, last, x, float(pinned.angle) * np.sign(angle), share)
-    if abs(point.inner.rotation / last.inner.rotation - 1) > _SAME_ROTATION:
-        return
-    found.ended = AT_NEIMARK_SACKER
-    found.points.append(point)
+    within = np.linalg.norm(motion.coordinates(x) - np.asarray(middle)) < amplitude
+    near = abs(share - float(last.place.curve.share)) < _NEAR
+    same = abs(point.inner.rotation / last.inner.rotation - 1) < _SAME_ROTATION
+    return point if within and near and same else None
 
 
 def _result(

@@ -8,6 +8,9 @@ from jaxtyping import Array, Float
 from ..._types import Scalar, State
 from ..arclength._motion import AbstractMotion
 
+# A curve that is flatter than this is not made as wide as long.
+_FLATTEST = 0.05
+
 
 class InCoordinates(AbstractMotion):
     """The steps of an update in other coordinates, $x = \\text{origin} + \\text{axes} w$.
@@ -43,15 +46,20 @@ class InCoordinates(AbstractMotion):
         return np.asarray(self.origin) + np.asarray(rows) @ np.asarray(self.axes).T
 
 
-def scaled(motion: AbstractMotion, rows: np.ndarray, size: float) -> InCoordinates:
-    """Coordinates around the middle of flat states, with one unit for all.
+def around_curve(motion: AbstractMotion, rows: np.ndarray, size: float) -> InCoordinates:
+    """Coordinates around the middle of a curve in which it is as wide as it is long.
 
     Args:
         motion: The steps.
-        rows: The flat states.
-        size: The unit.
+        rows: Flat states along the curve.
+        size: What is a large change of the state.
     """
-    return _made(motion, np.mean(rows, axis=0), size * np.eye(rows.shape[1]), rows.dtype)
+    middle = np.mean(rows, axis=0)
+    _, lengths, directions = np.linalg.svd(rows - middle, full_matrices=False)
+    widths = np.ones(len(lengths))
+    widths[:2] = np.maximum(lengths[:2] / lengths[0], _FLATTEST)
+    widths[:2] /= np.sqrt(np.mean(widths[:2] ** 2))
+    return _made(motion, middle, size * directions.T * widths, rows.dtype)
 
 
 def around_point(

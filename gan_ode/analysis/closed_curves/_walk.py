@@ -34,6 +34,8 @@ _ANGLE, _CONTRACTION = (0.2, 0.5), (0.1, 0.5)
 _GROWS, _SHRINKS = 1.6, 0.4
 # A curve that is so many times smaller than the one before is too far away from it.
 _SHRUNK = 0.2
+# A curve that is so many times smaller than another one of its branch, and still shrinks, may come to a point.
+_TINY = 0.15
 # The parameter of a family of curves at one value moves by less than this part of its range.
 _SAME = 1e-9
 # Turns in a step whose resonance is strong.
@@ -129,12 +131,27 @@ def with_nodes(change: Change, num: int) -> Change:
     return Change(weights @ change.rows, change.share)
 
 
-def walk(motion: AbstractMotion, units: Units, first: Seen, settings: Settings) -> Walk:
-    """Follows a branch from its first curve along the tangent there."""
+def walk(
+    motion: AbstractMotion, units: Units, first: Seen, settings: Settings, point_near: Callable[[Seen], Seen | None]
+) -> Walk:
+    """Follows a branch from its first curve along the tangent there.
+
+    Args:
+        motion: The steps.
+        units: The units.
+        first: The first curve.
+        settings: How the branch is followed.
+        point_near: The Neimark-Sacker point that a small curve shrinks to, if there is one.
+    """
     found = Walk([first], [], "")
     step = min(_FIRST, settings.longest)
     while not found.ended:
         here = found.points[-1]
+        point = point_near(here) if _shrinks_away(found) else None
+        if point is not None:
+            found.points.append(point)
+            found.ended = AT_NEIMARK_SACKER
+            break
         reach = step * max(1.0, float(here.place.amplitude) / float(units.size))
         look = _looking(motion, units, here, reach)
         there = look(reach)
@@ -151,6 +168,15 @@ def walk(motion: AbstractMotion, units: Units, first: Seen, settings: Settings) 
         found.ended = found.ended or _ended(found, settings)
         step = min(step * factor, settings.longest)
     return found
+
+
+def _shrinks_away(found: Walk) -> bool:
+    """Whether the last curve is far smaller than one before, and becomes smaller still."""
+    place = found.points[-1].place
+    largest = max(float(point.place.amplitude) for point in found.points)
+    rows = np.asarray(place.curve.rows)
+    grows = np.sum((rows - rows.mean(axis=0)) * np.asarray(place.tangent.rows))
+    return bool(grows < 0) and float(place.amplitude) < _TINY * largest
 
 
 def _looking(motion: AbstractMotion, units: Units, here: Seen, reach: float) -> Callable[[float], Seen]:

@@ -124,9 +124,7 @@ def test_radius_rotation_and_multiplier_are_those_of_the_polar_map(subcritical):
     assert np.all(np.asarray(subcritical.residuals) < EXACT) and set(subcritical.harmonics.tolist()) == {32}
 
 
-def test_curves_begin_at_the_point_turn_in_a_fold_and_lose_their_attraction_where_the_multiplier_is_minus_one(
-    subcritical,
-):
+def test_curves_turn_in_a_fold_and_cease_to_attract_where_the_multiplier_is_minus_one(subcritical):
     assert [event.kind for event in subcritical.events] == ["fold of curves", "change of attraction"]
     fold, lost = subcritical.events
     np.testing.assert_allclose(
