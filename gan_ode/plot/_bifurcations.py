@@ -102,7 +102,7 @@ def bifurcation_diagram(
     for i, branch in enumerate(branches):
         label = labels[i] if i < len(labels) else ""
         color = colors.setdefault(label or f"\0{i}", CYCLE[len(colors) % len(CYCLE)])
-        above = len(layers) - layers.index(label) - 1 if label in layers else 0
+        above = len(layers) - layers.index(label) - 1 if label in layers and _is_of_rest(branch) else 0
         width = (1.3 + _BROADER * above) * size
         _draw(ax, branch, number, color, width, drawn)
         if label and label not in [line.get_label() for line in named]:
