@@ -6,7 +6,8 @@ r"""Where are the cycles of three games born, where do they die, and what do tra
 - The almost bilinear game of Hsieh et al. (2021), with a weight decay $\mu y^2/2$ of the discriminator: a cycle is born
   in a supercritical Hopf point at $\mu = \epsilon$, of simultaneous steps at $\epsilon + h$.
 - Their "forsaken" game with the same decay: the cycle that attracts and the one that shields the critical point are one
-  branch, which turns in a fold. The closed curve of an update ends near it, and nearer for smaller steps.
+  branch, which turns in a fold. Both closed curves of an update are one branch likewise, from its Neimark-Sacker point
+  through a fold that is near the flow's.
 
 Source: Hsieh, Mertikopoulos and Cevher (2021), arXiv:2006.09065, section 5; the reference values of the forsaken game's
 cycles at $\mu = 0$ are those of an independent integration.
@@ -28,7 +29,7 @@ class Config:
     epsilon: float = 0.5
     """Charge of the almost bilinear game, above 0."""
     closed_curves: bool = True
-    """Whether the ends of the updates' closed curves in the forsaken game are looked for, by verdicts."""
+    """Whether the updates' closed curves are followed, from their Neimark-Sacker points on."""
     seed: int = 0
     """Not used: nothing here is random."""
 
@@ -73,6 +74,8 @@ RANGES = {"homotopy": (0.0, 0.999), "almost bilinear": (-0.2, 1.0), "forsaken": 
 LEAVE = {"homotopy": "diverges", "almost bilinear": "cycles", "forsaken": "cycles"}
 # Where steps start beside a fixed point, and how far from an event, as a part of the range.
 NEAR, ASIDE = 1e-3, 0.01
+# Folds of closed curves of steps of 0.1 are this near to the flow's; measured at most 0.080.
+NEAR_THE_FLOWS = 0.1
 # Events and periods are found to rounding; measured 1e-13 and 1e-10.
 ROUNDING, OF_PERIODS = 1e-9, 1e-8
 PERIODS = {"outer": 7.548003761776, "inner": 7.169877696077}
@@ -130,28 +133,34 @@ class Results:
     steps: dict[tuple[str, str], analysis.EquilibriumBranch]
     cycles: dict[str, analysis.CycleBranch]
     published: dict[str, float]
-    ends: dict[str, analysis.Stop]
+    curves: dict[tuple[str, str], analysis.ClosedCurveBranch]
 
     @property
     def dataset(self) -> xr.Dataset:
         rows = [(name, "flow", event) for name, branch in self.flows.items() for event in branch.events]
         rows += [(name, rule, event) for (name, rule), branch in self.steps.items() for event in branch.events]
         rows += [(name, "cycles", event) for name, branch in self.cycles.items() for event in branch.events]
+        rows += [
+            (name, f"closed curves, {rule}", event)
+            for (name, rule), branch in self.curves.items()
+            for event in branch.events
+        ]
         data = xr.Dataset(
             {
                 "kind": ("event", [event.kind for *_, event in rows]),
                 "value": ("event", [float(event.value) for *_, event in rows]),
                 "game": ("event", [name for name, *_ in rows]),
                 "of": ("event", [of for _, of, _ in rows]),
-                "end_of_closed_curve": ("rule", [stop.value for stop in self.ends.values()]),
-                "end_error": ("rule", [stop.error for stop in self.ends.values()]),
             },
-            coords={"rule": list(self.ends)},
         )
         for name, branch in self.cycles.items():
             of_it = name.replace(" ", "_")
             data[f"{of_it}_value"] = (f"{of_it}_cycle", np.asarray(branch.values))
             data[f"{of_it}_period"] = (f"{of_it}_cycle", np.asarray(branch.periods), {"units": "time"})
+        for (name, rule), curves in self.curves.items():
+            of_it = f"{name}_{rule}".replace(" ", "_")
+            data[f"{of_it}_value"] = (f"{of_it}_curve", np.asarray(curves.values))
+            data[f"{of_it}_rotation"] = (f"{of_it}_curve", np.asarray(curves.rotations), {"units": "turns per step"})
         return data
 
 
@@ -174,12 +183,23 @@ def run(config: Config) -> Results:
         for hopf in branch.events
         if hopf.kind == "hopf"
     }
-    published, ends = {}, {}
-    if "forsaken" in config.games:
-        published = periods_at_zero(cycles["forsaken"])
-        if config.closed_curves:
-            ends = ends_of_closed_curves(config, families["forsaken"], cycles["forsaken"])
-    return Results(config, flows, steps, cycles, published, ends)
+    published = periods_at_zero(cycles["forsaken"]) if "forsaken" in config.games else {}
+    curves = {
+        (name, rule): closed_curves(config, families[name], name, rule, branch)
+        for (name, rule), branch in steps.items()
+        if config.closed_curves and name != "homotopy"
+    }
+    return Results(config, flows, steps, cycles, published, curves)
+
+
+def closed_curves(
+    config: Config, family: Any, name: str, rule: str, branch: analysis.EquilibriumBranch
+) -> analysis.ClosedCurveBranch:
+    """The closed curves of a rule's steps, from where its fixed point gets lost; past a fold if it is drawn."""
+    (lost,) = branch.events
+    past = 20 if rule == config.rules[0] else 0
+    update = RULES[rule](config.step_size)
+    return analysis.continue_cycle(family, jnp.array(RANGES[name]), lost, update=update, max_folds=past)
 
 
 def periods_at_zero(branch: analysis.CycleBranch) -> dict[str, float]:
@@ -192,19 +212,6 @@ def periods_at_zero(branch: analysis.CycleBranch) -> dict[str, float]:
     field = fields.GameField(games.Forsaken())
     starts = {name: jax.tree.map(lambda leaf: leaf[index], branch.states) for name, index in nearest.items()}  # noqa: B023
     return {name: float(analysis.find_periodic_orbit(field, y).period) for name, y in starts.items()}
-
-
-def ends_of_closed_curves(config: Config, family: Any, branch: analysis.CycleBranch) -> dict[str, analysis.Stop]:
-    """Where the closed curve of each rule's steps is lost, from the flow's outer cycle on."""
-    turn = int(np.argmax(branch.values))
-    index = turn + int(np.argmin(np.abs(np.asarray(branch.values)[turn:] - 0.3)))
-    on_it = jax.tree.map(lambda leaf: leaf[index], branch.states)
-    return {
-        rule: analysis.what_stops(
-            on_it, {"weight": (family, (0.3, 0.7))}, update=RULES[rule](config.step_size), num_values=5
-        )["weight"]
-        for rule in config.rules
-    }
 
 
 def claims(results: Results) -> list[Claim]:
@@ -270,6 +277,10 @@ def of_the_almost_bilinear(results: Results) -> list[Claim]:
     if "simultaneous" in results.config.rules:
         value = only(results, "almost bilinear", "simultaneous")
         found.append(Claim.close("almost bilinear, simultaneous: where it is born", value, epsilon + h, atol=ROUNDING))
+    for (name, rule), curves in results.curves.items():
+        if name == "almost bilinear":
+            label = f"almost bilinear, {rule}: its closed curve attracts all the way"
+            found.append(Claim.equal(label, bool(curves.stable.all()) and curves.ended == "end of range", True))
     return found
 
 
@@ -283,12 +294,27 @@ def of_the_forsaken(results: Results) -> list[Claim]:
     for name, period in results.published.items():
         label = f"forsaken, mu = 0: period of the {name} cycle"
         found.append(Claim.close(label, period, PERIODS[name], atol=OF_PERIODS, unit="time"))
-    for rule, stop in results.ends.items():
-        sides = f"{stop.before.kind}, {stop.after.kind}"
-        found.append(
-            Claim.equal(f"forsaken, {rule}: on both sides of its closed curve's end", sides, "cycles, converges")
-        )
+    for (name, rule), curves in results.curves.items():
+        if name == "forsaken":
+            found += of_a_fold(results.config, rule, curves)
     return found
+
+
+def of_a_fold(config: Config, rule: str, curves: analysis.ClosedCurveBranch) -> list[Claim]:
+    """Where both closed curves meet, and by steps from there on both sides: they go around, or come to rest."""
+    kinds = [event.kind for event in curves.events]
+    found = [Claim.equal(f"forsaken, {rule}: what joins both closed curves", ", ".join(kinds), "fold of curves")]
+    if kinds != ["fold of curves"]:
+        return found
+    (fold,), (start, end) = curves.events, RANGES["forsaken"]
+    family, update = family_of(config, "forsaken"), RULES[rule](config.step_size)
+    sides = [
+        analysis.classify(family(fold.value + side), fold.state, update=update).kind
+        for side in (-ASIDE * (end - start), ASIDE * (end - start))
+    ]
+    label = f"forsaken, {rule}: the fold at {float(fold.value):.4f} beside the flow's"
+    near = Claim.close(label, float(fold.value), FOLD, atol=NEAR_THE_FLOWS * config.step_size / 0.1)
+    return [*found, near, Claim.equal(f"forsaken, {rule}: on both sides of it", ", ".join(sides), "cycles, converges")]
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
@@ -302,25 +328,25 @@ def draw(results: Results) -> matplotlib.figure.Figure:
             draw_growth(results, panel)
             continue
         plot.label_panel(panel, letter, name)
+        curves = [results.curves[key] for key in ((name, config.rules[0]),) if key in results.curves]
         drawn = plot.bifurcation_diagram(
             results.flows[name],
             results.cycles[name],
+            *curves,
             ax=panel,
             of=lambda y: y.generator,
             name=r"\mu",
             quantity="generator",
-            labels=("equilibria", "cycles"),
+            labels=("equilibria", "cycles", f"closed curves, {config.rules[0]}")[: 2 + len(curves)],
         )
         handles |= {str(handle.get_label()): handle for handle in drawn.handles}
         for number, rule in enumerate(config.rules):
             for event in results.steps[name, rule].events:
                 look = {"color": f"C{number + 2}", "linestyle": LINES[number], "label": rule}
                 handles[rule] = panel.axvline(float(event.value), linewidth=1, **look)
-            if name == "forsaken" and rule in results.ends:
+            for event in results.curves[name, rule].events if (name, rule) in results.curves else ():
                 # At the border of the panel.
-                panel.plot(
-                    results.ends[rule].value, 0.03, "^", color=f"C{number + 2}", transform=panel.get_xaxis_transform()
-                )
+                panel.plot(float(event.value), 0.03, "^", color=f"C{number + 2}", transform=panel.get_xaxis_transform())
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
     return figure
 

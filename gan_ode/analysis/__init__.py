@@ -3,6 +3,7 @@
 from . import theory as theory
 from .basins import Basin as Basin, basin as basin, Cycles as Cycles, REASONS as REASONS, state_grid as state_grid
 from .borders import continue_event as continue_event, CurvePoint as CurvePoint, EventCurve as EventCurve
+from .closed_curves import ClosedCurveBranch as ClosedCurveBranch, ClosedCurveEvent as ClosedCurveEvent
 from .continuation import (
     continue_equilibrium as continue_equilibrium,
     EquilibriumBranch as EquilibriumBranch,

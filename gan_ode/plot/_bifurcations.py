@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from ..analysis import CycleBranch, EquilibriumBranch
+from ..analysis import ClosedCurveBranch, CycleBranch, EquilibriumBranch
 from ._panel import scale
 from ._style import CYCLE, GRAY, INK, WHITE
 
@@ -27,6 +27,9 @@ _MARKS = {
     "neimark-sacker": ("^", "Neimark–Sacker"),
     "fold of cycles": ("p", "fold of cycles"),
     "torus": ("v", "torus"),
+    "fold of curves": ("h", "fold of curves"),
+    "strong resonance": ("*", "strong resonance"),
+    "change of attraction": ("d", "change of attraction"),
 }
 # By how much a line is broader than the one above it.
 _BROADER = 1.7
@@ -65,7 +68,7 @@ class BifurcationDiagram:
 
 
 def bifurcation_diagram(
-    *branches: EquilibriumBranch | CycleBranch,
+    *branches: EquilibriumBranch | CycleBranch | ClosedCurveBranch,
     ax: Axes,
     of: Callable[[Any], Any] | None = None,
     labels: tuple[str, ...] = (),
@@ -74,7 +77,7 @@ def bifurcation_diagram(
 ) -> BifurcationDiagram:
     """Draws a number of the state along branches against their parameter: a flow's and updates' beside each other.
 
-    Of a branch of cycles the greatest and the least value on each cycle are drawn.
+    Of a branch of cycles, or of closed curves, the greatest and the least value on each are drawn.
 
     Args:
         *branches: From `analysis.continue_equilibrium`, `analysis.switch_branch` or `analysis.continue_cycle`. Each has
@@ -99,7 +102,7 @@ def bifurcation_diagram(
     for i, branch in enumerate(branches):
         label = labels[i] if i < len(labels) else ""
         color = colors.setdefault(label or f"\0{i}", CYCLE[len(colors) % len(CYCLE)])
-        above = len(layers) - layers.index(label) - 1 if label in layers else 0
+        above = len(layers) - layers.index(label) - 1 if label in layers and _is_of_rest(branch) else 0
         width = (1.3 + _BROADER * above) * size
         _draw(ax, branch, number, color, width, drawn)
         if label and label not in [line.get_label() for line in named]:
@@ -116,7 +119,7 @@ def bifurcation_diagram(
 
 def _is_of_rest(branch: Any) -> bool:
     """Whether it is of equilibria, or of fixed points."""
-    return not isinstance(branch, CycleBranch)
+    return not isinstance(branch, CycleBranch | ClosedCurveBranch)
 
 
 @dataclasses.dataclass

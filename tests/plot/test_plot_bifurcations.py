@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from gan_ode import plot
-from gan_ode.analysis import CycleBranch, CycleEvent, EquilibriumBranch, Event
+from gan_ode.analysis import ClosedCurveBranch, ClosedCurveEvent, CycleBranch, CycleEvent, EquilibriumBranch, Event
 from gan_ode.analysis.arclength._corrector import Chart
 
 CHART = Chart(jnp.asarray(1.0), jnp.asarray(0.0), jnp.asarray(1.0))
@@ -88,6 +88,26 @@ def test_cycles_are_drawn_by_their_extent_filled_where_they_attract(ax):
     np.testing.assert_allclose(extent.get_xy()[:6], [[0, 1], [1, 2], [1.4, 2.5], [1.4, -2.5], [1, -2], [0, -1]])
     np.testing.assert_allclose(drawn.marks[0].get_data(), [[1.4, 1.4], [2.5, -2.5]])
     assert [handle.get_label() for handle in drawn.handles] == ["stable", "unstable", "torus"]
+
+
+def test_closed_curves_are_drawn_by_their_extent_as_cycles_are(ax):
+    of_flow = cycles([1.0, 2.0, 3.0], [True, True, False], [("torus", 1.4, 2.5)])
+    values, orbits = of_flow.values, of_flow.orbits
+    event = ClosedCurveEvent(
+        kind="fold of curves", value=jnp.asarray(1.4), rotation=values[1], multiplier=values[1],
+        state=of_flow.events[0].state, orbit=of_flow.events[0].orbit,
+    )  # fmt: skip
+    curves = ClosedCurveBranch(
+        values=values, rotations=values, states=of_flow.states, orbits=orbits, multipliers=values,
+        stable=of_flow.stable, harmonics=jnp.full(3, 32), residuals=values, events=(event,), ended="end of range",
+        family=None, update=None, args=None,
+    )  # fmt: skip
+    drawn = plot.bifurcation_diagram(curves, ax=ax, of=lambda y: y[0])
+    same = plot.bifurcation_diagram(of_flow, ax=ax, of=lambda y: y[0])
+    for line, other in zip(drawn.stable + drawn.unstable, same.stable + same.unstable, strict=True):
+        np.testing.assert_array_equal(line.get_data(), other.get_data())
+    np.testing.assert_array_equal(drawn.extents[0].get_xy(), same.extents[0].get_xy())
+    assert [handle.get_label() for handle in drawn.handles] == ["stable", "unstable", "fold of curves"]
 
 
 def test_cycles_make_the_line_of_their_equilibria_no_broader(ax):

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
@@ -144,3 +145,15 @@ def motion_of(family: Any, update: Any, like: State, args: Args, value: Scalar) 
 def eigenvalues_to_show(values: Array, is_map: bool) -> Array:
     """The eigenvalues of the residual's Jacobian as those of a field, or as multipliers."""
     return values + jnp.ones((), values.dtype) if is_map else values
+
+
+def restored(like: State, rows: np.ndarray) -> State:
+    """States of flat ones, with any leading axes."""
+    leaves, structure = jax.tree.flatten(like)
+    sizes = [int(np.size(leaf)) for leaf in leaves]
+    parts = np.split(rows, np.cumsum(sizes)[:-1], axis=-1)
+    shaped = [
+        jnp.asarray(np.reshape(part, (*rows.shape[:-1], *np.shape(leaf))), jnp.asarray(leaf).dtype)
+        for part, leaf in zip(parts, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(structure, shaped)

@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float
 
@@ -112,15 +111,3 @@ class CycleBranch(eqx.Module):
         many = "1 event" if len(self.events) == 1 else f"{len(self.events)} events"
         rows = [(event.kind, number(event.value, 10), number(event.period, 8)) for event in self.events]
         return Report(f"CycleBranch: {len(values):,} cycles, {many}", lines, ("event", "value", "period"), rows)
-
-
-def restored(like: State, rows: np.ndarray) -> State:
-    """States of flat ones, with any leading axes."""
-    leaves, structure = jax.tree.flatten(like)
-    sizes = [int(np.size(leaf)) for leaf in leaves]
-    parts = np.split(rows, np.cumsum(sizes)[:-1], axis=-1)
-    shaped = [
-        jnp.asarray(np.reshape(part, (*rows.shape[:-1], *np.shape(leaf))), jnp.asarray(leaf).dtype)
-        for part, leaf in zip(parts, leaves, strict=True)
-    ]
-    return jax.tree.unflatten(structure, shaped)

@@ -8,16 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Real
+from jaxtyping import Array, PyTree, Real
 
 from ... import _checks, _problem
 from ..._entry import guarded
 from ..._lowering import jit_quickly
 from ..._types import Args, RealScalarLike
-from ..arclength._motion import OfFields
+from ..arclength._motion import OfFields, restored
+from ..closed_curves import ClosedCurveBranch, follow_closed_curve
+from ..closed_curves._walk import Settings as SettingsOfCurves
 from ..continuation import Event, locate_event
 from ..cycles import PeriodicOrbit
-from ._branch import CycleBranch, CycleEvent, restored
+from ._branch import CycleBranch, CycleEvent
 from ._collocation import Chart, DEGREE, INTEGRALS_AT
 from ._corrector import Cycle
 from ._start import corrected, from_hopf, from_samples, still
@@ -36,20 +38,21 @@ _SAME_FREQUENCY = 0.1
 _ROUNDING = 1e-9
 
 
-@guarded()
+@guarded(rules=True)
 def continue_cycle(
     family: Callable,
     values: Real[Array | np.ndarray, " ends"],
-    cycle: PeriodicOrbit | Event,
+    cycle: PeriodicOrbit | Event | PyTree,
     *,
+    update: Any = None,
     args: Args = None,
     size: RealScalarLike | None = None,
     longest_step: RealScalarLike = 0.1,
     intervals: int | None = None,
     max_points: int = 1000,
     max_folds: int = 20,
-) -> CycleBranch:
-    r"""Follows a cycle of a flow as a parameter turns, attracting or not, through folds, until it ends.
+) -> Any:
+    r"""Follows a cycle of a flow, or a closed curve of an update, as a parameter turns, through folds, until it ends.
 
     A cycle is a polynomial of degree 4 on each interval of a mesh, and obeys the field at the interval's four Gauss
     points: orthogonal collocation, of order 8 where intervals meet. No flow is integrated, so that a cycle that repels
@@ -68,6 +71,14 @@ def continue_cycle(
     The branch ends where the parameter leaves its range; in "a Hopf point", which is then its last row, without
     amplitude; or where the period grows without end while the parameter stands still, near a homoclinic or heteroclinic
     orbit. `ended` is the word.
+
+    With `update` it is the closed curve that surrounds a fixed point of the update beyond a Neimark-Sacker point, or
+    that a flow's cycle becomes for steps. It is a trigonometric polynomial that the steps map to itself at its nodes,
+    found by Newton's method across the curve: the motion along it is not asked to be a rotation, so that the curve goes
+    on where a whole number of turns takes a few steps. The turns that a step makes and the growth across come with it;
+    on the way "fold of curves", "strong resonance" (a turn takes up to four steps, or some turns do) and "change of
+    attraction" are found. It ends as a cycle does, in "a Neimark-Sacker point", or where it "breaks or locks": where it
+    is not smooth enough to be mapped to itself between the nodes as well.
 
     Concrete values only, step by step: not under `jax.jit` or `jax.vmap`.
 
@@ -94,29 +105,39 @@ def continue_cycle(
 
     Source: Doedel, Keller and Kernévez (1991), Int. J. Bifurcation Chaos 1, 745; the mesh: Russell and Christiansen
     (1978), SIAM J. Numer. Anal. 15, 59; multipliers: Fairgrieve and Jepson (1991), SIAM J. Numer. Anal. 28, 1446.
+    Closed curves: by directions across them as Broer, Osinga and Vegter (1997), Z. Angew. Math. Phys. 48, 480, with
+    trigonometric polynomials; the rotation number is our derivation.
 
     Args:
-        family: From the parameter, a scalar array, to a field without explicit time.
+        family: From the parameter, a scalar array, to a field without explicit time. If the parameter is an update's
+            step size it may be one field.
         values: The two ends of the parameter's range, shape `(2,)`.
         cycle: A cycle at the first of them, from `find_periodic_orbit`; it is followed towards the second. Or a Hopf
             point within the range, an event of `continue_equilibrium`: then the branch begins there without amplitude,
-            and goes to the side where the cycles are.
+            and goes to the side where the cycles are. With `update` a Neimark-Sacker point likewise, the flow's cycle
+            if the step size is small, or a state that the update draws to the curve at the first of the values.
+        update: If given, closed curves of its steps are followed. If the parameter is its step size, a rule: a class, a
+            function from step size to update, or an update, whose step size is replaced; the last only if `family` is a
+            field.
         args: Handed to the field: a minibatch, or None.
         size: What is a large change of the state; by default the cycle's amplitude, or the norm of the Hopf point and
             at least 1.
         longest_step: The longest step, in units of the range, of the state's size, or of the logarithm of the period.
-        intervals: Intervals of the mesh; by default 80, and 40 for states of more than four numbers.
+        intervals: Intervals of the mesh; by default 80, and 40 for states of more than four numbers. Not with `update`.
         max_points: Most cycles.
         max_folds: After so many folds and one more it ends.
 
     Returns:
-        The branch.
+        A `CycleBranch`; with `update` a `ClosedCurveBranch`.
 
     Raises:
-        ValueError: If there is no cycle near at the first value, the event is no Hopf point within the range, the state
-            has more than 32 numbers, or under a transformation.
+        ValueError: If there is no cycle near at the first value, the event is no Hopf point (with `update` no
+            Neimark-Sacker point) within the range, the state has more than 32 numbers, or under a transformation.
     """
-    ends, like = _ends(values), _like(cycle)
+    ends = _ends(values)
+    if update is not None:
+        return _closed_curve(family, ends, cycle, update, args, size, longest_step, intervals, max_points, max_folds)
+    like = _like(cycle)
     settings = Settings(
         float(_checks.positive("longest_step", longest_step, "0.1 is usual.")),
         _checks.count("max_points", max_points, least=2),
@@ -135,6 +156,33 @@ def continue_cycle(
         found = _from_event(made, chart, cycle, settings, intervals)
     _end_at_hopf(made, chart, found)
     return _result(made, chart, found)
+
+
+def _closed_curve(
+    family: Any,
+    ends: np.ndarray,
+    cycle: Any,
+    update: Any,
+    args: Args,
+    size: Any,
+    longest_step: Any,
+    intervals: Any,
+    max_points: int,
+    max_folds: int,
+) -> ClosedCurveBranch:
+    if _checks.is_traced(cycle):
+        raise ValueError("`cycle` must be concrete: call `continue_cycle` outside of `jax.jit` and `jax.vmap`.")
+    if intervals is not None:
+        raise ValueError(
+            f"`intervals` must be left out where `update` is given, but is {intervals}: as many harmonics are taken as "
+            "the closed curve needs."
+        )
+    settings = SettingsOfCurves(
+        float(_checks.positive("longest_step", longest_step, "0.1 is usual.")),
+        _checks.count("max_points", max_points, least=2),
+        _checks.count("max_folds", max_folds, least=0),
+    )
+    return follow_closed_curve(family, ends, cycle, update, args, size, settings)
 
 
 def _ends(values: Any) -> np.ndarray:

@@ -1,17 +1,13 @@
 """What happens between two neighboring cycles of a branch, and where."""
 
-import contextlib
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-import scipy.optimize
 
 from ._branch import CycleEventKind
 from ._corrector import Cycle
 
-# A place on the branch is found to this part of the step that it lies within.
-_EXACT = 1e-13
 # A multiplier whose imaginary part is smaller than this is real: a double one is known to half of the digits.
 _REAL = 1e-4
 # Where the parameter turns to rounding, a multiplier that passes 1 is that of the fold.
@@ -71,28 +67,6 @@ def happened(before: Cycle, after: Cycle) -> list[Crossing]:
         rank = min(old, new)
         crossings.append(Crossing(None, lambda cycle: float(_moduli(cycle)[rank]) - 1))
     return crossings
-
-
-def zero_between(
-    look: Callable[[float], Cycle], step: float, number: Callable[[Cycle], float]
-) -> tuple[float, Cycle] | None:
-    """The cycle within a step at which a number passes zero, and how far it is; None if it does not."""
-    seen: dict[float, Cycle] = {}
-
-    def at(way: float) -> float:
-        seen[way] = look(way)
-        return number(seen[way])
-
-    first, last = at(0.0), at(step)
-    if not np.isfinite(first * last) or first * last > 0:
-        return None
-    if first * last:
-        # It refuses a number that is not finite: what was seen before is near.
-        with contextlib.suppress(ValueError):
-            scipy.optimize.brentq(at, 0.0, step, xtol=_EXACT * step, maxiter=60, disp=False)
-    # Where branches cross the equations are singular, and Newton's method may fail on the very place.
-    found = [(abs(number(cycle)), way) for way, cycle in seen.items() if bool(cycle.ok)]
-    return (way := min(found)[1], seen[way]) if found else None
 
 
 def kind_of(crossing: Crossing, cycle: Cycle, before: Cycle, after: Cycle) -> CycleEventKind | None:

@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..arclength._between import zero_between
 from ..arclength._motion import OfFields
 from ._branch import CycleEventKind
 from ._collocation import Chart, Path
 from ._corrector import Cycle, follow
-from ._events import Crossing, happened, kind_of, zero_between
+from ._events import Crossing, happened, kind_of
 
 END_OF_RANGE = "end of range"
 AT_HOPF = "a Hopf point"

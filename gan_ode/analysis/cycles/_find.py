@@ -20,6 +20,7 @@ from ._floquet import even_shares, floquet_multipliers, Stretch, turn, turn_by_d
 from ._periodic_orbit import PeriodCurve, PeriodicOrbit, SEARCHES
 from ._shooting import Search, search, Trial
 from ._smallest_sizes import absolute_tolerances, PART, positive_components, states_around, tolerances_of_displacements
+from ._why_none import reason_of
 
 _TOLERANCE = {4: 1e-6, 8: 1e-12}
 _MOST_PARAMETERS = 300
@@ -33,6 +34,8 @@ _AT_REST = 1e3
 _NEARLY = 1e-2
 # The derivative of the flow takes velocities to velocities, unless the field jumps.
 _SMOOTH = {4: 3e-2, 8: 1e-3}
+# Searches that ended so are asked what the flow does instead.
+_UNEXPLAINED = SEARCHES.no_return, SEARCHES.not_closed, SEARCHES.tolerances, SEARCHES.spirals, SEARCHES.collapsed
 # Times at which the field is asked whether it depends on time, in parts of what is waited for a return; at rest, of
 # this.
 _MOMENTS, _TIME = (1.7e-4, 0.0013, 0.0107, 0.0618, 0.271828, 0.57721), 600.0
@@ -112,7 +115,7 @@ def find_periodic_orbit(
         derivative == "differences",
         num_samples,
     )
-    cycle = _find(field, y0, args, how)
+    cycle = _with_reason(_find(field, y0, args, how), field, y0, args)
     return _raise_if_missing(cycle) if throw else cycle
 
 
@@ -343,6 +346,18 @@ def _check_size(start: Array) -> None:
             f"`y0` must hold at most {_MOST_PARAMETERS} numbers for a dense monodromy matrix, but holds "
             f"{start.size:,}: ask `analysis.classify`, whose verdict has the period."
         )
+
+
+def _with_reason(cycle: PeriodicOrbit, field: Field, y0: State, args: Args) -> PeriodicOrbit:
+    """With the reason why there is none, where the flow tells it and nothing is traced."""
+    if _checks.is_transformed() or _checks.is_traced((cycle.found, y0, args)) or bool(cycle.found):
+        return cycle
+    if not any(bool(cycle.outcome == each) for each in _UNEXPLAINED):
+        return cycle
+    reason = reason_of(field, y0, args)
+    # A search that shrank to an equilibrium says so.
+    known = reason is None or bool((cycle.outcome == SEARCHES.collapsed) & (reason == SEARCHES.settles))
+    return cycle if known else eqx.tree_at(lambda c: c.outcome, cycle, reason)
 
 
 def _raise_if_missing(cycle: PeriodicOrbit) -> PeriodicOrbit:

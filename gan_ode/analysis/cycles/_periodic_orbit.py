@@ -42,6 +42,12 @@ class SEARCHES(eqx.Enumeration):
         "The field jumps on the way around, which its derivative does not see: take `derivative='differences'`, and a "
         "start off the jump."
     )
+    connection = (
+        "The flow comes back after ever longer times: it nears a heteroclinic or homoclinic connection, and passes one "
+        "or more saddles ever more slowly, so that there is no cycle. Change a parameter: beside it there may be one."
+    )
+    diverges = "The flow leaves every bound, and does not come back: start elsewhere, or ask `analysis.classify`."
+    settles = "The flow comes to rest at an equilibrium: there is no cycle that it leads to from `y0`."
     not_finite = "`y0` and the field there must be finite: check the start."
 
 
@@ -64,7 +70,9 @@ class PeriodicOrbit(eqx.Module):
             difference that the larger tolerance makes.
         multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the orbit, then the others by
             falling modulus. `kind` puts them into a word.
-        outcome: How the search ended, to be compared with `analysis.SEARCHES`.
+        outcome: How the search ended, to be compared with `analysis.SEARCHES`. Outside of transformations it says of a
+            search without success what the flow does instead, as far as that is seen: "connection", "diverges",
+            "settles".
         found: Whether it ended with a closed orbit.
     """
 

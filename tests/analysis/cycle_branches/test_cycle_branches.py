@@ -10,6 +10,7 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis, fields, games
+from gan_ode.analysis.arclength._between import zero_between
 from gan_ode.analysis.cycle_branches import _chain, _events
 from gan_ode.analysis.cycle_branches._collocation import Path
 from gan_ode.analysis.cycle_branches._corrector import Cycle, Seen
@@ -362,7 +363,7 @@ def test_multipliers_that_pass_the_unit_circle_two_at_a_time_are_seen(kind, pair
         return with_multipliers(np.append(np.array(pair) * np.exp(way - 0.3), 0.1))
 
     (crossing,) = _events.happened(look(0.0), look(1.0))
-    way, cycle = _events.zero_between(look, 1.0, crossing.number)
+    way, cycle = zero_between(look, 1.0, crossing.number)
     assert _events.kind_of(crossing, cycle, look(0.0), look(1.0)) == kind
     np.testing.assert_allclose(way, 0.3, atol=1e-12)
 
