@@ -7,8 +7,8 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._lowering import jit_quickly
 from ..._types import Scalar
-from ..linearization._jacobian import eigenvalues_of
 from ._corrector import Chart, correct, Point, where
+from ._eigenvalues import eigenvalues_at
 from ._motion import AbstractMotion
 
 # Why a branch ended: numbers in the program, and words outside of it.
@@ -245,7 +245,7 @@ def _judged(here: Point, there: Point, reach: Scalar, scale: Scalar) -> tuple[Ar
 def _with(rows: _Rows, there: Point, chart: Chart, taken: Array) -> _Rows:
     """One point more, if it is taken: else the next one is written over it."""
     at = rows.count
-    values = eigenvalues_of(there.matrix(chart)).astype(rows.eigenvalues.dtype)
+    values = eigenvalues_at(there.matrix(chart)).astype(rows.eigenvalues.dtype)
     return _Rows(
         zs=rows.zs.at[at].set(there.z),
         tangents=rows.tangents.at[at].set(there.tangent),
