@@ -27,6 +27,7 @@ class CycleEvent(eqx.Module):
         multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the cycle, then the others by
             falling modulus.
         orbit: States over one period, with a leading axis of samples, both ends included.
+        times: When these are, shape `(samples,)`.
     """
 
     kind: CycleEventKind = eqx.field(static=True)
@@ -35,6 +36,7 @@ class CycleEvent(eqx.Module):
     state: State
     multipliers: Complex[Array, " n"]
     orbit: State
+    times: Float[Array, " samples"]
 
     def _report(self) -> Report:
         lines = {

@@ -306,13 +306,15 @@ def _result(family: OfFields, chart: Chart, found: Walk) -> CycleBranch:
 
 
 def _event(family: OfFields, chart: Chart, kind: Any, cycle: Cycle) -> CycleEvent:
+    period, (shares, samples) = np.exp(float(cycle.path.log_period)), _samples(cycle)
     return CycleEvent(
         kind=kind,
         value=jnp.asarray(_value(chart, cycle)),
-        period=jnp.asarray(np.exp(float(cycle.path.log_period))),
+        period=jnp.asarray(period),
         state=restored(family.like, np.asarray(cycle.path.x[0])),
         multipliers=jnp.asarray(_all(cycle)),
-        orbit=restored(family.like, _samples(cycle)[1]),
+        orbit=restored(family.like, samples),
+        times=jnp.asarray(shares * period, cycle.path.x.dtype),
     )
 
 
