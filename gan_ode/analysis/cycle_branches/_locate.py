@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from ... import _checks
+from ... import _checks, _problem
 from ..._entry import guarded
 from ..._lowering import jit_quickly
 from ..._types import Args
@@ -90,8 +90,10 @@ def locate_cycle_event(
     """
     shares, rows = samples_of(event)
     intervals = _checks.count("intervals", intervals, least=8)
-    motion = OfFields(family=family, like=event.state, args=args)
     value = float(event.value)
+    _problem.a_field(family(event.value), "family(...)")
+    _problem.same_structure(family(event.value), 0.0, event.state, args, "event", dtypes=False)
+    motion = OfFields(family=family, like=event.state, args=args)
     guess = from_samples(motion, shares, rows, float(event.period), intervals)
     system = system_of(AlongOne(motion), event, guess.mesh, guess.path, [(value, abs(value) or 1.0)])
     z, ok = _found(system)
