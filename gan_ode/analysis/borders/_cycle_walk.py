@@ -27,7 +27,7 @@ _NEAR = 0.1
 _SMALL = 0.1
 # The period grows without end where it has grown so many times, and both parameters move by no more than this part of
 # their ranges while it grows e-fold.
-_LONGER, _STANDS = 4.0, 1e-2
+_LONGER, _STANDS = 4.0, 3e-2
 CUSP, SMALL = "cusp of cycles", "the cycle is small"
 
 
