@@ -78,6 +78,8 @@ def _called_and_jitted(
     def call() -> Any:
         found = jaxcont.continuation(problem, p_span=ends, settings=settings, events=events)
         branch = found.branch
-        return (branch.params, branch.states, branch.eigenvalues), [(event.kind, float(event.p)) for event in found.events]
+        return (branch.params, branch.states, branch.eigenvalues), [
+            (event.kind, float(event.p)) for event in found.events
+        ]
 
     return call, lambda: (jax.block_until_ready(jitted(problem.u0)), [])

@@ -140,14 +140,15 @@ def trace(motion: AbstractMotion, chart: Chart, guess: Array, border: Array, set
         """Some more points, put away where all are kept."""
         walk, kept = state
         walk = jax.lax.while_loop(goes_on, lambda walk: _advanced(motion, chart, walk, guess, border, settings), walk)
-        lately = walk.lately
-        kept = jax.tree.map(
-            lambda rows, new: jax.lax.dynamic_update_slice_in_dim(rows, new, walk.before, 0),
-            *((each.zs, each.tangents, each.eigenvalues) for each in (kept, lately)),
+        lately, at = walk.lately, walk.before
+        kept = _Rows(
+            zs=jax.lax.dynamic_update_slice_in_dim(kept.zs, lately.zs, at, 0),
+            tangents=jax.lax.dynamic_update_slice_in_dim(kept.tangents, lately.tangents, at, 0),
+            eigenvalues=jax.lax.dynamic_update_slice_in_dim(kept.eigenvalues, lately.eigenvalues, at, 0),
+            count=walk.num_points,
         )
         lately = eqx.tree_at(lambda rows: rows.count, lately, jnp.zeros_like(lately.count))
-        walk = eqx.tree_at(lambda w: (w.before, w.lately), walk, (walk.num_points, lately))
-        return walk, _Rows(*kept, walk.num_points)
+        return eqx.tree_at(lambda w: (w.before, w.lately), walk, (kept.count, lately)), kept
 
     start = _begun(guess, border, _nothing(few, guess), settings)
     state = start, _nothing(num_pages * few, guess)

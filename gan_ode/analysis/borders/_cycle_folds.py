@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array
 
 from ..._types import Args, State
@@ -121,7 +122,7 @@ def _end(border: Border, way: Walked, hopf_curve: Callable[..., EventCurve]) -> 
     last, of = way.stations[-1], border.velocity
     at = last.system.unknowns(last.point.z)
     first, second = border.values(last)
-    mean = OfFields(family=of.family, like=of.like, args=of.args).state(last.system.size * jnp.mean(at.x, axis=0))
+    mean = ravel_pytree(of.like)[1](last.system.size * jnp.mean(at.x, axis=0))
     windows = [
         value + _BESIDE * np.abs(np.subtract(*ends)) * np.array([-1, 1])
         for value, ends in zip((first, second), border.ranges, strict=True)
@@ -154,7 +155,6 @@ def _result(border: Border, ways: list[Walked], ends: list[CurvePoint | None]) -
     flats = np.stack([np.asarray(each.system.size * at.x[0]) for each, at in zip(stations, unknowns, strict=True)])
     angles = 2 * np.pi / np.exp(np.array([float(at.log_period) for at in unknowns]))
     bends = np.array([float(each.point.bend) / 2 for each in stations])
-    like = border.velocity.like
     for end, place in ((ends[1], 0), (ends[0], len(places))):
         if end is not None:
             # Places are counted before anything is put in front.
@@ -166,8 +166,7 @@ def _result(border: Border, ways: list[Walked], ends: list[CurvePoint | None]) -
     shift = int(ends[1] is not None)
     dtype = stations[0].point.z.dtype
     first, second = (jnp.asarray(column, dtype) for column in places.T)
-    of = OfFields(family=border.velocity.family, like=like, args=None)
-    states = jax.vmap(of.state)(jnp.asarray(flats, dtype))
+    states = jax.vmap(ravel_pytree(border.velocity.like)[1])(jnp.asarray(flats, dtype))
     names = {shift + i: each.name for i, each in enumerate(stations) if each.name}
     names |= {place: _GENERALIZED_HOPF for end, place in ((ends[1], 0), (ends[0], len(places) - 1)) if end is not None}
     points = tuple(

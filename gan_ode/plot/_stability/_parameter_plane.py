@@ -22,7 +22,7 @@ _STYLES: dict[str, tuple[Any, str]] = {
     "hopf": ((0, (5, 1.5)), "Hopf"),
     "flip": ((0, (5, 1.3, 1, 1.3)), "flip"),
     "neimark-sacker": ((0, (1.6, 1.2)), "Neimark–Sacker"),
-    "fold of cycles": ((0, (7, 1.3, 1, 1.3, 1, 1.3)), "fold of cycles"),
+    "fold of cycles": ((0, (3.5, 1, 1, 1, 1, 1)), "fold of cycles"),
 }
 # The signs of degenerate points, and what they say in a legend. Of points that need none there the sign says it.
 _SIGNS = {
