@@ -47,12 +47,13 @@ def remove_parts(folder: Path, names: str) -> None:
 
 
 @contextlib.contextmanager
-def held(folder: Path, busy: str) -> Iterator[None]:
+def held(folder: Path, busy: str, alone: bool = True) -> Iterator[None]:
     """Has a folder for this run alone, until it ends or is killed; not on Windows.
 
     Args:
         folder: The folder, which must be there.
         busy: What to say if another run has it.
+        alone: Without it, together with others that do not want it alone either.
 
     Raises:
         ValueError: If another run has it, in this process or another one.
@@ -65,7 +66,7 @@ def held(folder: Path, busy: str) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(busy) from None
         except OSError:

@@ -32,6 +32,8 @@ if jax.__version_info__ < (0, 11):
         "--xla_cpu_use_fusion_emitters=false",
         "--xla_llvm_disable_expensive_passes=true",
         "--xla_cpu_parallel_codegen_split_count=1",
+        # Else two batches of matrices may wait for each other for ever, on two cores.
+        "--xla_cpu_enable_concurrency_optimized_scheduler=false",
     ]
 os.environ.setdefault("XLA_FLAGS", " ".join(_QUICK_TO_COMPILE))
 

@@ -27,14 +27,14 @@ def _noting(folder: Path, points: dict[str, np.ndarray]) -> dict[str, Any]:
     return compute(points)
 
 
-def dying_once(folder: Path) -> Any:
-    return functools.partial(_dying_once, folder)
+def dying_once(folder: Path, starts: tuple[int, ...] = (2, 6)) -> Any:
+    return functools.partial(_dying_once, folder, starts)
 
 
-def _dying_once(folder: Path, points: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Kills its own process at some blocks, once for each."""
+def _dying_once(folder: Path, starts: tuple[int, ...], points: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Kills its own process at blocks that begin with some values, once for each."""
     mark = folder / f"died-{points['a'][0]}"
-    if points["a"][0] in (2, 6) and not mark.exists():
+    if points["a"][0] in starts and not mark.exists():
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return _noting(folder, points)

@@ -27,8 +27,6 @@ MOST_LINES, MOST_FILES, MOST_STATEMENTS = 400, 20, 40
 
 # What breaks a rule, and why it may.
 EXCEPTIONS = {
-    "gan_ode/analysis/fates/_of_flow.py:_judge": "the order in which a flow is questioned, soon to be cut likewise",
-    "gan_ode/analysis/fates/_of_update.py": "the way to a verdict on an update, soon to be cut along its questions",
     "experiments._machinery": "a file a tool, opened by itself: `--help` has to answer before JAX is imported",
     "experiments.benchmarks._bank": "a file a kind of system, each a list that `_fates` puts together",
     "experiments.benchmarks._rivals": "a file a rival: what one of them imports need not be installed for the others",

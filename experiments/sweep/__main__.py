@@ -1,10 +1,14 @@
 """Runs an experiment at every point of a grid of its configuration, and joins the results.
 
-    python -m experiments.sweep NAME --over FIELD=VALUE,VALUE,... [--over ...] [--quick] [--out DIR] [--FIELD VALUE ...]
+    python -m experiments.sweep NAME --over FIELD=VALUE,VALUE,... [--over ...] [--quick] [--out DIR]
+        [--workers N | --dask ADDRESS] [--FIELD VALUE ...]
 
 Every run is put into DIR as soon as it is finished. After Ctrl-C, SIGTERM or a kill the same command goes on from
 there. When all is done, DIR/NAME.nc holds the experiment's datasets along new dimensions, one for each field, and of
 each claim whether it holds and what was measured; until then `gan_ode.sweeps.open_sweep(DIR)` gives what there is.
+
+`--workers` runs in so many processes of this machine, `--dask` by the workers of a Dask scheduler, which must see DIR
+and should be started with JAX_ENABLE_X64=1.
 
 Exit status: 0 every point is computed, whatever its claims say; 1 something raised at a point, which is noted while
 the others go on, and tried again by the same command; 2 bad usage, a DIR of another sweep among it; 130 and 143 after
@@ -66,7 +70,7 @@ def _sweep(name: str, experiment: ModuleType, argv: Sequence[str]) -> int:
     except OSError as error:
         _commandline.refuse(command, f"cannot write to `--out {asked.out}`: {error}")
     try:
-        dataset = _points.compute(name, experiment, asked)
+        dataset = _points.compute(name, asked)
     except Interrupted as stop:
         print(f"Interrupted: {_points.how_far(asked.out)}, and the same command goes on.", file=sys.stderr)
         return 128 + stop.number

@@ -1,18 +1,18 @@
-"""The command line of a sweep: the grid, and the experiment's own arguments."""
+"""The command line of a sweep: the grid, who computes it, and the experiment's own arguments."""
 
 import dataclasses
 import difflib
 import itertools
 import re
 import typing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from experiments._machinery import _commandline
 
-OVER = "--over"
+OVER, WORKERS, DASK = "--over", "--workers", "--dask"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Asked:
     over: dict[str, list[Any]]
     out: Path
     quick: bool
+    workers: int | None = None
+    dask: str | None = None
 
     def at(self, point: dict[str, Any]) -> Any:
         """The configuration at a point."""
@@ -32,16 +34,20 @@ class Asked:
 def parse(command: str, experiment: ModuleType, argv: Sequence[str], out: Path) -> Asked:
     """Reads the arguments; prints and exits on `--help` (0) and on bad usage (2)."""
     try:
-        axes, rest = _split(argv)
+        axes, own, rest = _split(argv)
+        workers = _number_of_workers(own)
     except _commandline.BadUsage as error:
         _commandline.refuse(command, error)
-    description = f"{OVER} FIELD=VALUE,VALUE,... sweeps a field; give it once or more.\n\n{experiment.__doc__}"
+    description = (
+        f"{OVER} FIELD=VALUE,VALUE,... sweeps a field; give it once or more. {WORKERS} N runs in N processes of this "
+        f"machine, {DASK} ADDRESS by the workers of a Dask scheduler.\n\n{experiment.__doc__}"
+    )
     base = _commandline.parse(command, description, experiment.Config, experiment.QUICK, rest, out)
     try:
         over = {name: _read(command, base.config, name, words) for name, words in _named(base.config, axes, rest)}
     except _commandline.BadUsage as error:
         _commandline.refuse(command, error)
-    asked = Asked(base.config, over, base.out, base.quick)
+    asked = Asked(base.config, over, base.out, base.quick, workers, own.get(DASK))
     for values in itertools.product(*over.values()):
         point = dict(zip(over, values, strict=True))
         try:
@@ -56,22 +62,40 @@ def hint(word: str, known: Iterable[str], otherwise: str) -> str:
     return f"did you mean `{near[0]}`?" if near else otherwise
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What stands behind each `--over`, and the rest."""
-    axes, rest, words = [], [], iter(argv)
+def _split(argv: Sequence[str]) -> tuple[list[str], dict[str, str], list[str]]:
+    """What stands behind each `--over`, the sweep's other options, and the rest."""
+    axes, own, rest, words = [], {}, [], iter(argv)
     for word in words:
-        if word == OVER:
-            axes.append(next(words, ""))
-        elif word.startswith(f"{OVER}="):
-            axes.append(word.removeprefix(f"{OVER}="))
-        else:
+        option, equals, value = word.partition("=")
+        if option not in (OVER, WORKERS, DASK):
             rest.append(word)
+            continue
+        value = value if equals else next(words, "")
+        if option == OVER:
+            axes.append(value)
+        elif option in own:
+            raise _commandline.BadUsage(f"`{option}` must be given once.")
+        else:
+            own[option] = value
     for axis in axes:
         if not re.fullmatch(r"[^-=][^=]*=[^,]+(,[^,]+)*", axis):
             raise _commandline.BadUsage(f"`{OVER} {axis}` must be of the form FIELD=VALUE,VALUE,...")
     if not axes and not {"-h", "--help"} & set(rest):
         raise _commandline.BadUsage(f"`{OVER} FIELD=VALUE,VALUE,...` must be given: it says what to sweep.")
-    return axes, rest
+    return axes, own, rest
+
+
+def _number_of_workers(own: Mapping[str, str]) -> int | None:
+    """As asked for by `--workers`; `--dask` has its own."""
+    if WORKERS in own and DASK in own:
+        raise _commandline.BadUsage(f"`{WORKERS}` and `{DASK}` must not both be given: Dask has its own workers.")
+    if DASK in own and not own[DASK]:
+        raise _commandline.BadUsage(f"`{DASK}` must be given the address of a scheduler, for example tcp://HOST:8786.")
+    if WORKERS not in own:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", own[WORKERS]):
+        raise _commandline.BadUsage(f"`{WORKERS} {own[WORKERS]}` must be a whole number from 1 to 9999.")
+    return int(own[WORKERS])
 
 
 def _named(config: Any, axes: list[str], rest: list[str]) -> Iterator[tuple[str, list[str]]]:

@@ -1,14 +1,18 @@
 """The points of a sweep: an experiment run at each, what is kept of it, and what is told of all."""
 
+import contextlib
 import dataclasses
+import importlib
+import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jax
 import numpy as np
 import xarray
 
@@ -21,35 +25,63 @@ from gan_ode import _files, sweeps
 TAKEN = {"point", "done", "failure", "claim", "claim_holds", "claim_measured"}
 
 
-def compute(name: str, experiment: ModuleType, asked: Asked) -> xarray.Dataset:
-    """Everything over the grid, in the folder and in one file."""
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """The experiment at the points of a block, which is one: something that can be sent to processes."""
 
-    def run(points: dict[str, np.ndarray]) -> xarray.Dataset:
+    name: str
+    asked: Asked
+
+    def __call__(self, points: dict[str, np.ndarray]) -> xarray.Dataset:
+        experiment = importlib.import_module(f"experiments.{self.name}")
         point = {field: values[0].item() for field, values in points.items()}
         try:
-            return measure(experiment, asked, point).expand_dims("point")
+            return measure(experiment, self.asked, point).expand_dims("point")
         except Exception:
             print(f"At {_text(point)}:", file=sys.stderr)
             traceback.print_exc()
             raise
 
+
+def compute(name: str, asked: Asked) -> xarray.Dataset:
+    """Everything over the grid, in the folder and in one file."""
     fixed = {
         field.name: getattr(asked.config, field.name)
         for field in dataclasses.fields(asked.config)
         if field.name not in asked.over
     }
-    dataset = sweeps.sweep(
-        run,
-        asked.over,
-        asked.out,
-        config=_record.plain({"experiment": name, "configuration": fixed}),
-        notes=_record.plain({"argv": sys.argv[1:], **_record.surroundings()}),
-        block_size=1,
-        progress=_teller(),
-        keep_going=True,
-    )
+    with _executor(asked) as executor:
+        dataset = sweeps.sweep(
+            Runs(name, asked),
+            asked.over,
+            asked.out,
+            config=_record.plain({"experiment": name, "configuration": fixed}),
+            notes=_record.plain({"argv": sys.argv[1:], **_record.surroundings()}),
+            block_size=1,
+            progress=_teller(),
+            keep_going=True,
+            executor=executor,
+        )
     _files.replace(asked.out / f"{name}.nc", bytes(dataset.to_netcdf(engine="h5netcdf")))
     return dataset
+
+
+@contextlib.contextmanager
+def _executor(asked: Asked) -> Iterator[Any]:
+    """Who computes the points; None for this process."""
+    if asked.dask is not None:
+        try:
+            distributed = importlib.import_module("distributed")
+        except ImportError:
+            raise ValueError("`--dask` needs Dask, which is not installed: `pip install distributed`.") from None
+        with distributed.Client(asked.dask) as client:
+            yield client.get_executor()
+    elif asked.workers is not None:
+        # They import the experiment before they are told how many bits this process has.
+        os.environ["JAX_ENABLE_X64"] = str(bool(jax.config.read("jax_enable_x64")))
+        yield sweeps.Processes(asked.workers)
+    else:
+        yield None
 
 
 def measure(experiment: ModuleType, asked: Asked, point: dict[str, Any]) -> xarray.Dataset:

@@ -36,8 +36,15 @@ class Folder:
         self._read: dict[int, xarray.Dataset] = {}
 
     @classmethod
-    def claim(cls, path: Path, grid: Grid, config: Any, notes: Any) -> "Folder":
-        """The folder for a sweep: a new one, or one of the same sweep, without what a kill has left.
+    def claim(cls, path: Path, grid: Grid, config: Any, notes: Any, *, alone: bool = True) -> "Folder":
+        """The folder for a sweep: a new one, or one of the same sweep.
+
+        Args:
+            path: Where it is.
+            grid: The points.
+            config: What is compared.
+            notes: What is not.
+            alone: Whether no other process works in it: then what a kill has left is removed.
 
         Raises:
             ValueError: If it is of another sweep; the text says what differs.
@@ -57,7 +64,10 @@ class Folder:
             described = compared | {"notes": _plain("notes", notes), "versions": versions()}
             described |= {_CHECKSUM: _digest(described)}
             _files.replace(path / _DESCRIPTION, (json.dumps(described, indent=2) + "\n").encode())
-        _files.remove_parts(path, r"sweep\.json|block-\d{6,}\.(?:nc|failure\.json)")
+        if alone:
+            _files.remove_parts(path, r"sweep\.json|block-\d{6,}\.(?:nc|failure\.json|claim)")
+            for claim in path.glob("block-*.claim"):
+                claim.unlink()
         return cls(path, grid, _digest(compared))
 
     @classmethod
@@ -85,12 +95,26 @@ class Folder:
             if only not in self._read:
                 self._read[only] = _blocks.read(self.block(only), self.sweep, only)
             return self._read
-        done = self._numbers(".nc")
+        done = self.done()
         for block in done:
             if block not in self._read:
                 self._read[block] = _blocks.read(self.block(block), self.sweep, block)
                 _blocks.check_alike(self._read[done[0]], self._read[block])
         return {block: self._read[block] for block in done}
+
+    def done(self) -> list[int]:
+        """The blocks that are done, by their files alone."""
+        return self._numbers(".nc")
+
+    def failed(self) -> list[int]:
+        """The blocks that failed when they were last tried, by their files alone."""
+        return self._numbers(".failure.json")
+
+    def first(self) -> "xarray.Dataset | None":
+        """One of the blocks that are done, always the same."""
+        if not self._read and (done := self.done()):
+            self.read_all(only=done[0])
+        return next(iter(self._read.values()), None)
 
     def save(self, block: int, dataset: "xarray.Dataset") -> None:
         content = _blocks.encode(dataset, self.sweep, block, {"versions": json.dumps(versions())})
@@ -111,8 +135,8 @@ class Folder:
 
     def failures(self) -> dict[int, str]:
         """What went wrong at the blocks that failed and are not done since."""
-        done = set(self._numbers(".nc"))
-        failed = [block for block in self._numbers(".failure.json") if block not in done]
+        done = set(self.done())
+        failed = [block for block in self.failed() if block not in done]
         return {block: self._why(self.failure(block)) for block in failed}
 
     def _numbers(self, suffix: str) -> list[int]:

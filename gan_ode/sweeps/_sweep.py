@@ -44,7 +44,7 @@ def sweep(
     `compute` gives the same bits for the same points. `open_sweep` reads the folder at any time.
 
     The folder gets `sweep.json`, which says what sweep it is of, and `block-000000.nc` and so on, netCDF with
-    checksums. Only one process at a time may sweep into a folder (not checked on Windows).
+    checksums. Only one process at a time may sweep into a folder (not checked on Windows); `take_part` is for several.
 
     Args:
         compute: From the points of a block, a mapping from names to arrays of shape `(block_size,)`, to a mapping from
@@ -84,7 +84,7 @@ def sweep(
     check_size(points)
     path.mkdir(parents=True, exist_ok=True)
     busy = f"`folder` must not be in use, but another process sweeps into {path}: wait, or give another folder."
-    with _files.held(path, busy), _interruptible():
+    with _files.held(path, busy), interruptible():
         own = Folder.claim(path, points, config, notes)
         _compute_missing(own, compute, progress, keep_going, executor)
         return own.join()
@@ -147,7 +147,7 @@ def _compute_missing(
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Lets Ctrl-C through what would take it for a wish to end early: `iterate` leaves it to other handlers."""
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -499,6 +499,14 @@ def test_a_cache_that_cannot_be_written_to_is_done_without(tmp_path, monkeypatch
     assert _jax_setup._cache_folder() == tmp_path / "cache" / "gan_ode" / "jax"
 
 
+def test_batches_of_matrices_go_one_by_one_where_jax_needs_it_and_the_user_says_nothing():
+    flag = "--xla_cpu_enable_concurrency_optimized_scheduler"
+    assert _jax_setup._one_by_one("", "0.10.2") == f"{flag}=false"
+    assert _jax_setup._one_by_one("--xla_a=1", "0.11.0") == f"--xla_a=1 {flag}=false"
+    assert _jax_setup._one_by_one(f"{flag}=true", "0.10.2") == f"{flag}=true"
+    assert _jax_setup._one_by_one("--xla_a=1", "0.12.0.1") == "--xla_a=1"
+
+
 def test_the_list_shows_every_experiment_with_its_question_and_imports_none(tmp_path):
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "pendulum.py").write_text(EXPERIMENT)

@@ -1,18 +1,22 @@
 """Sweeps of experiments, from the command line."""
 
+import concurrent.futures
+import contextlib
 import os
+import pickle
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import xarray
 
 import experiments
-from experiments.sweep import __main__ as command
+from experiments.sweep import __main__ as command, _arguments, _points
 from gan_ode import sweeps
 from tests.small_sweep import on_disk
 
@@ -116,6 +120,33 @@ def test_an_experiment_is_swept_with_its_data_and_claims(pendulum, tmp_path, cap
     assert "3 of 4 points, " in stderr and stderr.count(" s left") == 4
 
 
+@pytest.mark.parametrize("option", ["--workers 2", "--workers=2", "--dask tcp://here:1"])
+def test_an_experiment_is_swept_by_workers(option, pendulum, tmp_path, monkeypatch):
+    asked_for = []
+
+    @contextlib.contextmanager
+    def connected(address):
+        asked_for.append(address)
+        yield SimpleNamespace(get_executor=lambda: concurrent.futures.ThreadPoolExecutor(2))
+
+    def threads(number):
+        asked_for.append(number)
+        return lambda: concurrent.futures.ThreadPoolExecutor(number)
+
+    monkeypatch.setattr(sweeps, "Processes", threads)
+    monkeypatch.setattr("distributed.Client", connected)
+    monkeypatch.setenv("JAX_ENABLE_X64", "")
+    assert pendulum(f"pendulum --over swing=0.1,0.2 --over seed=3,4 --out DIR {option}") == 0
+    assert asked_for == [2 if "workers" in option else "tcp://here:1"]
+    angle = sweeps.open_sweep(tmp_path / "out")["angle"]
+    np.testing.assert_array_equal(angle.isel(time=1), [[3.1, 4.1], [3.2, 4.2]])
+
+
+def test_what_runs_at_a_point_can_be_sent_to_processes():
+    runs = _points.Runs("pendulum", _arguments.Asked(None, {"swing": [1.0]}, Path("out"), False))
+    assert pickle.loads(pickle.dumps(runs)) == runs
+
+
 def test_what_is_called_as_a_swept_field_is_told_apart(pendulum, tmp_path):
     assert pendulum("pendulum --over seed=2,5 --out DIR") == 0
     found = sweeps.open_sweep(tmp_path / "out")
@@ -174,6 +205,11 @@ def test_fields_that_are_good_only_together_are_swept_together(pendulum, tmp_pat
         ("pendulum --over swing=1,7 --over num_times=5,9", "at swing=7.0, num_times=5: `swing` must be from 0 to"),
         ("pendulum --over seed=-1", "`seed` must be at least 0 and below 2**32, but is -1."),
         ("pendulum --over swing=1 --sed 3", "--seed"),
+        ("pendulum --over swing=1 --workers 0", "`--workers 0` must be a whole number from 1 to 9999"),
+        ("pendulum --over swing=1 --workers=two", "`--workers two` must be a whole number"),
+        ("pendulum --over swing=1 --workers 2 --workers 3", "`--workers` must be given once"),
+        ("pendulum --over swing=1 --workers 2 --dask tcp://a:1", "must not both be given"),
+        ("pendulum --over swing=1 --dask=", "`--dask` must be given the address of a scheduler"),
         ("pendulum --over swing=1 --out DIR/file", "is not a folder"),
     ],
 )

@@ -7,6 +7,7 @@ import sys
 import threading
 from types import SimpleNamespace
 
+import distributed
 import jaxtyping
 import numpy as np
 import pytest
@@ -202,3 +203,20 @@ def test_processes_that_are_killed_leave_the_bits_of_a_plain_sweep(tmp_path, who
     assert set(asked(tmp_path)) == {0, 2, 4, 6, 8, 10} and len(asked(tmp_path)) <= 6 + 2
     assert {path.name for path in tmp_path.glob("died-*")} == {"died-2", "died-6"}
     assert not list((tmp_path / "s").glob(".*"))
+
+
+@pytest.mark.slow
+def test_workers_of_dask_are_killed_ten_times_and_no_block_is_computed_twice(tmp_path):
+    over = {"a": range(200), "b": [0.5, 2.0]}
+    plain = sweeps.sweep(compute, over, tmp_path / "plain", block_size=2)
+    dies = sweeping.dying_once(tmp_path, tuple(range(9, 200, 20)))
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        found = sweeps.sweep(dies, over, tmp_path / "s", block_size=2, executor=client.get_executor(retries=20))
+    assert len(list(tmp_path.glob("died-*"))) == 10
+    same_bits(found, plain)
+    assert asked(tmp_path) == list(range(200))

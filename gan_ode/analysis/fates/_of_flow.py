@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import jax
@@ -13,6 +13,7 @@ from jax.flatten_util import ravel_pytree
 from ..._types import Args, Field, State
 from ._affine import judge_affine
 from ._centers import judge_plane
+from ._first_look import explicit_time, first_length, LARGE
 from ._follower import Follower, Path
 from ._in_space import judge_space
 from ._invariant_set import in_the_whole, within_invariant_set
@@ -24,13 +25,10 @@ from ._tolerances import is_of_low_order, OF_STIFF, tolerances_of
 from ._verdict import Fate, Verdict
 from ._wandering import judge_wandering, visits_corners
 
-# The first segment is so many turns of the fastest mode.
-_FIRST_TURNS = 24
 _MOST_SEGMENTS = 26
 # Steps of the finer solve, in all segments.
 _BUDGET = 150_000
 _BUDGET_OF_IMPLICIT = 30_000
-_LARGE = 1000
 # Steps of a segment; the next one is twice as long.
 _MOST_STEPS = 28_000
 # The fastest decay in a step, above which it is at the edge of stability.
@@ -39,8 +37,6 @@ _STABILITY = 1.0
 _VANISHES = {4: 1e-28, 8: 1e-270}
 # States at which an invariant is taken.
 _OF_INVARIANT = 2048
-# Where explicit time is looked for, in segments.
-_TIMES = (0.0, 0.37, 1.7, 11.3, 113.7, 1e4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,8 +73,8 @@ def judge_flow(
     if not np.all(np.isfinite(velocity)):
         return Verdict("undecided", "the field is not finite at the start: look at it there", 0.0)
     run = _Run(follower, flat, tolerances_of(follower, chosen, rtol), invariant)
-    length = _first_length(follower, flat)
-    late = _explicit_time(follower, flat, length)
+    length = first_length(follower, flat)
+    late = explicit_time(follower, flat, length)
     if late is not None:
         return late if isinstance(late, Verdict) else _after(run, length, late, duration)
     verdict = _judge(run, length, duration)
@@ -114,49 +110,13 @@ def _is_implicit(run: _Run) -> bool:
 def _is_stiff(follower: Follower) -> bool:
     """Whether the steps are as short as stability, and not accuracy, asks for."""
     path = follower.longest
-    if path is None or follower.size > _LARGE:
+    if path is None or follower.size > LARGE:
         return False
     matrix = follower.linearized(path.end)[1]
     if not np.all(np.isfinite(matrix)):
         return False
     fastest = float(np.max(-np.linalg.eigvals(matrix).real))
     return path.num_steps > 2000 and fastest * path.end_time / path.num_steps > _STABILITY
-
-
-def _first_length(follower: Follower, y0: np.ndarray) -> float:
-    """So many turns of the fastest mode at the start, or at a root next to it."""
-    follower.look_at(np.stack([y0, y0 + 1e-3 * (1 + np.abs(y0))]))
-    places = [y0]
-    root = None if follower.size > _LARGE else root_near(follower, y0)
-    if root is not None:
-        places.append(root.y)
-    rates = [0.0]
-    for y in places if follower.size <= _LARGE else []:
-        matrix = follower.linearized(y)[1]
-        if np.all(np.isfinite(matrix)):
-            rates.append(float(np.max(np.abs(np.linalg.eigvals(matrix)))))
-    rate = max(rates)
-    speed = float(np.linalg.norm(follower.velocity(y0)) / (1e-3 + np.linalg.norm(y0)))
-    rate = max(rate, 1e-3 * speed) or speed or 1.0
-    return _FIRST_TURNS * 2 * np.pi / rate
-
-
-def _explicit_time(follower: Follower, y0: np.ndarray, length: float) -> float | Verdict | None:
-    """None for a field without; the time from which on it has none; or a verdict that there is none."""
-    around = np.stack([y0, 1.1 * y0 + 0.1, 0.9 * y0 - 0.05])
-    fields = [follower.at(time * length).velocities(around) for time in _TIMES]
-    if all(np.array_equal(each, fields[0], equal_nan=True) for each in fields):
-        return None
-    for doublings in range(12):
-        late = 2.0**doublings * max(length, 1.0)
-        later = [follower.at(late * factor).velocities(around) for factor in (1.0, 1.37, 3.1, 17.7, 1e3)]
-        if all(np.array_equal(each, later[0]) for each in later):
-            return late
-    reason = (
-        "the field depends on time, and goes on to: take the phase of a periodic forcing as part of the state, or "
-        "freeze the time"
-    )
-    return Verdict("undecided", reason, 0.0)
 
 
 def _after(run: _Run, length: float, late: float, duration: float | None) -> Verdict:
@@ -178,27 +138,50 @@ def _after(run: _Run, length: float, late: float, duration: float | None) -> Ver
 
 
 def _judge(run: _Run, length: float, duration: float | None) -> Verdict:
-    follower = run.follower
-    coarse_y = fine_y = run.y0
-    elapsed, segments, line = 0.0, [], None
-    drifts: list[np.ndarray] = []
+    line, verdict = _at_once(run, length)
+    if verdict is not None:
+        return verdict
+    found = _followed(run, length if duration is None else min(length, duration), duration, line)
+    return found if isinstance(found, Verdict) else _of_the_whole(run, line, found)
+
+
+def _at_once(run: _Run, length: float) -> tuple[Fate | None, Verdict | None]:
+    """What is known before anything is followed: the fate on a line, and the verdict if there is one."""
+    follower, line = run.follower, None
     if follower.size == 1:
         line, root = judge_line(follower, run.y0)
         if line is not None and line.kind != "diverges":
-            return _of_line(run, line, root, length)
+            return line, _of_line(run, line, root, length)
     at_rest = _at_rest(run)
     if at_rest is not None:
-        return at_rest
+        return line, at_rest
     if follower.size > 2:
         # What eigenvalues say at once takes long to see in many dimensions.
         root = _root_of(follower, run.y0)
         affine = judge_affine(follower, run.y0, root)
         if affine is not None:
-            return _report(run, affine, [run.y0[None]], 0.0, rest=root if affine.kind == "converges" else None)
-    coarse, fine = run.tolerances
-    places: list[Place] = []
+            rest = root if affine.kind == "converges" else None
+            return line, _report(run, affine, [run.y0[None]], 0.0, rest=rest)
+    return line, None
+
+
+class _Trajectory(NamedTuple):
+    """A trajectory that was followed to the end of what may be spent, and what its segments said together."""
+
+    segments: list[Path]
+    drifts: list[np.ndarray]
+    elapsed: float
+    fate: Fate | None
+
+
+def _followed(run: _Run, length: float, duration: float | None, line: Fate | None) -> Verdict | _Trajectory:
+    """Segment by segment, each as long as all before it, until these decide."""
+    follower, (coarse, fine) = run.follower, run.tolerances
+    coarse_y = fine_y = run.y0
+    elapsed, segments = 0.0, []
     fate: Fate | None = None
-    length = length if duration is None else min(length, duration)
+    drifts: list[np.ndarray] = []
+    places: list[Place] = []
     for number in range(_MOST_SEGMENTS):
         if duration is not None:
             length = min(length, duration - elapsed)
@@ -225,6 +208,12 @@ def _judge(run: _Run, length: float, duration: float | None) -> Verdict:
         if follower.num_steps > 2 * run.budget or path.num_steps > _MOST_STEPS:
             break
         length = elapsed
+    return _Trajectory(segments, drifts, elapsed, fate)
+
+
+def _of_the_whole(run: _Run, line: Fate | None, found: _Trajectory) -> Verdict:
+    """What is asked last, where no segment decided."""
+    follower, (segments, drifts, elapsed, fate) = run.follower, found
     if line is not None:
         return _report(run, line, drifts, elapsed)
     if np.any(np.abs(segments[-1].points[:, follower.relative]) < _VANISHES[follower.itemsize]):
@@ -238,12 +227,12 @@ def _judge(run: _Run, length: float, duration: float | None) -> Verdict:
 
 
 def _root_of(follower: Follower, y: np.ndarray) -> Rest | None:
-    return None if follower.size > _LARGE else root_near(follower, y)
+    return None if follower.size > LARGE else root_near(follower, y)
 
 
 def _at_rest(run: _Run) -> Verdict | None:
     follower = run.follower
-    if follower.size > _LARGE:
+    if follower.size > LARGE:
         return None
     rest = root_near(follower, run.y0)
     if rest is None:
@@ -264,7 +253,7 @@ def _evidence(
 ) -> tuple[Fate | None, Rest | None]:
     """What the segments so far say."""
     follower, path = run.follower, segments[-1]
-    if follower.size > _LARGE:
+    if follower.size > LARGE:
         return judge_space(follower, path, run.tolerances, elapsed), None
     # What has fallen below the smallest numbers does not come up again, as it might in truth.
     vanishing = _last_before_vanishing(follower, segments)

@@ -23,9 +23,10 @@ from ._reading import Reading
 
 # The part of training's work that readings may take by default.
 _PORTION = 0.10
-# What a reading takes by the clock, over what its count of evaluations says: measured 1.3 on networks of 2,300
-# parameters on a CPU, so by default readings come more rarely by this.
-_UNCOUNTED = 1.5
+# What a reading takes by the clock, over what its count of evaluations says. By `experiments.benchmarks.watch` that is
+# up to 3.3 on networks of 2,300 parameters on a CPU, with a penalty, and up to 1.5 on 50,000; so by default readings
+# come more rarely by this.
+_UNCOUNTED = 3.3
 # Field evaluations, or steps, that a product with a Jacobian costs, or with its transpose: each product of matrices in
 # the evaluation becomes two.
 _PRODUCT = 2
@@ -96,7 +97,7 @@ class Watch(AbstractRecorder):
     ```python
     y, args = y0, None
     state, velocity = watch.init(y), eqx.filter_jit(field)
-    for step in range(600):
+    for step in range(1300):
         if step % watch.interval == 0:
             state, reading = watch(state, y, args)
             print(reading)
@@ -110,14 +111,15 @@ class Watch(AbstractRecorder):
 
     A reading costs `watch.cost` field evaluations: one for the velocity and its noise, five for each random vector of
     the rotation's share at first and four more for each further one, one and two for each product for the mode, each of
-    as many evaluations as a step takes. By default that is 19, every 285 steps: a fifteenth of the
-    training by this count, which leaves a third to what it does not count. It needs
+    as many evaluations as a step takes. By default that is 19, every 627 steps: a thirtieth of the
+    training by this count, since by the clock a reading can take three times as much. It needs
     memory for about 20 vectors of the size of the parameters and the update's memory, and keeps 4.
 
     Args:
         field: The field that training follows; with `args` a minibatch.
         update: The rule of training: the multipliers are those of its steps.
-        interval: Steps between two readings; by default so many that readings cost a tenth of training.
+        interval: Steps between two readings; by default so many that readings take at most a tenth of the
+            time of training, as measured on small networks.
         num_products: Products with the step's Jacobian at a reading; at least 4.
         num_probes: Random vectors for the share of the rotation.
         batched: Whether `args` is a minibatch, arrays with a leading axis of samples, of which the field is a mean:
