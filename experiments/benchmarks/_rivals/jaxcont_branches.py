@@ -1,7 +1,7 @@
 """jaxcont: branches of equilibria and of cycles, as it is called and as one jitted program.
 
-`jaxcont.continuation` makes a new function of the field at each call, so that its loop is compiled anew each time; under
-`jax.jit` it is compiled once, but finds no events.
+`jaxcont.continuation` makes a new function of the field at each call, so that its loop is compiled anew each time;
+under `jax.jit` it is compiled once, but finds no events.
 """
 
 import importlib.util

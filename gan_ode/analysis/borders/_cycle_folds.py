@@ -1,7 +1,8 @@
 """Folds of cycles in the plane of two parameters, up to where the cycle shrinks to a Hopf point."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -148,41 +149,51 @@ def _end(border: Border, way: Walked, hopf_curve: Callable[..., EventCurve]) -> 
     return min(degenerate, key=far, default=None)
 
 
+class _Row(NamedTuple):
+    """A point of the curve: both parameters, a flat state, the frequency, the coefficient, and what is degenerate."""
+
+    first: float
+    second: float
+    flat: np.ndarray
+    angle: float
+    coefficient: float
+    name: str
+
+
+def _row(border: Border, station: Station) -> _Row:
+    at = station.system.unknowns(station.point.z)
+    flat, angle = np.asarray(station.system.size * at.x[0]), 2 * np.pi / float(jnp.exp(at.log_period))
+    return _Row(*border.values(station), flat, angle, float(station.point.bend) / 2, station.name)
+
+
+def _row_of_end(end: CurvePoint) -> _Row:
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(end.state)])
+    return _Row(float(end.first), float(end.second), flat, float(end.angle), np.nan, end.kind)
+
+
 def _result(border: Border, ways: list[Walked], ends: list[CurvePoint | None]) -> EventCurve:
-    stations = [*reversed(ways[1].stations[1:]), *ways[0].stations]
-    places = np.stack([border.values(each) for each in stations])
-    unknowns = [each.system.unknowns(each.point.z) for each in stations]
-    flats = np.stack([np.asarray(each.system.size * at.x[0]) for each, at in zip(stations, unknowns, strict=True)])
-    angles = 2 * np.pi / np.exp(np.array([float(at.log_period) for at in unknowns]))
-    bends = np.array([float(each.point.bend) / 2 for each in stations])
-    for end, place in ((ends[1], 0), (ends[0], len(places))):
-        if end is not None:
-            # Places are counted before anything is put in front.
-            place = place if place == 0 else len(places)
-            flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(end.state)])
-            places = np.insert(places, place, [float(end.first), float(end.second)], axis=0)
-            flats, angles = np.insert(flats, place, flat, axis=0), np.insert(angles, place, float(end.angle))
-            bends = np.insert(bends, place, np.nan)
-    shift = int(ends[1] is not None)
-    dtype = stations[0].point.z.dtype
-    first, second = (jnp.asarray(column, dtype) for column in places.T)
-    states = jax.vmap(ravel_pytree(border.velocity.like)[1])(jnp.asarray(flats, dtype))
-    names = {shift + i: each.name for i, each in enumerate(stations) if each.name}
-    names |= {place: _GENERALIZED_HOPF for end, place in ((ends[1], 0), (ends[0], len(places) - 1)) if end is not None}
+    there, back = (
+        [*map(functools.partial(_row, border), way.stations), *([] if end is None else [_row_of_end(end)])]
+        for way, end in zip(ways, ends, strict=True)
+    )
+    rows = [*reversed(back[1:]), *there]
+    first, second, flats, angles, coefficients = (
+        jnp.asarray(np.stack(column), ways[0].stations[0].point.z.dtype)
+        for column in list(zip(*rows, strict=True))[:-1]
+    )
+    states = jax.vmap(ravel_pytree(border.velocity.like)[1])(flats)
     points = tuple(
-        CurvePoint(
-            names[i], first[i], second[i], jax.tree.map(lambda leaf, i=i: leaf[i], states),
-            jnp.asarray(angles[i], dtype), i,
-        )
-        for i in sorted(names)
-    )  # fmt: skip
+        CurvePoint(row.name, first[i], second[i], jax.tree.map(lambda leaf, i=i: leaf[i], states), angles[i], i)
+        for i, row in enumerate(rows)
+        if row.name
+    )
     return EventCurve(
         kind="fold of cycles",
         first=first,
         second=second,
         states=states,
-        angles=jnp.asarray(angles, dtype),
-        coefficients=jnp.asarray(bends, dtype),
+        angles=angles,
+        coefficients=coefficients,
         points=points,
         ended=(ways[1].ended, ways[0].ended),
         is_update=False,
