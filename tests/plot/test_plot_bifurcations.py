@@ -73,7 +73,7 @@ def cycles(radii, stable, events):
                 multipliers=jnp.ones(2, complex), orbit=radius * circle, times=phase,
             )
             for kind, value, radius in events
-        ), ended="end of range", family=None, args=None,
+        ), status=jnp.asarray(1), family=None, args=None,
     )  # fmt: skip
 
 

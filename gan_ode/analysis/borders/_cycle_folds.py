@@ -163,7 +163,8 @@ class _Row(NamedTuple):
 def _row(border: Border, station: Station) -> _Row:
     at = station.system.unknowns(station.point.z)
     flat, angle = np.asarray(station.system.size * at.x[0]), 2 * np.pi / float(jnp.exp(at.log_period))
-    return _Row(*border.values(station), flat, angle, float(station.point.bend) / 2, station.name)
+    first, second = map(float, border.values(station))
+    return _Row(first, second, flat, angle, float(station.point.bend) / 2, station.name)
 
 
 def _row_of_end(end: CurvePoint) -> _Row:

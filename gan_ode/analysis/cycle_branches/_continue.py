@@ -17,9 +17,10 @@ from ..._types import Args, RealScalarLike
 from ..arclength._motion import OfFields
 from ..continuation import Event, locate_event
 from ..cycles import PeriodicOrbit
-from ._branch import CycleBranch, CycleEvent, restored
+from ._branch import CODES, CycleBranch, CycleEvent, restored
 from ._collocation import Chart, DEGREE, INTEGRALS_AT
 from ._corrector import Cycle
+from ._program import program
 from ._start import corrected, from_hopf, from_samples, still
 from ._walk import AT_HOPF, FAMILY, Settings, SHORT_STEP, Walk, walk
 
@@ -69,7 +70,10 @@ def continue_cycle(
     amplitude; or where the period grows without end while the parameter stands still, near a homoclinic or heteroclinic
     orbit. `ended` is the word.
 
-    Concrete values only, step by step: not under `jax.jit` or `jax.vmap`.
+    Steps are made one by one. Under `jax.vmap` and `jax.jit`, over a second parameter in the family for example, all of
+    it is one program: then `cycle` is a periodic orbit of one of the families, near those of the others, arrays have
+    `max_points` rows, NaN past the end, and no events are looked for; `locate_cycle_event` does so. `values` and
+    `cycle` are concrete there, too.
 
     ```python
     import jax
@@ -114,11 +118,12 @@ def continue_cycle(
 
     Raises:
         ValueError: If there is no cycle near at the first value, the event is no Hopf point within the range, the state
-            has more than 32 numbers, or under a transformation.
+            has more than 32 numbers, or `values` or `cycle` is traced.
     """
     ends, like = _ends(values), _like(cycle)
+    longest: Any = _checks.positive("longest_step", longest_step, "0.1 is usual.")
     settings = Settings(
-        float(_checks.positive("longest_step", longest_step, "0.1 is usual.")),
+        longest if _checks.is_traced(longest) else float(longest),
         _checks.count("max_points", max_points, least=2),
         _checks.count("max_folds", max_folds, least=0),
     )
@@ -129,6 +134,8 @@ def continue_cycle(
     _problem.same_structure(family(ends[0]), 0.0, like, args, "cycle", dtypes=False)
     made = OfFields(family=family, like=like, args=args)
     chart = _chart(ends, cycle, size)
+    if _checks.is_transformed():
+        return _as_program(made, chart, cycle, settings, intervals)
     if isinstance(cycle, PeriodicOrbit):
         found = _from_orbit(made, chart, cycle, settings, intervals)
     else:
@@ -211,6 +218,37 @@ def _from_orbit(family: OfFields, chart: Chart, cycle: PeriodicOrbit, settings: 
             "more `intervals`."
         )
     return walk(family, chart, [first], settings)
+
+
+def _as_program(
+    family: OfFields, chart: Chart, cycle: PeriodicOrbit | Event, settings: Settings, intervals: int
+) -> CycleBranch:
+    """The branch under a transformation, from a cycle that is near the one of each family."""
+    if not isinstance(cycle, PeriodicOrbit):
+        raise ValueError(
+            "`cycle` must be a periodic orbit under `jax.vmap` and `jax.jit`, but is an event: give what "
+            "`find_periodic_orbit` returns for one of the families."
+        )
+    period = float(cycle.period)
+    # Known before anything is traced.
+    with jax.ensure_compile_time_eval():
+        guess = from_samples(family, np.asarray(cycle.orbit.ts) / period, _rows(cycle), period, intervals)
+    longest = jnp.asarray(settings.longest, guess.path.x.dtype)
+    rows, status = program(family, chart, guess, longest, settings.max_points, settings.max_folds)
+    ones = jnp.where(jnp.isnan(rows.values), jnp.nan, 1)[:, None].astype(rows.multipliers.dtype)
+    return CycleBranch(
+        values=rows.values,
+        periods=rows.periods,
+        states=jax.vmap(family.state)(rows.samples[:, 0]),
+        orbits=jax.vmap(jax.vmap(family.state))(rows.samples),
+        times=rows.shares * rows.periods[:, None],
+        multipliers=jnp.concatenate([ones, rows.multipliers], axis=1),
+        stable=jnp.all(jnp.abs(rows.multipliers) < _WITHIN, axis=1),
+        events=(),
+        status=status,
+        family=family.family,
+        args=family.args,
+    )
 
 
 def _from_event(family: OfFields, chart: Chart, event: Event, settings: Settings, intervals: int) -> Walk:
@@ -299,7 +337,7 @@ def _result(family: OfFields, chart: Chart, found: Walk) -> CycleBranch:
         multipliers=jnp.asarray(multipliers),
         stable=jnp.asarray(stable),
         events=tuple(_event(family, chart, kind, cycle) for kind, cycle in found.events),
-        ended=found.ended,
+        status=jnp.asarray(CODES[found.ended]),
         family=family.family,
         args=family.args,
     )

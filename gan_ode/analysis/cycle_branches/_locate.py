@@ -94,8 +94,10 @@ def locate_cycle_event(
     _problem.a_field(family(event.value), "family(...)")
     _problem.same_structure(family(event.value), 0.0, event.state, args, "event", dtypes=False)
     motion = OfFields(family=family, like=event.state, args=args)
-    guess = from_samples(motion, shares, rows, float(event.period), intervals)
-    system = system_of(AlongOne(motion), event, guess.mesh, guess.path, [(value, abs(value) or 1.0)])
+    # Known before anything is traced.
+    with jax.ensure_compile_time_eval():
+        guess = from_samples(motion, shares, rows, float(event.period), intervals)
+        system = system_of(AlongOne(motion), event, guess.mesh, guess.path, [(value, abs(value) or 1.0)])
     z, ok = _found(system)
     if not _checks.is_traced(ok) and not bool(ok):
         raise ValueError(
