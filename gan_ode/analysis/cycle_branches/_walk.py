@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ..arclength._motion import OfFields
 from ._branch import CycleEventKind
@@ -47,7 +48,7 @@ class Settings:
         max_folds: Most folds.
     """
 
-    longest: float
+    longest: float | Array
     max_points: int
     max_folds: int
 
