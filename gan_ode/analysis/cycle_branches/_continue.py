@@ -72,8 +72,8 @@ def continue_cycle(
 
     Steps are made one by one. Under `jax.vmap` and `jax.jit`, over a second parameter in the family for example, all of
     it is one program: then `cycle` is a periodic orbit of one of the families, near those of the others, arrays have
-    `max_points` rows, NaN past the end, and no events are looked for; `locate_cycle_event` does so. `values` and
-    `cycle` are concrete there, too.
+    `max_points` rows, NaN past the end, and no events are looked for; `locate_cycle_event` does so. `cycle` is concrete
+    there, too.
 
     ```python
     import jax
@@ -118,7 +118,7 @@ def continue_cycle(
 
     Raises:
         ValueError: If there is no cycle near at the first value, the event is no Hopf point within the range, the state
-            has more than 32 numbers, or `values` or `cycle` is traced.
+            has more than 32 numbers, or `cycle` is traced, or no periodic orbit under a transformation.
     """
     ends, like = _ends(values), _like(cycle)
     longest: Any = _checks.positive("longest_step", longest_step, "0.1 is usual.")
@@ -144,10 +144,12 @@ def continue_cycle(
     return _result(made, chart, found)
 
 
-def _ends(values: Any) -> np.ndarray:
-    if _checks.is_traced(values):
-        raise ValueError("`values` must be concrete: call `continue_cycle` outside of `jax.jit` and `jax.vmap`.")
-    ends = np.asarray(_checks.floats(values))
+def _ends(values: Any) -> Any:
+    """The range, in NumPy where its numbers are known."""
+    traced = _checks.is_traced(values)
+    ends: Any = _checks.floats(values) if traced else np.asarray(_checks.floats(values))
+    if traced and ends.shape == (2,):
+        return ends
     if ends.shape != (2,) or not np.all(np.isfinite(ends)) or ends[0] == ends[1]:
         raise ValueError(
             f"`values` must be the two ends of a range, but is {ends}: for example `jnp.array([0.0, 2.0])`; steps "
@@ -184,7 +186,7 @@ def _like(cycle: Any) -> Any:
     return like
 
 
-def _chart(ends: np.ndarray, cycle: PeriodicOrbit | Event, size: Any) -> Chart:
+def _chart(ends: Any, cycle: PeriodicOrbit | Event, size: Any) -> Chart:
     if size is not None:
         unit = float(_checks.positive("size", size, "Leave it out to have it chosen."))
     elif isinstance(cycle, PeriodicOrbit):
