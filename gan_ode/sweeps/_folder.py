@@ -8,7 +8,7 @@ import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import Any, NamedTuple, TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -25,6 +25,14 @@ _FORMAT = 1
 _CHECKSUM = "checksum"
 _PACKAGES = ("gan_ode", "jax", "jaxlib", "diffrax", "equinox", "optax", "numpy", "xarray", "h5netcdf")
 _SHOWN = 60
+
+
+class Seen(NamedTuple):
+    """Blocks, in order: those that are done, that failed when they were last tried, and that a process has claimed."""
+
+    done: list[int]
+    failed: list[int]
+    claimed: list[int]
 
 
 class Folder:
@@ -95,24 +103,25 @@ class Folder:
             if only not in self._read:
                 self._read[only] = _blocks.read(self.block(only), self.sweep, only)
             return self._read
-        done = self.done()
+        done = self.look().done
         for block in done:
             if block not in self._read:
                 self._read[block] = _blocks.read(self.block(block), self.sweep, block)
                 _blocks.check_alike(self._read[done[0]], self._read[block])
         return {block: self._read[block] for block in done}
 
-    def done(self) -> list[int]:
-        """The blocks that are done, by their files alone."""
-        return self._numbers(".nc")
+    def look(self) -> "Seen":
+        """What the files of the folder say by their names alone. One look takes as long as that at a single file."""
+        there = {entry.name for entry in os.scandir(self.path)}
 
-    def failed(self) -> list[int]:
-        """The blocks that failed when they were last tried, by their files alone."""
-        return self._numbers(".failure.json")
+        def of(suffix: str) -> list[int]:
+            return [block for block in range(self.grid.num_blocks) if f"{_stem(block)}{suffix}" in there]
+
+        return Seen(of(".nc"), of(".failure.json"), of(".claim"))
 
     def first(self) -> "xarray.Dataset | None":
         """One of the blocks that are done, always the same."""
-        if not self._read and (done := self.done()):
+        if not self._read and (done := self.look().done):
             self.read_all(only=done[0])
         return next(iter(self._read.values()), None)
 
@@ -135,14 +144,9 @@ class Folder:
 
     def failures(self) -> dict[int, str]:
         """What went wrong at the blocks that failed and are not done since."""
-        done = set(self.done())
-        failed = [block for block in self.failed() if block not in done]
+        seen = self.look()
+        failed = sorted(set(seen.failed) - set(seen.done))
         return {block: self._why(self.failure(block)) for block in failed}
-
-    def _numbers(self, suffix: str) -> list[int]:
-        """The blocks that have a file, in order. One look at the folder: it takes as long as that at a single file."""
-        there = {entry.name for entry in os.scandir(self.path)}
-        return [block for block in range(self.grid.num_blocks) if f"{_stem(block)}{suffix}" in there]
 
     def _why(self, path: Path) -> str:
         """What a failure says of itself. A damaged one is no loss: its block is missing and is tried again anyway."""

@@ -11,12 +11,16 @@ from .. import _checks, _files
 from .._progress import meter, Progress
 from . import _blocks
 from ._claims import Claims
-from ._folder import Folder
+from ._folder import Folder, Seen
 from ._grid import check_size, grid
 from ._sweep import Compute, interruptible
 
-# Between two looks at blocks that others compute: a part of what a claim lasts, and at most so many seconds.
-_LOOKS, _LONGEST_WAIT = 10, 5.0
+# After so many blocks that somebody else was faster at, it is time to look again which are left.
+_MISSES = 3
+# Of the claims of others so many are watched: thousands of processes that all watch all are too much for a file server.
+_WATCHED = 16
+# The first pause and the longest one between two looks at what others compute, as parts of the time that a claim lasts.
+_FIRST_WAIT, _LAST_WAIT = 1000, 4
 
 
 def take_part(
@@ -97,37 +101,50 @@ class _Part:
 
     def __init__(self, folder: Folder, compute: Compute, claims: Claims, keep_going: bool):
         self.folder, self.compute, self.claims, self.keep_going = folder, compute, claims, keep_going
-        self.failed_before = self._failures()
+        self.failed_before = self._failures(folder.look())
         # Else all that start at once run for the same blocks.
         self.order = list(range(folder.grid.num_blocks))
         random.Random(os.urandom(16)).shuffle(self.order)
         self.computed = 0
 
     def run(self, wait: bool, progress: Progress) -> int:
-        pause = min(self.claims.expire / _LOOKS, _LONGEST_WAIT)
-        with meter(progress, self._points(self.folder.done()), self.folder.grid.num_points, "point") as show:
-            while left := self._left():
-                before = self.computed
-                for block in left:
-                    if self._attempt(block):
-                        show(self._points(self.folder.done()))
-                if self.computed > before:
-                    continue
-                if not wait:
-                    break
-                # Others have what is left.
-                time.sleep(pause)
+        pause = self.claims.expire / _FIRST_WAIT
+        seen = self.folder.look()
+        with meter(progress, self._points(seen), self.folder.grid.num_points, "point") as show:
+            while left := self._left(seen):
+                before, claimed = self.computed, set(seen.claimed)
+                free = [block for block in left if block not in claimed]
+                # Where nothing is free, a few of the others' claims are watched: one of them may expire.
+                self._attempt_some(free or left[:_WATCHED])
+                if self.computed == before and not free:
+                    if not wait:
+                        break
+                    time.sleep(pause)
+                    pause = min(2 * pause, self.claims.expire / _LAST_WAIT)
+                seen = self.folder.look()
+                show(self._points(seen))
         return self.computed
 
-    def _left(self) -> list[int]:
+    def _attempt_some(self, blocks: list[int]) -> None:
+        """Computes blocks, until it is time to look again which are left: others have come first too often."""
+        misses = 0
+        for block in blocks:
+            misses += not self._attempt(block)
+            if misses == _MISSES:
+                return
+
+    def _left(self, seen: Seen) -> list[int]:
         """The blocks that are neither done nor have failed since this process came."""
-        done = set(self.folder.done())
-        failed = {block for block, when in self._failures().items() if self.failed_before.get(block) != when}
+        done = set(seen.done)
+        failed = {block for block, when in self._failures(seen).items() if self.failed_before.get(block) != when}
         return [block for block in self.order if block not in done and block not in failed]
 
     def _attempt(self, block: int) -> bool:
         """Computes a block, if nobody else does or has; says so."""
+        if self.folder.block(block).exists():
+            return False
         with self.claims.of(self.folder.block(block).stem) as mine:
+            # Once more: it may have been written, and its claim given back, in between.
             if not mine or self.folder.block(block).exists():
                 return False
             try:
@@ -146,16 +163,16 @@ class _Part:
         self.computed += 1
         return True
 
-    def _failures(self) -> dict[int, int]:
+    def _failures(self, seen: Seen) -> dict[int, int]:
         """When the blocks failed that did."""
         found = {}
-        for block in self.folder.failed():
+        for block in seen.failed:
             try:
                 found[block] = self.folder.failure(block).stat().st_mtime_ns
             except FileNotFoundError:
                 continue
         return found
 
-    def _points(self, blocks: list[int]) -> int:
-        rows = map(self.folder.grid.rows, blocks)
-        return sum(each.stop - each.start for each in rows)
+    def _points(self, seen: Seen) -> int:
+        """How many points are done."""
+        return sum(rows.stop - rows.start for rows in map(self.folder.grid.rows, seen.done))
