@@ -84,7 +84,8 @@ def walk(family: OfFields, chart: Chart, begun: list[Cycle], settings: Settings)
     found = Walk([], [], "")
     for cycle in begun:
         found.add(cycle)
-    step = min(FIRST, settings.longest)
+    longest = float(settings.longest)
+    step = min(FIRST, longest)
     while not found.ended:
         here = found.cycles[-1]
         reach = step * max(1.0, float(here.seen.amplitude))
@@ -102,7 +103,7 @@ def walk(family: OfFields, chart: Chart, begun: list[Cycle], settings: Settings)
         _take(family, chart, found, base, there, reach, crossings)
         folds = sum(kind == "fold of cycles" for kind, _ in found.events)
         found.ended = found.ended or _ended(found, settings, folds)
-        step = min(step * factor, settings.longest)
+        step = min(step * factor, longest)
     return found
 
 
