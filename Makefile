@@ -59,7 +59,8 @@ test: $(VENV)/.has-test
 test-fast: $(VENV)/.has-test
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not browser"
 
-test-browser: $(VENV)/.has-browser docs
+# `make test-browser BUILT=yes` takes the documentation as it was built before.
+test-browser: $(VENV)/.has-browser $(if $(BUILT),,docs)
 	$(PYTHON) -m pytest -m browser tests/browser
 
 lint: $(VENV)/.has-lint

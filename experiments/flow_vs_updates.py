@@ -295,6 +295,12 @@ SHORT = {"GAN": "GAN", "WGAN": "WGAN", "regularized WGAN": "reg. WGAN"}
 STYLES = {"GAN": "-", "WGAN": "--", "regularized WGAN": ":"}
 COLORS = dict(zip(RULES, plot.CYCLE, strict=False))
 SMALL_PRINT = 7
+# What panels show. Good updates lie on the flow, so that they are looked at closely; Adam goes far.
+WINDOWS = {
+    "simultaneous": ((-1.25, 1.25), (0.0, 2.4)),
+    "alternating": ((-0.65, 0.65), (0.4, 1.7)),
+    "Adam": ((-3.0, 3.0), (-1.5, 4.0)),
+}
 
 
 def draw(results: Results) -> matplotlib.figure.Figure:
@@ -305,12 +311,13 @@ def draw(results: Results) -> matplotlib.figure.Figure:
     letters = iter("abcdefghijkl")
     portraits = []
     columns = len(results.systems)
-    grid = above.subplots(len(rules), columns, sharex=True, sharey=True, squeeze=False)
+    grid = above.subplots(len(rules), columns, sharex="row", sharey="row", squeeze=False)
     for row, rule in zip(grid, rules, strict=True):
         for panel, system in zip(row, results.systems, strict=True):
             portraits.append(draw_orbits(panel, results, system, rule))
             plot.label_panel(panel, next(letters), f"{SHORT[system.name]}, {rule}")
-            panel.label_outer()
+            panel.set_xlabel(panel.get_xlabel() if rule == rules[-1] else "")
+            panel.set_ylabel(panel.get_ylabel() if system is results.systems[0] else "")
     plot.legend(above, *portraits)
     panels = below.subplots(1, 3)
     titles = ("error at matched times", "WGAN: spiral rate", "critical step size")
@@ -322,14 +329,16 @@ def draw(results: Results) -> matplotlib.figure.Figure:
 
 def draw_orbits(panel, results: Results, system: System, rule: str) -> plot.PhasePortrait:
     members = results.orbits[system.name, rule]
+    xlim, ylim = WINDOWS.get(rule, WINDOWS["simultaneous"])
     shown = {
-        f"$h = {h:g}$": until(results.config.duration, members, i) for i, h in enumerate(results.config.step_sizes)
+        f"$h = {h:g}$": within(until(results.config.duration, members, i), xlim, ylim)
+        for i, h in enumerate(results.config.step_sizes)
     }
     portrait = plot.phase_portrait(
         system.field,
         ax=panel,
-        xlim=(-1.25, 1.25),
-        ylim=(0.0, 2.4),
+        xlim=xlim,
+        ylim=ylim,
         names=("w", "a"),
         background=None,
         streamlines=False,
@@ -355,6 +364,14 @@ def until(duration: float, members: Orbit, member: int) -> Orbit:
     within = ts <= duration * (1 + 1e-9)
     ys = jax.tree.map(lambda leaf: np.asarray(leaf[member])[within], members.ys)
     return dataclasses.replace(members, ts=ts[within], ys=ys)
+
+
+def within(orbit: Orbit, xlim: tuple[float, float], ylim: tuple[float, float]) -> Orbit:
+    """The orbit until it leaves the panel: what comes back later would stand there unexplained."""
+    w, a = np.asarray(orbit.ys.discriminator), np.asarray(orbit.ys.generator)
+    left = np.logical_or(*((x < low) | (x > high) for x, (low, high) in ((w, xlim), (a, ylim))))
+    end = int(np.argmax(left)) + 1 if left.any() else len(w)
+    return dataclasses.replace(orbit, ts=orbit.ts[:end], ys=jax.tree.map(lambda leaf: leaf[:end], orbit.ys))
 
 
 def draw_ladders(panel, results: Results) -> None:

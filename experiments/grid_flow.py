@@ -239,6 +239,7 @@ def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
 
 MARKERS = ("o", "s", "^", "v")
 COLORS = {"flow": plot.CYCLE[0], "Adam": plot.CYCLE[1]}
+NEIGHBORS = 9
 
 
 def draw_errors(panel, results: xr.Dataset) -> None:
@@ -259,7 +260,11 @@ def draw_errors(panel, results: xr.Dataset) -> None:
 def draw_path(panel, results: xr.Dataset, quantity: str, label: str) -> None:
     thousands = results.progress * float(results.total_evaluations) / 1000
     for path, color in COLORS.items():
-        panel.plot(thousands, results[quantity].sel(path=path), color=color, label=path, linewidth=1.0)
+        measured = results[quantity].sel(path=path)
+        # Minibatches make single values jump: the median over some neighbors stands out, they lie pale behind it.
+        middle = measured.rolling(progress=NEIGHBORS, center=True, min_periods=1).median()
+        panel.plot(thousands, measured, color=color, linewidth=0.6, alpha=0.3)
+        panel.plot(thousands, middle, color=color, label=path, linewidth=1.2)
     panel.set(xlabel="field evaluations / 1000", ylabel=label)
     panel.legend()
 

@@ -292,14 +292,20 @@ def draw_real_parts(panel, results: xr.Dataset) -> None:
 
 def draw_leftmost(panel, results: xr.Dataset) -> None:
     for color, eta in zip(COLORS, results.eta.values, strict=True):
-        panel.plot(results.step, -results.leftmost.sel(eta=eta), "o-", color=color, markersize=3)
+        panel.plot(
+            results.step, -results.leftmost.sel(eta=eta), "o-", color=color, markersize=3, label=rf"$\eta = {eta:g}$"
+        )
     panel.set(xlabel="training step", ylabel=r"$-\min \mathrm{Re}\,\lambda$", ylim=(0, None))
+    panel.legend(loc="lower right")
 
 
 def draw_step_size(panel, results: xr.Dataset) -> None:
     for color, eta in zip(COLORS, results.eta.values, strict=True):
-        panel.plot(results.step, results.step_size.sel(eta=eta), "o-", color=color, markersize=3)
+        panel.plot(
+            results.step, results.step_size.sel(eta=eta), "o-", color=color, markersize=3, label=rf"$\eta = {eta:g}$"
+        )
     panel.set(xlabel="training step", ylabel="step size $h$", yscale="log")
+    panel.legend(loc="lower left")
 
 
 def draw_sweep(panel, results: xr.Dataset) -> None:

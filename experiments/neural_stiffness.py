@@ -79,6 +79,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
+import matplotlib.lines
 import numpy as np
 import xarray as xr
 
@@ -310,7 +311,9 @@ def draw(results: xr.Dataset) -> matplotlib.figure.Figure:
         plot.label_panel(panel, next(letters), name)
     for panel in grid[1:].flat:
         plot.label_panel(panel, next(letters))
-    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), handlelength=2.2)
+    mark = matplotlib.lines.Line2D([], [], marker="o", fillstyle="none", color="0.2", linestyle="none", markersize=7)
+    mark.set_label("loosest tolerance")
+    figure.legend(handles=[*lines, mark], loc="outside lower center", ncols=len(lines) + 1, handlelength=2.2)
     return figure
 
 
@@ -326,6 +329,9 @@ def draw_field(panel, case: xr.Dataset, quantity: str) -> list:
         lines += panel.plot(
             cost(runs, quantity) / unit, runs.error, color=COLORS[name], label=name, linewidth=1.0, **style
         )
+        # Where a curve begins: with tighter tolerances it may turn back.
+        first = cost(runs, quantity)[:1] / unit, np.asarray(runs.error)[:1]
+        panel.plot(*first, "o", fillstyle="none", color=COLORS[name], markersize=7, markeredgewidth=0.8)
     label = "evaluations" if quantity == "work" else "time / first of Tsit5"
     panel.set(xscale="log", yscale="log", xlabel=label)
     return lines

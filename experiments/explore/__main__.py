@@ -1,18 +1,24 @@
 """Writes a page that explores a game in the browser, and opens it if asked to.
 
-    python -m experiments.explore NAME|MODULE:FUNCTION [--out FILE] [--open]
+    python -m experiments.explore NAME|MODULE:FUNCTION [--out FILE] [--open] [--port NUMBER]
 
 NAME is one of the games listed by `--help`. FUNCTION, of a module that Python finds from the current folder, takes
 nothing and returns the arguments of `plot.explorer` as a dictionary: `family`, `parameters`, `step_size`, and where
 wanted `updates`, `start`, `view`, `presets` and so on. The page goes to FILE, `results/explore/NAME.html` by default.
 It is opened from the disk: nothing is served.
 
+A game whose `start` holds more than two numbers, such as two networks, cannot be written as a page. This process then
+computes: it serves a plane through the start, along the two leading eigenvectors, on loopback, until Ctrl-C; a
+minibatch for the field goes into the dictionary as `args`. The port is a free one, or that of `--port`.
+
 Exit status: 0; 2 for bad usage.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
+import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -45,10 +51,16 @@ def main(argv: Sequence[str]) -> NoReturn:
     parser.add_argument("game")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--open", action="store_true")
+    parser.add_argument("--port", type=int, default=0)
     try:
         given = parser.parse_args(list(argv))
         path = given.out or Path("results/explore") / f"{given.game.rpartition(':')[2]}.html"
-        _write(given.game, path)
+        arguments = _prepared(given.game)
+        if _is_large(arguments):
+            if given.out:
+                raise ValueError("`--out` must be left out: a game of more than two numbers is served, not written.")
+            _serve(arguments, given.port, given.open)
+        _write(arguments, path)
     except OSError as error:
         _commandline.refuse(COMMAND, f"cannot write the page: {error}")
     except ValueError as error:
@@ -59,11 +71,40 @@ def main(argv: Sequence[str]) -> NoReturn:
     raise SystemExit(0)
 
 
-def _write(game: str, path: Path) -> None:
+def _prepared(game: str) -> dict[str, Any]:
     from experiments._machinery._jax_setup import prepare_jax
 
     prepare_jax()
-    arguments = _arguments(game)
+    return _arguments(game)
+
+
+def _is_large(arguments: dict[str, Any]) -> bool:
+    """Whether a state holds more numbers than a page shows."""
+    import jax
+
+    return sum(leaf.size for leaf in jax.tree.leaves(arguments.get("start")) if hasattr(leaf, "size")) > 2
+
+
+def _serve(arguments: dict[str, Any], port: int, is_opened: bool) -> NoReturn:
+    from experiments.explore._games import RULES
+    from experiments.explore._served import serve
+
+    # Two rules suffice: each is compiled for the game's own size.
+    few = {name: RULES[name] for name in ("simultaneous", "alternating")}
+    server = serve(arguments, few, port)
+    address = f"http://localhost:{server.port}/"
+    print(f"The page is {address}; Ctrl-C ends it", flush=True)
+    if is_opened:
+        webbrowser.open(address)
+    # As Ctrl-C does. Bokeh's own way prints first, and goes on for ever if nobody reads it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.io_loop.start()
+    server.stop()
+    raise SystemExit(0)
+
+
+def _write(arguments: dict[str, Any], path: Path) -> None:
     from experiments.explore._games import RULES
     from gan_ode import plot
 

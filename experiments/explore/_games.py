@@ -37,6 +37,16 @@ def _linear_quadratic(loss: losses.AbstractObjective) -> Callable[..., fields.Ga
     return family
 
 
+def _energy(y: Players) -> Any:
+    """What the plain Wasserstein GAN keeps, and others lose."""
+    return y.discriminator**2 / 2 + y.generator**2 / 4 - jnp.log(jnp.abs(y.generator)) / 2
+
+
+def _half_square(y: Players) -> Any:
+    """What a rotation keeps."""
+    return (y.discriminator**2 + y.generator**2) / 2
+
+
 def linear_quadratic() -> dict[str, Any]:
     """The GAN of two parameters of Nagarajan and Kolter: D(x) = w x^2, G(z) = a z."""
     return {
@@ -54,6 +64,7 @@ def linear_quadratic() -> dict[str, Any]:
             "Wasserstein GAN: cycles": {"family": "Wasserstein", "eta": 0.0, "step_size": 0.1},
             "regularized: converges": {"family": "Wasserstein", "eta": 0.5, "step_size": 0.1},
         },
+        "invariant": _energy,
         "title": "A GAN with two parameters",
     }
 
@@ -70,6 +81,7 @@ def rotation() -> dict[str, Any]:
             "large steps": {"weight": 0.0, "step_size": 0.6},
             "damped by R1": {"weight": 0.4, "step_size": 0.3},
         },
+        "invariant": _half_square,
         "title": "Training rules",
     }
 
@@ -92,6 +104,7 @@ def dirac() -> dict[str, Any]:
             "R1": {"family": "Wasserstein, R1", "weight": 0.5, "step_size": 0.1},
             "gradient norm": {"family": "Wasserstein, gradient norm", "weight": 0.5, "step_size": 0.1},
         },
+        "invariant": _half_square,
         "title": "Penalties",
     }
 

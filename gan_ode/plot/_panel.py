@@ -9,6 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
+from matplotlib.container import Container
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
@@ -85,21 +86,62 @@ def colorbar(
     return bar
 
 
-def legend(target: Axes | Figure | SubFigure, *artists: Explained, **kwargs: Any) -> Legend:
+def legend(
+    target: Axes | Figure | SubFigure, *artists: Explained | Artist | Container | Sequence[Artist], **kwargs: Any
+) -> Legend:
     """One legend for the artists of one or several panels, each label once.
+
+    What you drew yourself is named only if you hand it over, too:
+
+    ```python
+    from matplotlib.figure import Figure
+    from gan_ode import plot
+
+    ax = Figure().subplots()
+    theory = ax.plot([0, 1], [0, 1], label="theory")
+    assert plot.legend(ax, theory).get_texts()[0].get_text() == "theory"
+    ```
 
     Args:
         target: A panel, or the figure: there the legend stands below all panels, in one row if that fits.
-        *artists: What the functions of this module returned.
+        *artists: What the functions of this module returned; and artists of Matplotlib with a label, one by one or as
+            what `ax.plot` returns.
         **kwargs: Handed to Matplotlib's `legend`.
+
+    Raises:
+        ValueError: If something has no entries, or an artist no label.
     """
-    entries: dict[str, Artist] = {}
-    for handle in (handle for each in artists for handle in each.handles):
+    entries: dict[str, Any] = {}
+    for handle in (handle for each in artists for handle in _handles(each)):
         entries.setdefault(str(handle.get_label()), handle)
     # By what lies on what, so that lines come before marks though panels differ in what they have.
-    handles = sorted(entries.values(), key=lambda handle: handle.get_zorder())
+    handles = sorted(entries.values(), key=_height)
     place = {} if isinstance(target, Axes) else {"loc": "outside lower center", "ncols": _columns(target, entries)}
     return target.legend(handles=handles, **{**place, **kwargs})
+
+
+def _height(handle: Any) -> float:
+    """What an artist lies above; of bars and error bars, which are several, that of the first."""
+    first = (
+        next((each for each in handle if isinstance(each, Artist)), None) if isinstance(handle, Container) else handle
+    )
+    return 0.0 if first is None else float(first.get_zorder())
+
+
+def _handles(artists: Any) -> list[Any]:
+    """What stands in a legend for some artists."""
+    if isinstance(artists, Explained):
+        return artists.handles
+    handles = [artists] if isinstance(artists, Artist | Container) else artists
+    if not isinstance(handles, Sequence) or not all(isinstance(each, Artist | Container) for each in handles):
+        raise ValueError(
+            f"`artists` must be what functions of `plot` returned, or artists of Matplotlib, but one is {artists!r}: "
+            "for example what `ax.plot(..., label='theory')` returns."
+        )
+    for each in handles:
+        if str(each.get_label() or "_").startswith("_"):
+            raise ValueError(f"`artists` must have labels, but {each!r} has none: draw it with `label=`.")
+    return list(handles)
 
 
 def _columns(figure: Figure | SubFigure, labels: Collection[str]) -> int:

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from .. import _checks, _tree
+from .. import _checks, _problem, _tree
 from .._lowering import jit
 from .._rules import an_update
 from .._types import Args, Field, State
@@ -29,6 +30,7 @@ def iterate(
     args: Args = None,
     batches: Args | Callable[[Array], Args] = None,
     save_every: int = 1,
+    memory: Any = None,
     record: Callable[[Array, State, Args], Any] | AbstractRecorder | None = None,
     progress: bool | Callable[[int, int], object] = False,
     checkpoint: Checkpoint | None = None,
@@ -55,6 +57,10 @@ def iterate(
             of `num_steps`, or a function of the step's number (an integer array), which is called inside the scan, for
             example `lambda n: gan.sample(jax.random.fold_in(key, n), 512)`.
         save_every: Save every so many steps; must divide `num_steps`.
+        memory: What the rule remembers at the start, such as Adam's moments and counters: of the structure, shapes and
+            dtypes of `update.init(field, y0, args)`. So a run goes on where another one stood, under another field or
+            from another state: `simulate.load_checkpoint` and one's own training loop have it. By default the rule
+            starts anew. Time and the numbers that `batches` sees count from 0 in any case.
         record: What to save in the place of the state: a function `(t, y, args) -> pytree of arrays`, called inside the
             scan at every save, for example `lambda t, y, args: gan.losses(y, args)`. Its `args` are those of the step
             that led there, at the start those of the first step. So memory does not grow with the parameters. Or a
@@ -75,6 +81,7 @@ def iterate(
     """
     y0 = _inputs.state(y0)
     loop, num_steps, save_every = prepared(update, field, num_steps, args, batches, save_every, record)
+    loop = _remembering(loop, y0, memory)
     check_memory(loop, y0, num_steps // save_every + 1)
     if not progress and checkpoint is None:
         return scan(loop, y0, num_steps, save_every)
@@ -102,6 +109,30 @@ def prepared(
             f"`record` must be a function `(t, y, args) -> pytree of arrays`, or a recorder, but is {record!r}."
         )
     return UpdateLoop(update, field, args, batches, record), num_steps, save_every
+
+
+def _remembering(loop: UpdateLoop, y0: State, memory: Any) -> UpdateLoop:
+    """The loop that starts with a memory, if one is given.
+
+    Raises:
+        ValueError: If the rule remembers something else.
+    """
+    if memory is None:
+        return loop
+    expected = eqx.filter_eval_shape(loop.fresh, y0)
+    kept = jax.tree.map(jnp.asarray, memory)
+    if _kinds(kept) != _kinds(expected):
+        raise ValueError(
+            f"`memory` must be what this {type(loop.update).__name__} remembers of such a state, "
+            f"{_problem.shapes_of(expected)}, but is {_problem.shapes_of(kept)}: take it from a run of the same "
+            "rule and of the same shapes, or leave it out to start anew."
+        )
+    return dataclasses.replace(loop, memory=kept)
+
+
+def _kinds(tree: Any) -> tuple[Any, list[tuple[Any, Any]]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
 def check_memory(loop: UpdateLoop, y0: State, copies: int) -> None:

@@ -49,23 +49,37 @@ class Saved(eqx.Module):
 
 
 class UpdateLoop(eqx.Module):
-    """A field followed by a rule: how to start, to step and to save."""
+    """A field followed by a rule: how to start, to step and to save.
+
+    Attributes:
+        update: The rule.
+        field: The field.
+        args: Handed to the field.
+        batches: Handed to it in their place, one for each step.
+        record: What is saved in the place of states.
+        memory: What the rule remembers at the start; None where it starts anew.
+    """
 
     update: AbstractUpdate
     field: Field
     args: Args
     batches: Any
     record: Callable | AbstractRecorder | None
+    memory: Any = None
 
     def start(self, y0: State) -> tuple[LoopState, Saved]:
         """Where the run stands before its first step, and what is saved of that."""
         first = jnp.asarray(0)
         _inputs.same_structure(self.field, 0.0 * self.time(first, y0), y0, self.batch(first))
-        memory = self.update.init(self.field, y0, self.batch(first))
+        memory = self.fresh(y0) if self.memory is None else self.memory
         sound = None if self.record is None else y0
         recorder = self.record if isinstance(self.record, AbstractRecorder) else None
         carry = None if recorder is None else recorder.init(y0, self.batch(first), memory)
         return self.save(first, LoopState(y0, memory, _tree.all_finite(y0), Sizes.of(y0), sound, carry))
+
+    def fresh(self, y0: State) -> Any:
+        """What the rule remembers before its first step."""
+        return self.update.init(self.field, y0, self.batch(jnp.asarray(0)))
 
     def step(self, n: Array, state: LoopState) -> LoopState:
         """The step of number `n`, from 0."""
@@ -85,6 +99,7 @@ class UpdateLoop(eqx.Module):
             state = eqx.tree_at(lambda s: s.carry, state, carry, is_leaf=lambda leaf: leaf is None)
         else:
             values = self.record(self.time(n, y), y, args)
+            _check_recorded(values)
         sound = _tree.where(finite, y, state.sound)
         state = eqx.tree_at(lambda s: s.sound, state, sound)
         return state, Saved(finite, jax.tree.map(jnp.asarray, values))
@@ -97,6 +112,17 @@ class UpdateLoop(eqx.Module):
         if self.batches is None:
             return self.args
         return self.batches(n) if callable(self.batches) else jax.tree.map(lambda leaf: leaf[n], self.batches)
+
+
+def _check_recorded(values: Any) -> None:
+    """Refuses what cannot be saved, for example the activations in a network."""
+    for path, leaf in jax.tree_util.tree_flatten_with_path(values)[0]:
+        if not eqx.is_array_like(leaf):
+            raise ValueError(
+                f"`record` must return a pytree of arrays, but at `{jax.tree_util.keystr(path) or 'its top'}` there is "
+                f"{leaf!r:.80}: return the state, or numbers that are made of it, and of a network "
+                "`equinox.filter(network, equinox.is_array)`."
+            )
 
 
 def time(step_size: RealScalarLike, n: Array, y: State) -> Array:

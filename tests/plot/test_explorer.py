@@ -41,6 +41,13 @@ FAMILIES = {"usual loss": of(losses.Minimax()), "Wasserstein": of(losses.Wassers
 # Few, so that the programs are short.
 NODES = 6
 START = Players(jnp.array(0.5), jnp.array(1.2))
+
+
+def _energy(y):
+    """What the plain Wasserstein flow keeps."""
+    return y.discriminator**2 / 2 + y.generator**2 / 4 - jnp.log(jnp.abs(y.generator)) / 2
+
+
 PRESETS = {
     "GAN": {"family": "usual loss", "eta": 0.0, "rate": 1.0, "step_size": 0.1},
     "WGAN": {"family": "Wasserstein", "eta": 0.0, "rate": 1.0, "step_size": 0.1},
@@ -49,12 +56,13 @@ PRESETS = {
 
 
 def engine() -> str:
-    return resources.files("gan_ode.plot._explorer").joinpath("engine.js").read_text()
+    folder = resources.files("gan_ode.plot._explorer")
+    return "\n".join(folder.joinpath(name).read_text() for name in ("engine.js", "regions.js"))
 
 
 @pytest.fixture(scope="module")
 def programs() -> Programs:
-    return Programs(FAMILIES["usual loss"], ("eta", "rate"), START, RULES)
+    return Programs(FAMILIES["usual loss"], ("eta", "rate"), START, RULES, _energy)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +124,58 @@ def test_multipliers_and_critical_steps_are_those_of_the_package(browser, rule):
     assert np.max(np.abs([complex(*each) for each in found])) == pytest.approx(np.max(np.abs(expected)), abs=1e-7)
     critical = told(browser, f"criticalStepSize(own.updates[{number}], [0, 1], [0.3, 1.0], [1e-3, 50])")
     assert critical == pytest.approx(float(analysis.critical_step_size(RULES[rule], field, there)), rel=1e-6)
+
+
+# Multipliers at h times an eigenvalue, from docs of each rule: closed forms.
+CLOSED = {
+    "simultaneous": lambda z: [1 + z],
+    "extragradient": lambda z: [1 + z + z**2],
+    "optimistic": lambda z: np.roots([1, -(1 + 2 * z), z]),
+    "heavy ball": lambda z: np.roots([1, -(1 - 0.5 + z), -0.5]),
+}
+
+
+@pytest.mark.parametrize("rule", CLOSED)
+def test_a_rules_region_of_stability_is_its_closed_form(browser, rule):
+    number, rng = list(RULES).index(rule), np.random.default_rng(2)
+    assert told(browser, f"kindOf(own.updates[{number}])") == {"ofEigenvectors": False, "ofStepSize": False}
+    for x, y in rng.uniform(-2, 1, (10, 2)):
+        found = told(browser, f"linearRadius(own.updates[{number}], [{x}, {y}], QUARTER_TURN, 0.3)")
+        assert found == pytest.approx(np.max(np.abs(CLOSED[rule](complex(x, y)))), abs=ROUNDING)
+    region = told(browser, f"stabilityRegion(own.updates[{number}], windowAround([]), QUARTER_TURN, 0.3)")
+    z = complex(region["xs"][12], region["ys"][33])
+    assert region["values"][12][33] == pytest.approx(np.max(np.abs(CLOSED[rule](z))) - 1, abs=ROUNDING)
+
+
+@pytest.mark.parametrize("rule", ["simultaneous", "alternating", "optimistic"])
+def test_scaled_eigenvalues_lie_in_a_rules_region_where_its_steps_converge(browser, rule):
+    number, at = list(RULES).index(rule), "[0, 1, 0.3, 1]"
+    assert told(browser, f"kindOf(own.updates[{number}]).ofEigenvectors") == (rule == "alternating")
+    for h in (0.2, 1.0, 2.5):
+        values = f"eigenvalues(own.jacobian({at}))[0].map((x) => {h} * x)"
+        found = told(browser, f"linearRadius(own.updates[{number}], {values}, turnOf(own.jacobian({at})), {h})")
+        expected = analysis.multipliers(
+            RULES[rule](h), FAMILIES["usual loss"](0.3, 1.0), Players(jnp.array(0.0), jnp.array(1.0))
+        )
+        assert found == pytest.approx(float(np.max(np.abs(expected))), abs=ROUNDING)
+
+
+def test_real_eigenvalues_turn_nothing(browser):
+    assert told(browser, "turnOf([-1, 0.5, 0.25, -2])") is None
+    assert told(browser, "turnOf([0.3, -2, 2, 0.3])") == pytest.approx([0, -1, 1, 0])
+
+
+def test_the_window_has_equal_sides_and_holds_all_points(browser):
+    for points in ([], [[-7.0, 2.0], [0.6, -4.0]], [[0.0, 1.55]]):
+        (left, right), (low, high) = told(browser, f"windowAround({points})")
+        assert right - left == pytest.approx(high - low)
+        assert left <= -2 and all(left < x < right and low < y < high for x, y in points)
+
+
+def test_the_invariant_is_the_one_given(browser):
+    expected = float(_energy(Players(jnp.array(0.3), jnp.array(-1.4))))
+    assert told(browser, "own.invariant([0.3, -1.4])") == pytest.approx([expected], abs=1e-15)
+    assert told(browser, "linear.invariant") is None
 
 
 def test_a_rule_that_neither_grows_nor_decays_is_stable_up_to_where_it_grows(browser):
@@ -255,6 +315,8 @@ def test_names_are_text_and_end_no_script(page):
         ({"family": lambda eta: lambda t, y, args: jax.tree.map(lambda x: -x * t, y)}, "without explicit time"),
         ({"family": lambda eta: games.Dirac(losses.Minimax())}, "must give a field, but gives"),
         ({"presets": {"one": {"etta": 1.0}}}, r"names \['etta'\]"),
+        ({"invariant": lambda y: jnp.stack([y.discriminator, y.generator])}, "`invariant` must give one number"),
+        ({"invariant": {"other": _energy}}, r"must go by the names of families, \[''\]"),
         ({"updates": [updates.CompetitiveGradient]}, "cannot be written as"),
     ],
 )

@@ -528,6 +528,19 @@ def test_a_legend_of_several_panels_has_each_label_once_lines_before_marks(orbit
     drawn(figure)
 
 
+def test_ones_own_artists_stand_in_the_legend_where_they_are_handed_over(ax, orbit):
+    portrait = plot.phase_portrait(wasserstein(), ax=ax, orbits=orbit, streamlines=False, resolution=10, **PLANE)
+    lines = ax.plot([0, 1], [0, 1], label="theory")
+    points = ax.errorbar([0.5], [0.5], yerr=0.1, label="measured")
+    (mark,) = ax.plot([0.2], [0.3], "o")
+    texts = {text.get_text() for text in plot.legend(ax, portrait, lines, points).get_texts()}
+    assert {"theory", "measured", "flow"} <= texts
+    with pytest.raises(ValueError, match="`artists` must have labels"):
+        plot.legend(ax, mark)
+    with pytest.raises(ValueError, match="`artists` must be what functions of `plot` returned"):
+        plot.legend(ax, ["theory"])
+
+
 def test_the_color_bar_is_labelled_time(ax, orbit):
     portrait = plot.phase_portrait(wasserstein(), ax=ax, orbits=orbit, streamlines=False, resolution=10, **PLANE)
     bar = plot.colorbar(portrait, ax=[ax])

@@ -111,6 +111,14 @@ def test_what_is_no_function_cannot_record(monkeypatch):
         iterate(Simultaneous(0.1), toward, jnp.zeros(()), 2, args=jnp.ones(()), record="losses")
 
 
+def test_what_is_no_array_cannot_be_recorded():
+    with pytest.raises(ValueError, match=r"`record` must return a pytree of arrays, but at `\['activation'\]`"):
+        iterate(
+            Simultaneous(0.1), toward, jnp.zeros(()), 2, args=jnp.ones(()),
+            record=lambda t, y, args: {"activation": jnp.tanh, "y": y},
+        )  # fmt: skip
+
+
 # Minibatches under any rule. The value is b d g with a minibatch b: d' = b g, g' = -b d - 2 eta b^2 g.
 
 H, ETA = 0.3, 0.5

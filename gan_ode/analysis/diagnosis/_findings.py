@@ -41,7 +41,10 @@ def findings(seen: Evidence) -> tuple[Finding, ...]:
     """All diseases, the strongest first; those that could not be looked for last."""
     found = [_cycling(seen), _step(seen), _discriminator(seen), _logits(seen)]
     # What else is wrong makes noise grow: how far it carries is no matter of the batch then.
-    found.append(_batch(seen, alone=not any(each.strength >= _thresholds.FOUND for each in found)))
+    alone = not any(each.strength >= _thresholds.FOUND for each in found)
+    if alone and (large := _steps_for_the_noise(seen)) is not None:
+        found[1], alone = large, False
+    found.append(_batch(seen, alone))
     return tuple(sorted(found, key=lambda each: np.nan_to_num(-each.strength, nan=np.inf)))
 
 
@@ -142,6 +145,27 @@ def _step(seen: Evidence) -> Finding:
     return Finding(DISEASES.step_too_large, float(max(fast, blown_up)), sentence, numbers)
 
 
+def _steps_for_the_noise(seen: Evidence) -> Finding | None:
+    """The steps as what is wrong, where noise carries samples far although the batch suffices for the drift."""
+    noise = seen.noise
+    if noise is None or not noise.batch or not noise.jitter >= _thresholds.JITTER:
+        return None
+    if not noise.trusted_batch < _thresholds.SUFFICES * noise.batch:
+        return None
+    sentence = (
+        f"{_carried(noise.jitter)}, though a step needs {noise.samples_needed} and has {noise.batch:,}: its length "
+        "makes noise of that, and not the batch"
+    )
+    numbers = {"largest_step": seen.largest_step, "growth_in_flow": seen.growth_in_flow, "jitter": noise.jitter}
+    return Finding(DISEASES.step_too_large, noise.jitter / _thresholds.JITTER, sentence, numbers)
+
+
+def _carried(jitter: float) -> str:
+    return (
+        f"in {_thresholds.JITTER_STEPS} steps noise alone carries a sample by {number(jitter, 2)} of the data's spread"
+    )
+
+
 def _discriminator(seen: Evidence) -> Finding:
     disease = DISEASES.discriminator_too_fast
     if seen.rates is None:
@@ -196,10 +220,7 @@ def _batch(seen: Evidence, alone: bool) -> Finding:
     carried = seen.noise.jitter / _thresholds.JITTER
     if alone and carried > strength:
         strength = carried
-        sentence = (
-            f"in {_thresholds.JITTER_STEPS} steps noise alone carries a sample by {number(seen.noise.jitter, 2)} of "
-            f"the data's spread (too small a batch above {_thresholds.JITTER}); {sentence}"
-        )
+        sentence = f"{_carried(seen.noise.jitter)} (too small a batch above {_thresholds.JITTER}); {sentence}"
     return Finding(DISEASES.batch_too_small, float(strength), sentence, numbers)
 
 

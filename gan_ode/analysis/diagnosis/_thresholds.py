@@ -44,6 +44,8 @@ NOISY = 30.0
 # Or where in so many steps noise alone moves a sample by this much of the data's spread: what is finer than that cannot
 # be learned. Where noise and drift balance, their ratio is the same for every batch; this is not. So many runs tell it.
 JITTER, JITTER_STEPS, JITTER_RUNS = 0.25, 200, 4
+# But where the batch has more than these times the samples that a step needs, noise carries far because steps are long.
+SUFFICES = 1.0
 # What a finding of strength 1 is the threshold of.
 FOUND = 1.0
 

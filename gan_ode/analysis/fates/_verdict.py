@@ -41,7 +41,7 @@ class Verdict:
         duration: How long the trajectory was followed; up to a blow-up if there is one.
         rate: Growth rate of a small disturbance of the equilibrium that it converges to (the spectral abscissa; of an
             update the logarithm of the spectral radius over the step size), or of the amplitude where it grows
-            exponentially. Per unit time.
+            exponentially. Per unit time, also of an update: times the step size it is per step.
         rate_error: Its error.
         power: On an algebraic tail the distance falls, or grows, as time to this power.
         power_error: Its error.
@@ -85,6 +85,9 @@ class Verdict:
     def _report(self) -> Report:
         names = ("rate", "power", "period", "amplitude", "exponent", "time")
         lines = {name: measured(getattr(self, name), getattr(self, f"{name}_error")) for name in names}
+        for name in ("rate", "exponent"):
+            # Of an update, too: time is step size times number of steps.
+            lines[name] = None if lines[name] is None else f"{lines[name]} per unit time"
         lines["closure"] = measured(self.closure, _NAN)
         lines["invariant"] = None if np.isnan(self.invariant_drift) else f"changes by {number(self.invariant_drift)}"
         lines["equilibrium"] = None if self.equilibrium is None else state(self.equilibrium.y)

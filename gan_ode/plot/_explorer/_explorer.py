@@ -1,12 +1,9 @@
 import dataclasses
 import html
-import importlib.resources
 import inspect
 import os
 import pathlib
-import string
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -16,11 +13,13 @@ import numpy as np
 from ... import _checks, _files, updates as _updates
 from ..._problem import arrays
 from ..._rules import a_rule
-from ..._types import State
+from ..._types import Scalar, State
 from ...games import Players
-from ._programs import depends_on_time, Family, flat, json_of, Programs
+from ._page import page_of
+from ._programs import depends_on_time, Family, flat, Programs
 
 Range = tuple[float, float]
+Quantity = Callable[[State], Scalar]
 _MOST_RULES = 5
 # Steps that a browser follows while a slider moves.
 _MOST_STEPS = 3000
@@ -61,6 +60,7 @@ def explorer(
     view: tuple[Range, Range] = ((-2.0, 2.0), (-2.0, 2.0)),
     duration: float = 30.0,
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    invariant: Quantity | Mapping[str, Quantity] | None = None,
     labels: tuple[str, str] = ("discriminator", "generator"),
     title: str = "gan_ode explorer",
 ) -> Explorer:
@@ -68,10 +68,14 @@ def explorer(
 
     The field, its Jacobian, and of each update the memory, the step and the Jacobian of the step are traced by JAX, and
     written out as JavaScript; so what the page computes is what the package computes, to rounding. The page shows
-    streamlines, nullclines and equilibria by type; a start that is dragged, with the flow and the updates from there;
-    the multipliers of a step beside the unit circle; a map of the first parameter and the step size; the distance to
-    the equilibrium over time; and the fate of the flow in words. It is one file, works offline, and asks nothing of any
-    server.
+    streamlines, nullclines and equilibria by type; a start that is dragged, with the flow and the updates from there,
+    and a clock that moves along them in matched time; step size times eigenvalues, within where each update is stable;
+    a map of the first parameter and the step size, beside it; the multipliers of a step beside the unit circle; the
+    distance to the equilibrium and an invariant over time; and the fate of the flow in words. It is one file, works
+    offline, and asks nothing of any server.
+
+    Of rules whose players step one after the other the region of stability is that of matrices with the eigenvectors
+    of the equilibrium's Jacobian; where its eigenvalues are real, the page says that there is none.
 
     ```python
     from gan_ode import fields, games, losses, plot, regularizers, updates
@@ -101,6 +105,8 @@ def explorer(
         duration: How much time orbits cover.
         presets: Buttons: for each name a mapping with values of parameters, and, where wanted, `step_size`, `family`
             (its name) and `start` (two numbers). The page opens with the first.
+        invariant: A function of the state, one number, that is followed over time, for example a quantity that the
+            flow keeps. Or several such, by the names of families; those without one do not show the panel.
         labels: Names of the two numbers.
         title: Of the page.
 
@@ -124,7 +130,11 @@ def explorer(
     like = arrays(Players(jnp.asarray(0.5), jnp.asarray(0.5)) if start is None else start, "start")
     if flat(like).size != 2:
         raise ValueError(f"`start` must hold two numbers, but has {flat(like).size}: a plane is all that is shown.")
-    programs = [_programs(each, tuple(parameters), like, rules, ranges) for each in families.values()]
+    quantities = _quantities(invariant, families, like)
+    programs = [
+        _programs(Programs(each, tuple(parameters), like, rules, quantities.get(name)), ranges)
+        for name, each in families.items()
+    ]
     setup = {
         "names": [*parameters, "step size"],
         "ranges": ranges,
@@ -138,7 +148,8 @@ def explorer(
         "preamble": _preamble(like),
     }
     setup["presets"] = [_preset(name, each, setup, list(families)) for name, each in (presets or {}).items()]
-    page = Explorer(_page(setup, list(families), list(presets or {}), programs, view, labels, title))
+    panel = "Invariant" if quantities else None
+    page = Explorer(page_of(setup, list(families), list(presets or {}), programs, view, labels, title, panel))
     if path is not None:
         page.save(path)
     return page
@@ -175,12 +186,27 @@ def _range(name: str, given: Any) -> Range:
     return low, high
 
 
-def _programs(family: Family, names: tuple[str, ...], like: State, rules: dict[str, Any], ranges: Any) -> str:
-    made = Programs(family, names, like, rules)
+def _quantities(given: Any, families: Mapping[str, Family], like: State) -> Mapping[str, Quantity]:
+    quantities: dict[str, Any] = dict(given) if isinstance(given, Mapping) else {}
+    if given is not None and not isinstance(given, Mapping):
+        quantities = dict.fromkeys(families, given)
+    if unknown := sorted(set(quantities) - set(families)):
+        raise ValueError(f"`invariant` must go by the names of families, {list(families)}, but names {unknown}.")
+    for quantity in quantities.values():
+        found = jax.eval_shape(quantity, like) if callable(quantity) else quantity
+        if getattr(found, "shape", None) != ():
+            raise ValueError(
+                f"`invariant` must give one number of a state, but gives {found!r}: for example "
+                "`lambda y: y.discriminator**2 + y.generator**2`."
+            )
+    return quantities
+
+
+def _programs(made: Programs, ranges: Any) -> str:
     field = made.field(jnp.asarray([low for low, _ in ranges[:-1]]))
     if not callable(field):
         raise ValueError(f"`family` must give a field, but gives {field!r}: wrap a game as `fields.GameField(game)`.")
-    if depends_on_time(field, like):
+    if depends_on_time(field, made.like):
         raise ValueError("`family` must give fields without explicit time, but one depends on `t`: fix the time.")
     return made.javascript()
 
@@ -212,81 +238,3 @@ def _preset(name: str, given: Mapping[str, Any], setup: dict[str, Any], families
     if "start" in given:
         preset["start"] = [float(x) for x in given["start"]]
     return preset
-
-
-def _page(
-    setup: dict[str, Any],
-    families: list[str],
-    presets: list[str],
-    programs: list[str],
-    view: Any,
-    labels: Any,
-    title: str,
-) -> str:
-    try:
-        from bokeh.embed import components
-        from bokeh.resources import Resources
-    except ImportError as error:
-        raise ImportError("`plot.explorer` needs Bokeh: `pip install bokeh`.") from error
-    from ._figures import COLORS, figures, MAP_SIZE
-
-    shown = figures(view, labels, setup["rules"], setup["names"][0], setup["ranges"])
-    setup = {**setup, "mapSize": list(MAP_SIZE)}
-    script, divs = components(shown.all)
-    ids = {name: model.id for name, model in shown.parts.items()}
-    identity = f"explorer-{uuid.uuid5(uuid.NAMESPACE_URL, title + ''.join(programs)).hex[:8]}"
-    body = string.Template(_text("page.html")).substitute(
-        id=identity,
-        presets="".join(_button(k, name) for k, name in enumerate(presets)),
-        families=_menu(families),
-        sliders="".join(_slider(i, name) for i, name in enumerate(setup["names"])),
-        rules=_flow_swatch() + "".join(_box(i, name, COLORS[i]) for i, name in enumerate(setup["rules"])),
-        **dict(zip(("portrait", "multipliers", "map", "distance"), divs, strict=True)),
-    )
-    own = string.Template(_text("shell.js")).substitute(
-        engine=_text("engine.js"), page=_text("page.js"), families=",\n".join(programs), setup=json_of(setup),
-        ids=json_of(ids), figures=json_of([each.id for each in shown.all]),
-        inked=json_of([each.id for each in shown.inked]), identity=json_of(identity),
-    )  # fmt: skip
-    library = Resources(mode="inline", components=["bokeh"]).render_js()
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{html.escape(title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"{library}\n<style>body {{ margin: 0; }}</style>\n</head>\n<body>\n{body}\n{script}\n"
-        f"<script>\n{own}\n</script>\n</body>\n</html>\n"
-    )
-
-
-def _text(name: str) -> str:
-    return importlib.resources.files("gan_ode.plot._explorer").joinpath(name).read_text(encoding="utf-8")
-
-
-def _button(k: int, name: str) -> str:
-    return f'<button type="button" data-part="preset-{k}">{html.escape(name)}</button>'
-
-
-def _menu(families: list[str]) -> str:
-    if len(families) == 1:
-        return ""
-    options = "".join(f'<option value="{i}">{html.escape(name)}</option>' for i, name in enumerate(families))
-    return f'<label>game <select data-part="families">{options}</select></label>'
-
-
-def _slider(i: int, name: str) -> str:
-    return (
-        f'<label>{html.escape(name)} <input type="range" min="0" max="1" step="0.001" data-part="slider-{i}" '
-        f'aria-label="{html.escape(name)}"><output data-part="value-{i}"></output></label>'
-    )
-
-
-def _flow_swatch() -> str:
-    from .._style import BLUE
-
-    return f'<span><span class="swatch" style="border-color: {BLUE}"></span> flow</span>'
-
-
-def _box(i: int, name: str, color: str) -> str:
-    return (
-        f'<label><input type="checkbox" data-part="rule-{i}">'
-        f'<span class="swatch" style="border-color: {color}"></span> {html.escape(name)}</label>'
-    )

@@ -4,10 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Range1d
+from bokeh.models import BasicTickFormatter, ColumnDataSource, HoverTool, LinearColorMapper, Range1d, Span
 from bokeh.plotting import figure
 
 from .._style import BLUE, GRAY, GREEN, INK, ORANGE, PURPLE, SKY_BLUE, VERMILLION
@@ -18,6 +18,7 @@ Range = tuple[float, float]
 COLORS = (ORANGE, GREEN, PURPLE, VERMILLION, SKY_BLUE)
 MARKERS = ("square", "triangle", "diamond", "inverted_triangle", "hex")
 MAP_SIZE = (36, 30)
+DIMENSIONS: tuple[Literal["width"], Literal["height"]] = ("width", "height")
 # From stable to unstable: blue, white at a radius of 1, red-orange.
 _STABLE, _EVEN, _UNSTABLE = (0, 114, 178), (245, 245, 245), (213, 94, 0)
 # In square roots of the growth a step, so that the border is seen.
@@ -25,8 +26,8 @@ _STEEPEST = 0.45
 # Two small panels stand side by side on a laptop, each with a square frame within its borders.
 _SQUARE: Mapping[str, Any] = MappingProxyType(
     {
-        "sizing_mode": "fixed", "width": 232, "height": 248, "min_border_left": 56, "min_border_right": 8,
-        "min_border_top": 30, "min_border_bottom": 50,
+        "sizing_mode": None, "width": None, "height": None, "frame_width": 160, "frame_height": 160,
+        "min_border_left": 64, "min_border_right": 8, "min_border_top": 30, "min_border_bottom": 50,
     }
 )  # fmt: skip
 
@@ -37,35 +38,50 @@ class Figures:
 
     Attributes:
         portrait: The plane.
-        multipliers: The complex plane with the unit circle.
+        region: Step size times eigenvalues, within where updates are stable.
         map: First parameter against step size.
+        multipliers: The complex plane with the unit circle.
         distance: Distance to the nearest equilibrium over time.
+        invariant: A quantity over time; None where there is none.
         parts: Sources and titles, by the names that the page's script uses.
         inked: Glyphs that take the color of the text.
     """
 
     portrait: Any
-    multipliers: Any
+    region: Any
     map: Any
+    multipliers: Any
     distance: Any
+    invariant: Any
     parts: dict[str, Any]
     inked: list[Any]
 
     @property
     def all(self) -> list[Any]:
-        return [self.portrait, self.multipliers, self.map, self.distance]
+        shown = [self.portrait, self.region, self.map, self.multipliers, self.distance]
+        return shown if self.invariant is None else [*shown, self.invariant]
 
 
 def figures(
-    view: tuple[Range, Range], labels: tuple[str, str], rules: Sequence[str], parameter: str, ranges: Sequence[Range]
+    view: tuple[Range, Range],
+    labels: tuple[str, str],
+    rules: Sequence[str],
+    parameter: str,
+    ranges: Sequence[Range],
+    invariant: str | None,
 ) -> Figures:
     parts: dict[str, Any] = {}
     inked: list[Any] = []
     portrait = _portrait(view, labels, rules, parts, inked)
-    circle = _multipliers(rules, parts, inked)
+    region = _region(rules, parts, inked)
     stability = _map(parameter, ranges, parts, inked)
-    distance = _distance(rules, parts)
-    return Figures(portrait, circle, stability, distance, parts, inked)
+    circle = _multipliers(rules, parts, inked)
+    distance = _over_time("distance", "Distance to the nearest equilibrium", rules, parts, y_axis_type="log")
+    quantity = None
+    if invariant is not None:
+        quantity = parts["invariant"] = _over_time("invariant", invariant, rules, parts)
+        parts["invariant_title"] = quantity.title
+    return Figures(portrait, region, stability, circle, distance, quantity, parts, inked)
 
 
 def _range(start: float, end: float) -> Range1d:
@@ -73,7 +89,7 @@ def _range(start: float, end: float) -> Range1d:
 
 
 def _source(parts: dict[str, Any], name: str, *columns: str) -> ColumnDataSource:
-    parts[name] = ColumnDataSource({column: [] for column in columns})
+    parts[name] = ColumnDataSource({column: [] for column in columns}, name=name)
     return parts[name]
 
 
@@ -85,10 +101,23 @@ def _figure(title: str, x_label: str, y_label: str, **options: Any) -> Any:
     )  # fmt: skip
     made.grid.visible = False
     made.title.text_font_size, made.title.text_font_style = "12px", "normal"
-    for axis in made.axis:
+    for axis, span in zip(made.axis, (made.x_range, made.y_range), strict=True):
+        axis.minor_tick_line_color = None
+        # Left to itself, the formatter tries one precision after the other at each painting, which takes longer than
+        # the flow.
+        if isinstance(axis.formatter, BasicTickFormatter):
+            axis.formatter = BasicTickFormatter(precision=_digits(span))
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size, axis.major_label_text_font_size = "12px", "11px"
     return made
+
+
+def _digits(span: Any) -> int:
+    """Digits after the point that tell the ticks of an axis apart."""
+    if not isinstance(span, Range1d):
+        return 4
+    ends: dict[str, Any] = span.properties_with_values()
+    return max(0, 2 - math.floor(math.log10(ends["end"] - ends["start"])))
 
 
 def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
@@ -114,6 +143,8 @@ def _portrait(view: Any, labels: Any, rules: Sequence[str], parts: dict[str, Any
     made.add_tools(
         HoverTool(renderers=[drawn], tooltips=[("equilibrium", "@type"), ("at", "(@x{0.0000}, @y{0.0000})")])
     )
+    now = _source(parts, "now", "x", "y", "color")
+    made.scatter("x", "y", source=now, size=11, fill_color="color", line_color="white", line_width=1.5)
     start = _source(parts, "start", "x", "y")
     made.scatter("x", "y", source=start, marker="circle", size=14, fill_color=BLUE, line_color="white", line_width=2)
     return made
@@ -161,11 +192,28 @@ def _palette() -> list[str]:
     return ["#" + "".join(f"{round(value):02x}" for value in color) for color in (*lower, *upper)]
 
 
-def _distance(rules: Sequence[str], parts: dict[str, Any]) -> Any:
-    made = _figure("Distance to the nearest equilibrium", "time", "", height=190, y_axis_type="log")
+def _region(rules: Sequence[str], parts: dict[str, Any], inked: list[Any]) -> Any:
+    # Equal frames, and ranges that the page keeps equal: the aspect is 1.
+    made = _figure(
+        "Step size times eigenvalues", "real part", "imaginary part", **_SQUARE, x_range=_range(-2.52, 0.68),
+        y_range=_range(-1.6, 1.6),
+    )  # fmt: skip
+    parts["region_x"], parts["region_y"] = made.x_range, made.y_range
+    for dimension in DIMENSIONS:
+        made.add_layout(Span(location=0, dimension=dimension, line_color=GRAY, line_width=0.8, line_alpha=0.7))
     for i, _ in enumerate(rules):
-        made.line("x", "y", source=_source(parts, f"distance_{i}", "x", "y"), line_color=COLORS[i], line_width=1.5)
+        source = _source(parts, f"region_{i}", "xs", "ys")
+        made.multi_line("xs", "ys", source=source, line_color=COLORS[i], line_width=2)
+    own = _source(parts, "scaled_spectrum", "x", "y")
+    inked.append(made.scatter("x", "y", source=own, marker="x", size=10, line_color=INK, line_width=2.2).glyph)
+    return made
+
+
+def _over_time(name: str, title: str, rules: Sequence[str], parts: dict[str, Any], **options: Any) -> Any:
+    made = _figure(title, "time", "", height=248, **options)
+    for i, _ in enumerate(rules):
+        made.line("x", "y", source=_source(parts, f"{name}_{i}", "x", "y"), line_color=COLORS[i], line_width=1.5)
     # Bokeh warns of a logarithmic axis without data.
-    parts["flow_distance"] = ColumnDataSource({"x": [0.0, 1.0], "y": [1.0, 0.1]})
-    made.line("x", "y", source=parts["flow_distance"], line_color=BLUE, line_width=2)
+    parts[f"flow_{name}"] = ColumnDataSource({"x": [0.0, 1.0], "y": [1.0, 0.1]}, name=f"flow_{name}")
+    made.line("x", "y", source=parts[f"flow_{name}"], line_color=BLUE, line_width=2)
     return made

@@ -24,12 +24,14 @@ class Programs(eqx.Module):
         names: The parameters' names, in the order of the numbers in a vector.
         like: A state, which says what its two numbers are.
         rules: What makes updates from step sizes, by their names.
+        quantity: One number of a state, which the page follows over time.
     """
 
     family: Family = eqx.field(static=True)
     names: tuple[str, ...] = eqx.field(static=True)
     like: State
     rules: Mapping[str, Any] = eqx.field(static=True)
+    quantity: Callable[[State], Scalar] | None = eqx.field(static=True, default=None)
 
     def field(self, parameters: Float[Array, " p"]) -> Any:
         """What the family gives: a field, unless the user made a mistake."""
@@ -68,6 +70,21 @@ class Programs(eqx.Module):
 
         return jnp.ravel(jax.jacfwd(joint)(flat((y, memory))))
 
+    def linear_step_jacobian(self, rule: str, matrix: Float[Array, " 4"], h: Scalar) -> Float[Array, " nn"]:
+        """The Jacobian of a step of the linear field of a matrix, in state and memory, at rest."""
+
+        def field(t: Any, y: State, args: Any) -> State:
+            return restored(matrix.reshape(2, 2) @ flat(y), self.like)
+
+        rest = jnp.zeros(2)
+        update = maker(self.rules[rule], field, self.state(rest), None)(h)
+        memory = update.init(field, self.state(rest), None)
+
+        def joint(both: Float[Array, " n"]) -> Float[Array, " n"]:
+            return flat(update.step(field, 0.0, self.state(both[:2]), None, restored(both[2:], memory)))
+
+        return jnp.ravel(jax.jacfwd(joint)(flat((rest, memory))))
+
     def counts(self, rule: str) -> bool:
         """Whether an update counts its steps: then they differ, and one of them does not say what all do."""
         y, h, p = flat(self.like), jnp.asarray(1.0), jnp.zeros(len(self.names))
@@ -87,18 +104,26 @@ class Programs(eqx.Module):
         entries = [
             f"field:{_function(self.velocity, (y, p))}",
             f"jacobian:{_function(self.jacobian, (y, p))}",
+            f"invariant:{self._javascript_of_quantity(y)}",
             f"updates:[{','.join(self._javascript_of(rule, y, h, p) for rule in self.rules)}]",
         ]
         return "{" + ",\n".join(entries) + "}"
+
+    def _javascript_of_quantity(self, y: Any) -> str:
+        if (quantity := self.quantity) is None:
+            return "null"
+        return _function(lambda y: jnp.asarray(quantity(self.state(y)), float), (y,))
 
     def _javascript_of(self, rule: str, y: Any, h: Any, p: Any) -> str:
         memory = jax.eval_shape(lambda y, h, p: self.init(rule, y, h, p), y, h, p)
         init = _function(lambda y, h, p: self.init(rule, y, h, p), (y, h, p))
         step = _function(lambda y, h, p, m: self.step(rule, y, h, p, m), (y, h, p, memory))
-        jacobian = "null"
+        jacobian = linear = "null"
         if not self.counts(rule):
             jacobian = _function(lambda y, h, p, m: self.step_jacobian(rule, y, h, p, m), (y, h, p, memory))
-        return f"{{name:{json_of(rule)},\ninit:{init},\nstep:{step},\njacobian:{jacobian}}}"
+            matrix = jax.ShapeDtypeStruct((4,), y.dtype)
+            linear = _function(lambda matrix, h: self.linear_step_jacobian(rule, matrix, h), (matrix, h))
+        return f"{{name:{json_of(rule)},\ninit:{init},\nstep:{step},\njacobian:{jacobian},\nlinear:{linear}}}"
 
 
 def flat(tree: Any) -> Float[Array, " n"]:

@@ -9,6 +9,8 @@ function explore(root, setup, families, model) {
   const tiny = (x, [low, high]) => (Math.abs(x) < 1e-12 * (high - low) ? 0 : x);
   const last = setup.values.length - 1;
   let known = null;
+  // What the clock is drawn on: the flow, and the steps of each update that is shown.
+  let followed = {flow: null, steps: []};
 
   const parameters = () => state.values.slice(0, last);
   const stepSize = () => state.values[last];
@@ -59,20 +61,102 @@ function explore(root, setup, families, model) {
   function orbits() {
     const h = stepSize(), p = parameters(), target = nearest(), duration = setup.duration;
     const orbit = flow(known.field, state.start, duration), number = Math.min(setup.most, Math.round(duration / h));
+    followed = {flow: orbit, steps: []};
     set("flow", {x: orbit.ys.map((y) => y[0]), y: orbit.ys.map((y) => y[1])});
-    const away = (y) => (target ? Math.max(Math.hypot(y[0] - target.y[0], y[1] - target.y[1]), 1e-16) : NaN);
-    set("flow_distance", {x: orbit.ts, y: orbit.ys.map(away)});
     state.rules.forEach((shown, i) => {
       const steps = shown ? iterate(programs().updates[i], state.start, h, p, number).ys : [];
+      followed.steps[i] = steps;
       set(`steps_${i}`, {x: steps.map((y) => y[0]), y: steps.map((y) => y[1])});
-      set(`distance_${i}`, {x: steps.map((_, k) => k * h), y: steps.map(away)});
-      const values = shown && target && programs().updates[i].jacobian ? multipliers(programs().updates[i], target.y, h, p) : [];
+    });
+    set("start", {x: [state.start[0]], y: [state.start[1]]});
+    regions(target);
+    words(target);
+    clock.show();
+    // The panels below follow a little later, so that the plane is not kept waiting while a slider moves.
+    later ??= setTimeout(below, LATER);
+  }
+
+  const LATER = 60;
+  let later = null;
+
+  // Multipliers, and what changes over time.
+  function below() {
+    later = null;
+    const h = stepSize(), p = parameters(), target = nearest(), {flow: orbit, steps} = followed;
+    const away = (y) => (target ? Math.max(Math.hypot(y[0] - target.y[0], y[1] - target.y[1]), 1e-16) : NaN);
+    const invariant = programs().invariant ? (y) => programs().invariant(y)[0] : null;
+    set("flow_distance", {x: orbit.ts, y: orbit.ys.map(away)});
+    if (model.invariant) model.invariant.visible = invariant !== null;
+    if (invariant) {
+      const values = orbit.ys.map(invariant);
+      set("flow_invariant", {x: orbit.ts, y: values});
+      model.invariant_title.text = `Invariant: the flow ${changes(values)}`;
+    }
+    state.rules.forEach((shown, i) => {
+      const update = programs().updates[i], times = steps[i].map((_, k) => k * h);
+      set(`distance_${i}`, {x: times, y: steps[i].map(away)});
+      if (invariant) set(`invariant_${i}`, {x: times, y: steps[i].map(invariant)});
+      const values = shown && target && update.jacobian ? multipliers(update, target.y, h, p) : [];
       set(`multipliers_${i}`, {x: values.map(([re]) => re), y: values.map(([, im]) => im)});
     });
     const growth = target ? target.values.map(([re, im]) => [Math.exp(h * re) * Math.cos(h * im), Math.exp(h * re) * Math.sin(h * im)]) : [];
     set("flow_multipliers", {x: growth.map((v) => v[0]), y: growth.map((v) => v[1])});
-    set("start", {x: [state.start[0]], y: [state.start[1]]});
-    words(target);
+    root.dataset.below = String(Number(root.dataset.below || 0) + 1);
+  }
+
+  // Each rule's multipliers depend on h times an eigenvalue alone, or on more.
+  const kinds = new Map(), drawn = new Map(), outlined = [];
+  function kind(i) {
+    const key = `${state.family},${i}`;
+    if (!kinds.has(key)) kinds.set(key, kindOf(programs().updates[i]));
+    return kinds.get(key);
+  }
+
+  // A rule's region of stability: {xs, ys, values}; null if the eigenvalues do not say what it is.
+  function region(i, window, turn) {
+    const own = programs().updates[i], {ofEigenvectors, ofStepSize} = kind(i), h = stepSize();
+    if (ofEigenvectors && turn === null) return null;
+    const key = JSON.stringify([state.family, i, window, ofEigenvectors ? turn : 0, ofStepSize ? h : 0]);
+    if (!drawn.has(key)) {
+      if (drawn.size > 60) drawn.clear();
+      drawn.set(key, stabilityRegion(own, window, ofEigenvectors ? turn : QUARTER_TURN, h));
+    }
+    return drawn.get(key);
+  }
+
+  // h times the eigenvalues, and where each rule is stable.
+  function regions(target) {
+    const h = stepSize(), points = target ? target.values.map(([re, im]) => [h * re, h * im]) : [], around = windowAround(points);
+    const turn = target ? turnOf(known.jacobian(target.y)) : null, unsaid = [];
+    for (const [axis, [low, high]] of [["region_x", around[0]], ["region_y", around[1]]]) model[axis].setv({start: low, end: high});
+    set("scaled_spectrum", {x: points.map(([x]) => x), y: points.map(([, y]) => y)});
+    state.rules.forEach((shown, i) => {
+      const found = shown && programs().updates[i].jacobian ? region(i, around, turn) : null;
+      if (shown && found === null) unsaid.push(programs().updates[i].name);
+      if (outlined[i] === found) return;
+      outlined[i] = found;
+      const segments = found ? zeroSegments(found.values.map((row) => row.map((v) => v - NEUTRAL)), found.xs, found.ys) : [];
+      set(`region_${i}`, {xs: segments.map(([p, q]) => [p[0], q[0]]), ys: segments.map(([p, q]) => [p[1], q[1]])});
+    });
+    find("unsaid").textContent = unsaid.length ? `No region: ${unsaid.join(", ")}; more than one eigenvalue decides.` : "";
+  }
+
+  // Where the flow and the steps are at a time.
+  function dots(time) {
+    const points = [], {flow: orbit, steps} = followed, h = stepSize();
+    const inner = orbit ? orbit.ts.findIndex((t) => t >= time) : -1;
+    if (inner >= 0) {
+      const k = Math.max(inner, 1), part = orbit.ts.length > 1 ? (time - orbit.ts[k - 1]) / (orbit.ts[k] - orbit.ts[k - 1]) : 0;
+      const y = orbit.ts.length > 1 ? orbit.ys[k].map((x, j) => orbit.ys[k - 1][j] + part * (x - orbit.ys[k - 1][j])) : orbit.ys[0];
+      points.push([...y, -1]);
+    }
+    steps.forEach((ys, i) => {
+      const k = Math.floor(time / h + 1e-9);
+      if (k < ys.length) points.push([...ys[k], i]);
+    });
+    set("now", {
+      x: points.map((p) => p[0]), y: points.map((p) => p[1]), color: points.map((p) => (p[2] < 0 ? setup.flowColor : setup.colors[p[2]])),
+    });
   }
 
   function words(target) {
@@ -137,6 +221,7 @@ function explore(root, setup, families, model) {
     set("cross", {x: [state.values[0]], y: [Math.log10(stepSize())]});
   }
 
+  const clock = motion(root, find, setup.duration, dots);
   let waiting = {};
   const plan = (...what) => {
     for (const each of what) waiting[each] = true;
@@ -204,6 +289,7 @@ function explore(root, setup, families, model) {
     if (start) state.start = start.slice();
     place();
     plan("plane", "map");
+    clock.begin();
   }
   find("copy").addEventListener("click", async () => {
     const given = setup.names.slice(0, last).map((name, i) => `${name}=${state.values[i]}`).join(", ");
@@ -235,6 +321,22 @@ function explore(root, setup, families, model) {
     state.start = [x, y];
     plan();
   });
+  // A finger that begins near the start drags it; elsewhere it scrolls the page.
+  find("plane").addEventListener("touchstart", (event) => {
+    const {x_scale, y_scale} = model.view(model.portrait).frame, corner = find("plane").getBoundingClientRect(), touch = event.touches[0];
+    const apart = [touch.clientX - corner.left - x_scale.compute(state.start[0]), touch.clientY - corner.top - y_scale.compute(state.start[1])];
+    if (event.touches.length === 1 && Math.hypot(...apart) < 40) event.preventDefault();
+  }, {passive: false});
+  // The same by keys; with Shift in larger steps.
+  const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1]};
+  find("plane").addEventListener("keydown", (event) => {
+    const arrow = arrows[event.key];
+    if (!arrow) return;
+    event.preventDefault();
+    const part = event.shiftKey ? 0.1 : 0.02;
+    state.start = state.start.map((x, i) => x + arrow[i] * part * (box()[i][1] - box()[i][0]));
+    plan();
+  });
   model.on_map((x, y) => {
     const clamp = (i, value) => Math.min(Math.max(value, setup.ranges[i][0]), setup.ranges[i][1]);
     state.values[0] = clamp(0, x);
@@ -248,15 +350,17 @@ function explore(root, setup, families, model) {
   const paint = () => {
     const asked = root.dataset.theme, night = asked ? asked === "dark" : dark.matches;
     root.classList.toggle("night", night);
+    if (root.parentElement === document.body) document.body.style.background = night ? "#15191e" : "#ffffff";
     const ink = night ? "#d8dde4" : "#1a1a1a", faint = night ? "#5c6773" : "#7f8893", paper = night ? "#15191e" : "#ffffff";
     for (const figure of model.figures) {
       figure.background_fill_color = figure.border_fill_color = paper;
       figure.outline_line_color = faint;
       for (const axis of [...figure.below, ...figure.left]) {
         axis.axis_label_text_color = axis.major_label_text_color = ink;
-        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = faint;
+        axis.axis_line_color = axis.major_tick_line_color = faint;
       }
-      for (const title of figure.above) if (title.text_color !== undefined) title.text_color = ink;
+      figure.title.text_color = ink;
+      figure.styles = {"background-color": paper};
     }
     for (const glyph of model.inked) {
       if (glyph.line_color !== undefined) glyph.line_color = ink;
@@ -267,6 +371,6 @@ function explore(root, setup, families, model) {
   paint();
   place();
   choose(setup.presets[0] ?? {});
-  const iterateOf = (i, start, h, ...p) => iterate(programs().updates[i], start, h, p, 100).ys;
-  return {state, choose, plan, paint, box, known: () => known, programs, iterateOf};
+  const iterateOf = (i, start, h, p, number = 100) => iterate(programs().updates[i], start, h, [p].flat(), number).ys;
+  return {state, choose, plan, paint, box, clock, known: () => known, programs, iterateOf, figures: model.figures};
 }

@@ -1,6 +1,8 @@
 (function () {
 "use strict";
 ${engine}
+${regions}
+${motion}
 ${page}
 const families = [${families}];
 const setup = ${setup}, ids = ${ids};

@@ -124,6 +124,21 @@ def test_a_batch_is_too_small_where_noise_carries_samples_far_and_nothing_else_i
     assert strength(blown_up, DISEASES.batch_too_small) == pytest.approx(4 / 30)
 
 
+def test_steps_are_too_large_where_noise_carries_samples_far_although_the_batch_suffices():
+    def of(trusted_batch, jitter=0.5):
+        seen = dataclasses.replace(
+            QUIET,
+            noise=Noise(4.0, drift=1.0, drift_error=0.1, batch=64, trusted_batch=trusted_batch, jitter=jitter),
+        )
+        return strength(seen, DISEASES.step_too_large), strength(seen, DISEASES.batch_too_small)
+
+    largest = 0.9 / 3.0  # of the modes alone
+    assert of(3.0) == pytest.approx((0.5 / 0.25, 3 / 64 / 30))
+    assert of(63.0)[0] == pytest.approx(2.0) and of(65.0) == pytest.approx((largest, 2.0))
+    # What noise does where the drift does not show says nothing of the steps.
+    assert of(float("inf"))[0] == of(float("nan"))[0] == of(3.0, jitter=0.2)[0] == pytest.approx(largest)
+
+
 def test_a_rotation_whose_damping_is_not_known_well_enough_is_open():
     slow = dataclasses.replace(SPIRAL, value=-0.05 + 1j)
     seen = dataclasses.replace(
