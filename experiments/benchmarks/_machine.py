@@ -7,7 +7,7 @@ from pathlib import Path
 
 DISTRIBUTIONS = (
     "gan_ode", "jax", "jaxlib", "diffrax", "equinox", "numpy", "scipy", "numba", "numbalsoda", "heyoka", "torch",
-    "torchdiffeq", "torchode", "scikit-sundae",
+    "torchdiffeq", "torchode", "scikit-sundae", "jaxcont",
 )  # fmt: skip
 
 

@@ -49,6 +49,7 @@ PARTS: dict[str, Part] = {
     "parameters": Part(functools.partial(by_results, "parameters")),
     "accelerator": Part(functools.partial(by_results, "accelerator")),
     "fates": Part(functools.partial(by_results, "fates")),
+    "branches": Part(functools.partial(by_results, "branches"), has_quick=False),
     **{
         name: Part(functools.partial(by_ratios, name), has_quick=False)
         for name in (

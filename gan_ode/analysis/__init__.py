@@ -12,7 +12,12 @@ from .continuation import (
     NormalForm as NormalForm,
     switch_branch as switch_branch,
 )
-from .cycle_branches import continue_cycle as continue_cycle, CycleBranch as CycleBranch, CycleEvent as CycleEvent
+from .cycle_branches import (
+    continue_cycle as continue_cycle,
+    CycleBranch as CycleBranch,
+    CycleEvent as CycleEvent,
+    locate_cycle_event as locate_cycle_event,
+)
 from .cycles import (
     cycle_type as cycle_type,
     find_periodic_orbit as find_periodic_orbit,

@@ -68,6 +68,14 @@ def hopf_point() -> analysis.Event:
     return analysis.Event(jnp.asarray(3), nothing, Y, nothing + 1j, None, jnp.zeros(2), None)
 
 
+def fold_of_cycles() -> analysis.CycleEvent:
+    """One that no branch has."""
+    turn = jnp.linspace(0.0, 2 * jnp.pi, 9)
+    orbit = jax.vmap(lambda t: Players(jnp.cos(t), jnp.sin(t)))(turn)
+    one = jnp.ones(())
+    return analysis.CycleEvent("fold of cycles", one, turn[-1], Y, jnp.ones(2, complex), orbit, turn)
+
+
 # What each function is given, all of it right.
 RIGHT: dict[str, tuple[Callable, dict[str, Any]]] = {
     "flow": (flow, {"field": FIELD, "y0": Y, "ts": TS}),
@@ -96,6 +104,7 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "compare": {"orbit": orbit(), "steps": orbit()},
     "continue_cycle": {"family": family, "values": VALUES[:2], "cycle": hopf_point()},
     "continue_equilibrium": {"family": family, "values": VALUES[:2], "y": Y},
+    "locate_cycle_event": {"family": family, "event": fold_of_cycles()},
     "locate_event": {"kind": "hopf", "family": family, "value": 0.1, "y": Y},
     "continue_event": {
         "family": lambda rate, weight: family(rate),

@@ -70,10 +70,10 @@ def cycles(radii, stable, events):
         stable=jnp.asarray(stable), events=tuple(
             CycleEvent(
                 kind=kind, value=jnp.asarray(value), period=jnp.asarray(1.0), state=radius * circle[0],
-                multipliers=jnp.ones(2, complex), orbit=radius * circle,
+                multipliers=jnp.ones(2, complex), orbit=radius * circle, times=phase,
             )
             for kind, value, radius in events
-        ), ended="end of range", family=None, args=None,
+        ), status=jnp.asarray(1), family=None, args=None,
     )  # fmt: skip
 
 

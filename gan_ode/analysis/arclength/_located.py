@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Int
 
 from ..._lowering import jit_quickly
-from ..linearization._jacobian import eigenvalues_of
 from ._corrector import correct, FINEST, Point, where
+from ._eigenvalues import eigenvalues_at
 from ._motion import AbstractMotion
 from ._signature import critical, kind, NONE, num_flat, Signature, signature
 from ._trace import Trace
@@ -78,7 +78,7 @@ def locate(motion: AbstractMotion, along: Trace, most: int) -> Located:
         """Finds what comes first after a point, and goes on from just beyond it."""
         left, right = scan.left, left_of(scan.interval + 1)
         point, before, after, end = _halved(motion, along, left, right, flat)
-        values = eigenvalues_of(point.matrix(along.chart))
+        values = eigenvalues_at(point.matrix(along.chart))
         value, scale = critical(values, flat, motion.is_map), jnp.max(jnp.abs(values))
         # Both sides of what lies near the start of the interval are seen from the start itself.
         code = kind(before, after.signature, value, scale, motion.is_map)
@@ -109,7 +109,7 @@ def _halved(
         # Through the point at that share of the way along the left tangent, whatever the guess is.
         guess = guess + (share * far - left.tangent @ (guess - left.z)) * left.tangent
         point = correct(motion, chart, guess, left.tangent, FINEST)
-        return point, signature(eigenvalues_of(point.matrix(chart)), point.tangent, flat, is_map)
+        return point, signature(eigenvalues_at(point.matrix(chart)), point.tangent, flat, is_map)
 
     def look(count: Array, state: tuple[Array, Array, Any]) -> tuple[Array, Array, Any]:
         """Halves so many times, then looks at the middle, and at both sides of it."""

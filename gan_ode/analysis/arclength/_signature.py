@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Complex, Int
 
 from ..._types import Scalar
+from ._ranks import ranks
 
 # An eigenvalue smaller than this part of the largest belongs to a continuum of equilibria if it is so all along.
 _FLAT = {4: 1e-4, 8: 1e-8}
@@ -105,8 +106,7 @@ def kind(before: Signature, after: Signature, value: Complex[Array, ""], scale: 
 
 def _smallest(eigenvalues: Complex[Array, "*rows m"], num: Array) -> Bool[Array, "*rows m"]:
     """Which are the so many smallest."""
-    rank = jnp.argsort(jnp.argsort(jnp.abs(eigenvalues), axis=-1), axis=-1)
-    return rank < num
+    return ranks(jnp.abs(eigenvalues)) < num
 
 
 def _itemsize(eigenvalues: Array) -> int:

@@ -13,8 +13,10 @@ from ..._entry import guarded
 from ..._types import Args, RealScalarLike
 from ..arclength._corrector import Chart
 from ..continuation import Event
+from ..cycle_branches import CycleEvent
 from ._curve import CurvePoint, EventCurve
-from ._plane import Plane, plane_of
+from ._cycle_folds import AlongBoth, Border, folds_of_cycles
+from ._plane import made, Plane, plane_of
 from ._seen import angle_of, Seen
 from ._system import EventSystem, jacobian
 from ._walk import stacked, start, Station, walk, Walked
@@ -25,7 +27,7 @@ _KINDS = ("fold", "hopf", "flip", "neimark-sacker")
 @guarded(rules=True)
 def continue_event(
     family: Callable,
-    event: Event,
+    event: Event | CycleEvent,
     first: Real[Array | np.ndarray, " ends"],
     second: Real[Array | np.ndarray, " other_ends"],
     *,
@@ -35,14 +37,16 @@ def continue_event(
     size: RealScalarLike | None = None,
     longest_step: RealScalarLike = 0.03,
     max_points: int = 500,
+    intervals: int = 40,
 ) -> EventCurve:
-    r"""Follows a fold, a Hopf, flip or Neimark-Sacker point as two parameters move: a border in their plane.
+    r"""Follows a fold, a Hopf, flip or Neimark-Sacker point, or a fold of cycles, as two parameters move: a border in
+    their plane.
 
-    On one side of it an equilibrium attracts and on the other it does not, or there is none. The curve is followed by
-    its length from an event that `continue_equilibrium` or `locate_event` found in the first parameter, to both sides,
-    through turns in either parameter, until it leaves the ranges. Each point is found by Newton's method on equations
-    that are regular at the event. Between points where a test number changes its sign the degenerate event is found to
-    rounding: what meets there, and which further curves start.
+    On one side of it an equilibrium or a cycle attracts and on the other it does not, or there is none. The curve is
+    followed by its length from an event that `continue_equilibrium`, `locate_event` or `continue_cycle` found in the
+    first parameter, to both sides, through turns in either parameter, until it leaves the ranges. Each point is found
+    by Newton's method on equations that are regular at the event. Between points where a test number changes its sign
+    the degenerate event is found to rounding: what meets there, and which further curves start.
 
     | along | degenerate points |
     |---|---|
@@ -50,6 +54,7 @@ def continue_event(
     | Hopf | Bogdanov-Takens (the curve ends: the frequency is zero); generalized Hopf; fold-Hopf; Hopf-Hopf |
     | fold of an update | cusp; resonance 1:1; fold-flip; fold-Neimark-Sacker |
     | flip | generalized flip; resonance 1:2; fold-flip; flip-Neimark-Sacker |
+    | fold of cycles | cusp of cycles; generalized Hopf (the curve ends: the cycle shrinks to a Hopf point) |
     | Neimark-Sacker | resonances 1:1 and 1:2 (it ends), 1:3, 1:4; Chenciner; with a fold, a flip or a second pair |
 
     Not for use inside a transformation. What happens twice between two neighboring points is missed: look again with a
@@ -72,16 +77,18 @@ def continue_event(
 
     Args:
         family: From both parameters, scalar arrays, to a field. Where `update` is a rule it is from the first alone.
-        event: The event, on a branch in the first parameter.
+        event: The event, on a branch in the first parameter: of equilibria or fixed points, or a fold of cycles.
         first: Both ends of the first parameter's range, shape `(2,)`.
         second: Both ends of the second's.
         at: The second parameter's value at which the event was found.
         update: If given, its fixed points are followed: an update, or a rule (a class, or a function from step size to
             update), of which the second parameter is the step size.
         args: Handed to the field: a minibatch, or None.
-        size: What is a large change of the state; by default the state's norm at the event, and at least 1.
+        size: What is a large change of the state; by default the state's norm at the event, and at least 1. A fold of
+            cycles is measured by the cycle's amplitude.
         longest_step: The longest step, in units of the ranges, or of the state's size.
         max_points: Most points to either side.
+        intervals: Intervals of the mesh of a cycle, each with a polynomial of degree 4.
 
     Returns:
         The curve. One that ends before the ranges do is a result: see `ended`.
@@ -91,15 +98,18 @@ def continue_event(
     """
     kind: Any = _kind(event, update)
     ranges = _range("first", first), _range("second", second)
+    longest = float(_checks.positive("longest_step", longest_step, "0.03 is usual."))
+    most = _checks.count("max_points", max_points, least=2)
+    if isinstance(event, CycleEvent):
+        intervals = _checks.count("intervals", intervals, least=8)
+        return _of_cycles(family, event, ranges, _checks.as_float(at), args, longest, most, intervals)
     here, there = jnp.asarray(event.value), _checks.as_float(at).astype(event.flat.dtype)
     if _checks.is_traced((ranges, here, there, event.flat, args)):
         raise ValueError(
             "`event` must be concrete, since a curve of events is followed step by step: call `continue_event` outside "
             "of `jax.jit` and `jax.vmap`."
         )
-    for name, value, ends in (("event", here, ranges[0]), ("at", there, ranges[1])):
-        if not np.min(ends) <= float(value) <= np.max(ends):
-            raise ValueError(f"`{name}` must lie within the ranges, but is at {float(value):.6g}: widen them.")
+    _within(ranges, here, there)
     plane = plane_of(family, update, event.state, args, here, there)
     x = event.flat
     width, large = (ranges[0][1] - ranges[0][0]).astype(x.dtype), _size(size, x)
@@ -113,8 +123,6 @@ def continue_event(
             f"`event` must be a {kind} of the family at `at` with a curve through it, but there is none at "
             f"({float(here):.6g}, {float(there):.6g}): give the second parameter's value at which it was found."
         )
-    longest = float(_checks.positive("longest_step", longest_step, "0.03 is usual."))
-    most = _checks.count("max_points", max_points, least=2)
     ways = [walk(system, chart, begin, True, longest, most)]
     if ways[0].ended != "closed loop":
         ways.append(walk(system, chart, begin, False, longest, most))
@@ -135,7 +143,48 @@ def _range(name: str, ends: Any) -> Array:
     return ends
 
 
+def _within(ranges: tuple[Array, Array], first: Array, second: Array) -> None:
+    for name, value, ends in (("event", first, ranges[0]), ("at", second, ranges[1])):
+        if not np.min(ends) <= float(value) <= np.max(ends):
+            raise ValueError(f"`{name}` must lie within the ranges, but is at {float(value):.6g}: widen them.")
+
+
+def _of_cycles(
+    family: Callable,
+    event: CycleEvent,
+    ranges: tuple[Array, Array],
+    at: Array,
+    args: Args,
+    longest: float,
+    most: int,
+    intervals: int,
+) -> EventCurve:
+    if _checks.is_traced((ranges, at, event, args)):
+        raise ValueError(
+            "`event` must be concrete, since a curve of events is followed step by step: call `continue_event` outside "
+            "of `jax.jit` and `jax.vmap`."
+        )
+    _within(ranges, event.value, at)
+    made(family, event.value, at)
+    border = Border(AlongBoth(family, event.state, args), ranges, at, intervals)
+    curve = folds_of_cycles(border, event, longest, most, continue_event)
+    if curve is None:
+        raise ValueError(
+            f"`event` must be a fold of cycles of the family at `at`, but at ({float(event.value):.6g}, "
+            f"{float(at):.6g}) is none: give the second parameter's value at which it was found, or more `intervals`."
+        )
+    return curve
+
+
 def _kind(event: Any, update: Any) -> str:
+    if isinstance(event, CycleEvent):
+        if event.kind != "fold of cycles" or update is not None:
+            what = f"a {event.kind}" if update is None else "one of an update"
+            raise ValueError(
+                f"`event` must be a fold of cycles of a flow to be followed in a plane, but is {what}: other events of "
+                "cycles are not followed."
+            )
+        return event.kind
     if not isinstance(event, Event):
         raise ValueError(
             f"`event` must be an event of a branch, but is {type(event).__name__}: take one of `branch.events` of "

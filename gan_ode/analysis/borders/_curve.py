@@ -1,6 +1,6 @@
 """A curve of events in the plane of two parameters, as a result."""
 
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -17,7 +17,8 @@ class CurvePoint(eqx.Module):
     r"""A point on a curve of events where one more condition holds.
 
     Attributes:
-        kind: "cusp", "bogdanov-takens", "generalized hopf", "fold-hopf", "hopf-hopf"; of updates "cusp", "generalized
+        kind: "cusp", "bogdanov-takens", "generalized hopf", "fold-hopf", "hopf-hopf"; of cycles "cusp of
+            cycles" and "generalized hopf"; of updates "cusp", "generalized
             flip", "chenciner", "fold-flip", "fold-neimark-sacker", "flip-neimark-sacker",
             "neimark-sacker-neimark-sacker", and the resonances "1:1", "1:2", "1:3", "1:4".
         first: The first parameter there.
@@ -46,20 +47,22 @@ class EventCurve(eqx.Module):
     It runs so that the first parameter rises at the event that it was started at.
 
     Attributes:
-        kind: What happens on it: "fold", "hopf", "flip" or "neimark-sacker".
+        kind: What happens on it: "fold", "hopf", "flip", "neimark-sacker" or "fold of cycles".
         first: The first parameter along the curve, shape `(points,)`.
         second: The second, shape `(points,)`.
-        states: The states, with a leading axis of points.
-        angles: Of a pair the frequency, or the angle of its multipliers, shape `(points,)`; else zero.
+        states: The states, with a leading axis of points; of cycles a state on each.
+        angles: Of a pair the frequency, or the angle of its multipliers, of cycles the frequency, shape `(points,)`;
+            else zero.
         coefficients: The coefficient of the normal form, in the normalization of `NormalForm`, shape `(points,)`. That
-            of a fold has the sign of a null vector, which is continued from point to point.
+            of a fold has the sign of a null vector, which is continued from point to point; of folds of cycles its
+            unit is that of the null vectors on the mesh, so that its sign and its zero alone mean anything.
         points: The degenerate points on it, in its order; they are among its points.
         ended: Why it ended at its first point and at its last: "end of range", "closed loop", "step too small", "number
             of points", "left the domain", or the degenerate point that ends it.
         is_update: Whether it is of an update's fixed points.
     """
 
-    kind: EventKind = eqx.field(static=True)
+    kind: EventKind | Literal["fold of cycles"] = eqx.field(static=True)
     first: Float[Array, " points"]
     second: Float[Array, " points"]
     states: State

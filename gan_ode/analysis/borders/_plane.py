@@ -79,17 +79,17 @@ def plane_of(family: Callable, update: Any, like: State, args: Args, first: Scal
         ValueError: If the family makes no field of them.
     """
     if update is None or isinstance(update, AbstractUpdate):
-        _made(family, first, second)
+        made(family, first, second)
         motion = motion_of(With(family, second), update, like, args, first)
     else:
-        field = _made(family, first)
+        field = made(family, first)
         update = maker(update, field, like, args)
         motion = motion_of(field, update, like, args, second)
     known = motion.known if isinstance(motion, OfSteps) else None
     return Plane(family=family, update=update, like=like, args=args, known=known)
 
 
-def _made(family: Callable, *values: Scalar) -> Field:
+def made(family: Callable, *values: Scalar) -> Field:
     """The field that a family makes, refused if it is none."""
     many = (
         "both parameters, as `lambda first, second: fields.GameField(...)`"

@@ -3,7 +3,6 @@
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
@@ -13,6 +12,7 @@ from ..._types import State
 from ..arclength import _trace
 from ..arclength._corrector import Chart
 from ..arclength._motion import AbstractMotion
+from ..arclength._ranks import arranged, ranks
 from ._event import Event
 
 ENDED: dict[int, str] = {
@@ -107,5 +107,4 @@ def in_order(eigenvalues: Complex[Array, "*rows m"], is_map: bool) -> Complex[Ar
     height = jnp.abs(eigenvalues) if is_map else eigenvalues.real
     digits = 10 if eigenvalues.dtype.itemsize > 8 else 5
     rounded = jnp.round(height / jnp.where(size > 0, size, 1), digits)
-    order = jax.vmap(lambda a, b: jnp.lexsort((a, b)))(-eigenvalues.imag, -rounded)
-    return jnp.take_along_axis(eigenvalues, order, axis=-1)
+    return jnp.where(jnp.isnan(size), size, arranged(eigenvalues, ranks(-rounded, -eigenvalues.imag)))

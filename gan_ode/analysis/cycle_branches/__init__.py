@@ -2,3 +2,4 @@
 
 from ._branch import CycleBranch as CycleBranch, CycleEvent as CycleEvent
 from ._continue import continue_cycle as continue_cycle
+from ._locate import locate_cycle_event as locate_cycle_event

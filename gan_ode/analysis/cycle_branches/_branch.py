@@ -5,13 +5,31 @@ from typing import Any, Literal
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float, Int
 
 from ..._printing import number, numbers, printed, Report, state
 from ..._types import Args, Scalar, State
 from ..cycles import find_periodic_orbit, PeriodicOrbit
 
 CycleEventKind = Literal["fold of cycles", "flip", "torus", "branch point"]
+
+ENDED: dict[int, str] = dict(
+    enumerate(
+        (
+            "",
+            "end of range",
+            "a Hopf point",
+            "period without end: homoclinic or heteroclinic",
+            "a family of cycles at one value",
+            "fold count",
+            "number of points",
+            "step too small",
+            "left the domain",
+            "no cycle at the start",
+        )
+    )
+)
+CODES = {word: code for code, word in ENDED.items()}
 
 
 @printed
@@ -26,6 +44,7 @@ class CycleEvent(eqx.Module):
         multipliers: Floquet multipliers, shape `(n,)`: first the 1 of a shift along the cycle, then the others by
             falling modulus.
         orbit: States over one period, with a leading axis of samples, both ends included.
+        times: When these are, shape `(samples,)`.
     """
 
     kind: CycleEventKind = eqx.field(static=True)
@@ -34,6 +53,7 @@ class CycleEvent(eqx.Module):
     state: State
     multipliers: Complex[Array, " n"]
     orbit: State
+    times: Float[Array, " samples"]
 
     def _report(self) -> Report:
         lines = {
@@ -57,24 +77,32 @@ class CycleBranch(eqx.Module):
         multipliers: Floquet multipliers, shape `(points, n)`: first the 1 of a shift along the cycle, which is exact,
             then the others by falling modulus.
         stable: Where all the others are within the unit circle, shape `(points,)`.
-        events: What happens on the way, in its order.
-        ended: Why the branch ended: "end of range", "a Hopf point", "period without end: homoclinic or heteroclinic",
-            "a family of cycles at one value", "fold count", "number of points", "step too small", "left the domain".
+        events: What happens on the way, in its order; under a transformation none is looked for.
+        status: Why the branch ended, as a number; `ended` is the word.
         family: From the parameter to a field.
         args: Handed to the field.
     """
 
-    values: Float[Array, " points"]
-    periods: Float[Array, " points"]
+    values: Float[Array, "*batch points"]
+    periods: Float[Array, "*batch points"]
     states: State
     orbits: State
-    times: Float[Array, "points samples"]
-    multipliers: Complex[Array, "points n"]
-    stable: Bool[Array, " points"]
+    times: Float[Array, "*batch points samples"]
+    multipliers: Complex[Array, "*batch points n"]
+    stable: Bool[Array, "*batch points"]
     events: tuple[CycleEvent, ...]
-    ended: str = eqx.field(static=True)
+    status: Int[Array, "*batch"]
     family: Any
     args: Args
+
+    @property
+    def ended(self) -> Any:
+        """Why the branch ended: "end of range", "a Hopf point", "period without end: homoclinic or heteroclinic", "a
+        family of cycles at one value", "fold count", "number of points", "step too small", "left the domain"; under a
+        transformation "no cycle at the start", too; of a batch an array of words. Concrete."""
+        codes = np.asarray(self.status)
+        words = np.vectorize(ENDED.__getitem__, otypes=[object])(codes)
+        return words if codes.ndim else str(words)
 
     def orbit_at(self, index: int, **options: Any) -> PeriodicOrbit:
         """The cycle of a point as `find_periodic_orbit` finds it from there, with its errors.

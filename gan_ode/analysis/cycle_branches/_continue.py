@@ -19,14 +19,13 @@ from ..closed_curves import ClosedCurveBranch, follow_closed_curve
 from ..closed_curves._walk import Settings as SettingsOfCurves
 from ..continuation import Event, locate_event
 from ..cycles import PeriodicOrbit
-from ._branch import CycleBranch, CycleEvent
-from ._collocation import Chart, DEGREE, INTEGRALS_AT
-from ._corrector import Cycle
+from ._assembled import assembled, value_of, WITHIN
+from ._branch import CycleBranch
+from ._collocation import Chart
+from ._program import program
 from ._start import corrected, from_hopf, from_samples, still
 from ._walk import AT_HOPF, FAMILY, Settings, SHORT_STEP, Walk, walk
 
-# Multipliers up to here are within the unit circle, beyond rounding.
-_WITHIN = 1 - 1e-9
 _MOST_NUMBERS = 32
 # Intervals of the mesh for states of few numbers, and of more, for which a step costs more.
 _FEW, _FINE, _COARSE = 4, 80, 40
@@ -80,7 +79,10 @@ def continue_cycle(
     attraction" are found. It ends as a cycle does, in "a Neimark-Sacker point", or where it "breaks or locks": where it
     is not smooth enough to be mapped to itself between the nodes as well.
 
-    Concrete values only, step by step: not under `jax.jit` or `jax.vmap`.
+    Steps are made one by one. Under `jax.vmap` and `jax.jit`, over a second parameter in the family for example, all of
+    it is one program: then `cycle` is a periodic orbit of one of the families, near those of the others, arrays have
+    `max_points` rows, NaN past the end, and no events are looked for; `locate_cycle_event` does so. `cycle` is concrete
+    there, too. Closed curves are followed with concrete values only.
 
     ```python
     import jax
@@ -132,14 +134,16 @@ def continue_cycle(
 
     Raises:
         ValueError: If there is no cycle near at the first value, the event is no Hopf point (with `update` no
-            Neimark-Sacker point) within the range, the state has more than 32 numbers, or under a transformation.
+            Neimark-Sacker point) within the range, the state has more than 32 numbers, or `cycle` is traced, or no
+            periodic orbit under a transformation, or `update` is given there.
     """
     ends = _ends(values)
     if update is not None:
         return _closed_curve(family, ends, cycle, update, args, size, longest_step, intervals, max_points, max_folds)
     like = _like(cycle)
+    longest: Any = _checks.positive("longest_step", longest_step, "0.1 is usual.")
     settings = Settings(
-        float(_checks.positive("longest_step", longest_step, "0.1 is usual.")),
+        longest if _checks.is_traced(longest) else float(longest),
         _checks.count("max_points", max_points, least=2),
         _checks.count("max_folds", max_folds, least=0),
     )
@@ -150,12 +154,14 @@ def continue_cycle(
     _problem.same_structure(family(ends[0]), 0.0, like, args, "cycle", dtypes=False)
     made = OfFields(family=family, like=like, args=args)
     chart = _chart(ends, cycle, size)
+    if _checks.is_transformed():
+        return _as_program(made, chart, cycle, settings, intervals)
     if isinstance(cycle, PeriodicOrbit):
         found = _from_orbit(made, chart, cycle, settings, intervals)
     else:
         found = _from_event(made, chart, cycle, settings, intervals)
     _end_at_hopf(made, chart, found)
-    return _result(made, chart, found)
+    return assembled(made, chart, found)
 
 
 def _closed_curve(
@@ -170,8 +176,11 @@ def _closed_curve(
     max_points: int,
     max_folds: int,
 ) -> ClosedCurveBranch:
-    if _checks.is_traced(cycle):
-        raise ValueError("`cycle` must be concrete: call `continue_cycle` outside of `jax.jit` and `jax.vmap`.")
+    if _checks.is_traced((ends, cycle)):
+        raise ValueError(
+            "`values` and `cycle` must be concrete where `update` is given: call `continue_cycle` outside of `jax.jit` "
+            "and `jax.vmap`."
+        )
     if intervals is not None:
         raise ValueError(
             f"`intervals` must be left out where `update` is given, but is {intervals}: as many harmonics are taken as "
@@ -185,10 +194,12 @@ def _closed_curve(
     return follow_closed_curve(family, ends, cycle, update, args, size, settings)
 
 
-def _ends(values: Any) -> np.ndarray:
-    if _checks.is_traced(values):
-        raise ValueError("`values` must be concrete: call `continue_cycle` outside of `jax.jit` and `jax.vmap`.")
-    ends = np.asarray(_checks.floats(values))
+def _ends(values: Any) -> Any:
+    """The range, in NumPy where its numbers are known."""
+    traced = _checks.is_traced(values)
+    ends: Any = _checks.floats(values) if traced else np.asarray(_checks.floats(values))
+    if traced and ends.shape == (2,):
+        return ends
     if ends.shape != (2,) or not np.all(np.isfinite(ends)) or ends[0] == ends[1]:
         raise ValueError(
             f"`values` must be the two ends of a range, but is {ends}: for example `jnp.array([0.0, 2.0])`; steps "
@@ -225,7 +236,7 @@ def _like(cycle: Any) -> Any:
     return like
 
 
-def _chart(ends: np.ndarray, cycle: PeriodicOrbit | Event, size: Any) -> Chart:
+def _chart(ends: Any, cycle: PeriodicOrbit | Event, size: Any) -> Chart:
     if size is not None:
         unit = float(_checks.positive("size", size, "Leave it out to have it chosen."))
     elif isinstance(cycle, PeriodicOrbit):
@@ -259,6 +270,37 @@ def _from_orbit(family: OfFields, chart: Chart, cycle: PeriodicOrbit, settings: 
             "more `intervals`."
         )
     return walk(family, chart, [first], settings)
+
+
+def _as_program(
+    family: OfFields, chart: Chart, cycle: PeriodicOrbit | Event, settings: Settings, intervals: int
+) -> CycleBranch:
+    """The branch under a transformation, from a cycle that is near the one of each family."""
+    if not isinstance(cycle, PeriodicOrbit):
+        raise ValueError(
+            "`cycle` must be a periodic orbit under `jax.vmap` and `jax.jit`, but is an event: give what "
+            "`find_periodic_orbit` returns for one of the families."
+        )
+    period = float(cycle.period)
+    # Known before anything is traced.
+    with jax.ensure_compile_time_eval():
+        guess = from_samples(family, np.asarray(cycle.orbit.ts) / period, _rows(cycle), period, intervals)
+    longest = jnp.asarray(settings.longest, guess.path.x.dtype)
+    rows, status = program(family, chart, guess, longest, settings.max_points, settings.max_folds)
+    ones = jnp.where(jnp.isnan(rows.values), jnp.nan, 1)[:, None].astype(rows.multipliers.dtype)
+    return CycleBranch(
+        values=rows.values,
+        periods=rows.periods,
+        states=jax.vmap(family.state)(rows.samples[:, 0]),
+        orbits=jax.vmap(jax.vmap(family.state))(rows.samples),
+        times=rows.shares * rows.periods[:, None],
+        multipliers=jnp.concatenate([ones, rows.multipliers], axis=1),
+        stable=jnp.all(jnp.abs(rows.multipliers) < WITHIN, axis=1),
+        events=(),
+        status=status,
+        family=family.family,
+        args=family.args,
+    )
 
 
 def _from_event(family: OfFields, chart: Chart, event: Event, settings: Settings, intervals: int) -> Walk:
@@ -309,7 +351,7 @@ def _end_at_hopf(family: OfFields, chart: Chart, found: Walk) -> None:
         return
     mean = restored(family.like, np.asarray(last.seen.mean))
     try:
-        event = locate_event("hopf", family.family, _value(chart, last), mean, args=family.args)
+        event = locate_event("hopf", family.family, value_of(chart, last), mean, args=family.args)
     except ValueError:
         return
     frequency = abs(float(np.imag(event.eigenvalue)))
@@ -322,63 +364,3 @@ def _end_at_hopf(family: OfFields, chart: Chart, found: Walk) -> None:
     end = still(last, np.asarray(event.flat), 2 * np.pi / frequency, share)
     multipliers = jnp.asarray(_of_linear(matrix, 2 * np.pi / frequency), last.multipliers.dtype)
     found.cycles.append(eqx.tree_at(lambda c: c.multipliers, end, multipliers))
-
-
-def _result(family: OfFields, chart: Chart, found: Walk) -> CycleBranch:
-    """In NumPy: branches of other lengths would be compiled each by itself."""
-    cycles = found.cycles
-    shares, samples = (np.stack(parts) for parts in zip(*map(_samples, cycles), strict=True))
-    periods = np.array([np.exp(float(c.path.log_period)) for c in cycles])
-    values = np.array([_value(chart, c) for c in cycles])
-    multipliers = np.stack([_all(c) for c in cycles])
-    stable = np.all(np.abs(multipliers[:, 1:]) < _WITHIN, axis=1)
-    # A Hopf point is as stable as the cycles beside it.
-    if len(stable) > 1:
-        for edge, beside in ((0, 1), (-1, -2)):
-            still_there = not np.ptp(samples[edge], axis=0).any()
-            stable[edge] = stable[beside] if still_there else stable[edge]
-    dtype = cycles[0].path.x.dtype
-    return CycleBranch(
-        values=jnp.asarray(values, dtype),
-        periods=jnp.asarray(periods, dtype),
-        states=restored(family.like, samples[:, 0]),
-        orbits=restored(family.like, samples),
-        times=jnp.asarray(shares * periods[:, None], dtype),
-        multipliers=jnp.asarray(multipliers),
-        stable=jnp.asarray(stable),
-        events=tuple(_event(family, chart, kind, cycle) for kind, cycle in found.events),
-        ended=found.ended,
-        family=family.family,
-        args=family.args,
-    )
-
-
-def _event(family: OfFields, chart: Chart, kind: Any, cycle: Cycle) -> CycleEvent:
-    return CycleEvent(
-        kind=kind,
-        value=jnp.asarray(_value(chart, cycle)),
-        period=jnp.asarray(np.exp(float(cycle.path.log_period))),
-        state=restored(family.like, np.asarray(cycle.path.x[0])),
-        multipliers=jnp.asarray(_all(cycle)),
-        orbit=restored(family.like, _samples(cycle)[1]),
-    )
-
-
-def _value(chart: Chart, cycle: Cycle) -> float:
-    return float(chart.start) + float(chart.width) * float(cycle.path.share)
-
-
-def _all(cycle: Cycle) -> np.ndarray:
-    """The multipliers with the one of a shift along the cycle."""
-    others = np.asarray(cycle.multipliers)
-    return np.concatenate([np.ones(1, others.dtype), others])
-
-
-def _samples(cycle: Cycle) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the period, four in each interval, and the flat states there."""
-    mesh, x, k = (np.asarray(each) for each in (cycle.mesh, cycle.path.x, cycle.path.k))
-    lengths = np.diff(mesh)
-    states = x[:, None] + lengths[:, None, None] * np.einsum("sj,ijn->isn", INTEGRALS_AT, k)
-    shares = mesh[:-1, None] + lengths[:, None] * np.arange(DEGREE) / DEGREE
-    rows = states.reshape(-1, x.shape[1])
-    return np.append(shares.ravel(), mesh[-1]), np.concatenate([rows, rows[:1]])

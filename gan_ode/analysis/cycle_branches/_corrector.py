@@ -90,7 +90,7 @@ class _Linear(eqx.Module):
     traces: Array
 
 
-def _linear(family: OfFields, chart: Chart, mesh: Array, path: Path) -> _Linear:
+def linear_of(family: OfFields, chart: Chart, mesh: Array, path: Path) -> _Linear:
     intervals, n = path.x.shape
     lengths, period = jnp.diff(mesh), jnp.exp(path.log_period)
     value = chart.value(path.share)
@@ -168,7 +168,7 @@ def correct(
 
     def step_from(path: Path) -> tuple[Path, Path, _Linear]:
         off = jax.tree.map(lambda a, b: a - b, guess, path)
-        linear = _linear(family, chart, mesh, path)
+        linear = linear_of(family, chart, mesh, path)
         rows = [
             (along, zero, zero, jnp.sum(along * off.inside(mesh))),
             (across, border.log_period, border.share, product(chart, mesh, border, off)),

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from ..arclength._between import zero_between
 from ..arclength._motion import OfFields
@@ -21,18 +22,19 @@ NO_END = "period without end: homoclinic or heteroclinic"
 FAMILY = "a family of cycles at one value"
 SHORT_STEP, OUTSIDE = "step too small", "left the domain"
 MANY_POINTS, MANY_FOLDS = "number of points", "fold count"
+NO_START = "no cycle at the start"
 
 # The first step, and the shortest.
-_FIRST, _SHORTEST = 1e-2, 1e-7
+FIRST, SHORTEST = 1e-2, 1e-7
 # What a step aims at and what it must not pass: the angle between two tangents, in radians; Newton's contraction.
-_ANGLE, _CONTRACTION = (0.2, 0.5), (0.1, 0.5)
-_GROWS, _SHRINKS = 1.6, 0.4
+ANGLE, CONTRACTION = (0.2, 0.5), (0.1, 0.5)
+GROWS, SHRINKS = 1.6, 0.4
 # A branch runs to a period without end where the period has grown so many times, and the parameter moves by no more
 # than this part of its range while it grows e-fold.
-_LONGER, _STANDS = 4.0, 1e-8
+LONGER, STANDS = 4.0, 1e-8
 _LONGEST = 1e4
 # A cycle that is so many times smaller than the one before is too far away from it.
-_SHRUNK = 0.2
+SHRUNK = 0.2
 # The parameter of a family of cycles at one value moves by less than this part of its range.
 _SAME = 1e-9
 
@@ -47,7 +49,7 @@ class Settings:
         max_folds: Most folds.
     """
 
-    longest: float
+    longest: float | Array
     max_points: int
     max_folds: int
 
@@ -83,7 +85,8 @@ def walk(family: OfFields, chart: Chart, begun: list[Cycle], settings: Settings)
     found = Walk([], [], "")
     for cycle in begun:
         found.add(cycle)
-    step = min(_FIRST, settings.longest)
+    longest = float(settings.longest)
+    step = min(FIRST, longest)
     while not found.ended:
         here = found.cycles[-1]
         reach = step * max(1.0, float(here.seen.amplitude))
@@ -94,14 +97,14 @@ def walk(family: OfFields, chart: Chart, begun: list[Cycle], settings: Settings)
         crossings = happened(base, there) if bool(there.ok) else []
         factor = _judged(here, there, len(crossings), reach)
         if factor is None:
-            step *= _SHRINKS
-            if step < _SHORTEST:
+            step *= SHRINKS
+            if step < SHORTEST:
                 found.ended = OUTSIDE if not bool(there.finite) else SHORT_STEP
             continue
         _take(family, chart, found, base, there, reach, crossings)
         folds = sum(kind == "fold of cycles" for kind, _ in found.events)
         found.ended = found.ended or _ended(found, settings, folds)
-        step = min(step * factor, settings.longest)
+        step = min(step * factor, longest)
     return found
 
 
@@ -136,23 +139,23 @@ def _take(
 def _judged(here: Cycle, there: Cycle, num_crossings: int, reach: float) -> float | None:
     """By what the step grows; None if it was too long."""
     # An equilibrium obeys the equations as well, with any period.
-    shrunk = float(there.seen.amplitude) < _SHRUNK * float(here.seen.amplitude)
+    shrunk = float(there.seen.amplitude) < SHRUNK * float(here.seen.amplitude)
     if not bool(there.ok) or shrunk:
         return None
     angle = float(np.arccos(np.clip(float(there.seen.turned), -1, 1)))
     contraction = float(there.contraction)
-    too_long = angle > _ANGLE[1] or contraction > _CONTRACTION[1] or (num_crossings > 1 and reach > 1e-3)
+    too_long = angle > ANGLE[1] or contraction > CONTRACTION[1] or (num_crossings > 1 and reach > 1e-3)
     if too_long:
         return None
-    aims = (_ANGLE[0] / max(angle, 1e-6), np.sqrt(_CONTRACTION[0] / max(contraction, 1e-6)))
-    return float(np.clip(min(aims), _SHRINKS, _GROWS))
+    aims = (ANGLE[0] / max(angle, 1e-6), np.sqrt(CONTRACTION[0] / max(contraction, 1e-6)))
+    return float(np.clip(min(aims), SHRINKS, GROWS))
 
 
 def _ended(found: Walk, settings: Settings, folds: int) -> str:
     last = found.cycles[-1]
     along, across = float(last.tangent.log_period), abs(float(last.tangent.share))
     grown = float(last.path.log_period) - found.shortest
-    if along > 0 and (grown > np.log(_LONGEST) or (grown > np.log(_LONGER) and across < _STANDS * along)):
+    if along > 0 and (grown > np.log(_LONGEST) or (grown > np.log(LONGER) and across < STANDS * along)):
         return NO_END
     if len(found.cycles) > 4 and found.spread[1] - found.spread[0] < _SAME:
         return FAMILY

@@ -22,6 +22,7 @@ _STYLES: dict[str, tuple[Any, str]] = {
     "hopf": ((0, (5, 1.5)), "Hopf"),
     "flip": ((0, (5, 1.3, 1, 1.3)), "flip"),
     "neimark-sacker": ((0, (1.6, 1.2)), "Neimark–Sacker"),
+    "fold of cycles": ((0, (3.5, 1, 1, 1, 1, 1)), "fold of cycles"),
 }
 # The signs of degenerate points, and what they say in a legend. Of points that need none there the sign says it.
 _SIGNS = {
@@ -31,6 +32,7 @@ _SIGNS = {
     "fold-hopf": ("FH", "fold–Hopf"),
     "hopf-hopf": ("HH", "Hopf–Hopf"),
     "generalized flip": ("GF", "generalized flip"),
+    "cusp of cycles": ("CPC", "cusp of cycles"),
     "chenciner": ("CH", "Chenciner"),
     "fold-flip": ("FF", "fold–flip"),
     "fold-neimark-sacker": ("FN", "fold–Neimark–Sacker"),

@@ -9,6 +9,8 @@ import scipy.optimize
 from jaxtyping import Array
 
 from gan_ode import analysis
+from gan_ode.analysis.arclength._eigenvalues import eigenvalues_at
+from gan_ode.analysis.arclength._ranks import arranged, ranks
 
 # Newton's method on regular equations ends at rounding; measured at most 3e-15.
 EXACT = 1e-12
@@ -303,3 +305,21 @@ def test_a_branch_prints_its_events_and_is_a_dataset(tank_branch):
     dataset = tank_branch.to_xarray()
     assert dataset.sizes["event"] == 4 and dataset.sizes["point"] == len(tank_branch.values)
     np.testing.assert_allclose(dataset["event_value"], [value for _, value in events(tank_branch)])
+
+
+def test_eigenvalues_in_closed_form_are_numpys():
+    random = np.random.default_rng(0)
+    # Real ones, pairs, triangular matrices, a center, a double eigenvalue, and the zero matrix.
+    matrices = [*random.normal(size=(50, 2, 2)), [[1, 2], [0, 1e-9]], [[0, -1], [1, 0]], [[2, 0], [0, 2]]]
+    for matrix in [*matrices, np.zeros((2, 2)), [[1e8, 1], [1, 0]], [[-1, 3], [0, -1]]]:
+        found = np.sort_complex(np.asarray(eigenvalues_at(jnp.asarray(matrix, float))))
+        np.testing.assert_allclose(found, np.sort_complex(np.linalg.eigvals(matrix)), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("size", [3, 12])
+def test_ranks_are_the_places_of_a_sorted_row(size):
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 3, (2, 40, size)).astype(float)
+    places, order = ranks(jnp.asarray(first), jnp.asarray(second)), np.lexsort((second, first), axis=-1)
+    np.testing.assert_array_equal(np.take_along_axis(np.asarray(places), order, -1), np.tile(np.arange(size), (40, 1)))
+    np.testing.assert_array_equal(arranged(jnp.asarray(first), places), np.sort(first, axis=-1))

@@ -410,5 +410,5 @@ def test_what_is_no_cycle_is_refused(relaxing):
         analysis.continue_cycle(VAN_DER_POL, jnp.ones(3), relaxing)
     with pytest.raises(ValueError, match="`cycle` must be a cycle of the family at the first"):
         analysis.continue_cycle(rotating(-1.0, 0.0), jnp.array([-1.0, 2.0]), relaxing)
-    with pytest.raises(ValueError, match="`values` must be concrete"):
-        jax.jit(lambda v: analysis.continue_cycle(VAN_DER_POL, v, relaxing).values)(values)
+    with pytest.raises(ValueError, match="`cycle` must be a periodic orbit under"):
+        jax.jit(lambda v: analysis.continue_cycle(rotating(1.0, -1.0), v, begun).values)(jnp.array([-0.5, 0.5]))
