@@ -15,7 +15,7 @@ from .. import _files
 from .._progress import meter, Progress
 from . import _blocks
 from ._folder import Folder
-from ._grid import check_size, grid
+from ._grid import check_size, Grid, grid
 from ._workers import Crew, Executor
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def sweep(
     progress: Progress = False,
     keep_going: bool = False,
     executor: Executor | None = None,
+    cost: Callable[[dict[str, np.ndarray]], Any] | None = None,
 ) -> "xarray.Dataset":
     """Computes a quantity at every point of a grid, and keeps what is finished on disk.
 
@@ -69,6 +70,8 @@ def sweep(
             a function of a module, and the folder be on a disk that they share: each block is written by who computed
             it. A worker that dies costs what was at work when it died, which is computed by others: where a function
             makes workers anew, as here, or where the executor does so by itself.
+        cost: From the points of a block to how long it takes, about, in any unit: then the longest come first, so that
+            few workers wait for the last one.
 
     Returns:
         As `open_sweep`.
@@ -86,7 +89,7 @@ def sweep(
     busy = f"`folder` must not be in use, but another process sweeps into {path}: wait, or give another folder."
     with _files.held(path, busy), interruptible():
         own = Folder.claim(path, points, config, notes)
-        _compute_missing(own, compute, progress, keep_going, executor)
+        _compute_missing(own, compute, progress, keep_going, executor, cost)
         return own.join()
 
 
@@ -111,12 +114,19 @@ def open_sweep(folder: str | os.PathLike) -> "xarray.Dataset":
 
 
 def _compute_missing(
-    folder: Folder, compute: Compute, progress: Progress, keep_going: bool, executor: Executor | None
+    folder: Folder,
+    compute: Compute,
+    progress: Progress,
+    keep_going: bool,
+    executor: Executor | None,
+    cost: Callable[[dict[str, np.ndarray]], Any] | None,
 ) -> None:
     points, blocks = folder.grid, folder.read_all()
     first = next(iter(blocks.values()), None)
     num_done = sum(dataset.sizes[_blocks.POINT] for dataset in blocks.values())
     missing = [block for block in range(points.num_blocks) if block not in blocks]
+    if cost is not None:
+        missing = _longest_first(missing, points, cost)
     with meter(progress, num_done, points.num_points, "point") as show:
 
         def finished(block: int) -> None:
@@ -144,6 +154,17 @@ def _compute_missing(
                 folder.save(block, dataset)
                 first = dataset if first is None else first
             finished(block)
+
+
+def _longest_first(blocks: list[int], points: Grid, cost: Callable[[dict[str, np.ndarray]], Any]) -> list[int]:
+    costs = {block: np.asarray(cost(points.points(block))) for block in blocks}
+    for block, each in costs.items():
+        if each.shape != () or not np.isfinite(each):
+            raise ValueError(
+                f"`cost` must return one finite number for the points of a block, but returned {each!r} for block "
+                f"{block}: take the sum over its points."
+            )
+    return sorted(blocks, key=lambda block: -float(costs[block]))
 
 
 @contextlib.contextmanager

@@ -81,6 +81,18 @@ def test_threads_give_the_bits_of_a_plain_sweep_and_tell_how_far_they_are(tmp_pa
     assert told == [4, 8, 12, 16, 20, 24]
 
 
+@pytest.mark.parametrize("executor", [None, lambda: Threads(1)])
+def test_blocks_that_take_longest_come_first(executor, tmp_path, whole):
+    found = sweeps.sweep(
+        sweeping.noting(tmp_path), OVER, tmp_path / "s", block_size=SIZE, executor=executor,
+        cost=lambda points: -abs(points["a"][0] - 7),
+    )  # fmt: skip
+    same_bits(found, whole)
+    assert (tmp_path / "log").read_text().split() == ["6", "8", "4", "10", "2", "0"]
+    with pytest.raises(ValueError, match="`cost` must return one finite number for the points of a block"):
+        sweeps.sweep(compute, OVER, tmp_path / "t", block_size=SIZE, cost=lambda points: points["a"])
+
+
 def test_no_finished_block_is_computed_again(tmp_path, whole):
     sweeps.sweep(sweeping.noting(tmp_path), OVER, tmp_path / "s", block_size=SIZE, executor=lambda: Threads(2))
     for block in (1, 4):
