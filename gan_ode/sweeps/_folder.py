@@ -79,8 +79,8 @@ class Folder:
         return cls(path, grid, _digest(compared))
 
     @classmethod
-    def find(cls, path: Path) -> "Folder":
-        """The folder of a sweep that there is."""
+    def find(cls, path: Path, *, any_size: bool = False) -> "Folder":
+        """The folder of a sweep that there is; of one that memory would not hold only if asked."""
         if not (path / _DESCRIPTION).is_file():
             raise ValueError(f"`folder` must hold a sweep, but there is no {path / _DESCRIPTION}: `sweep` makes one.")
         described = _description(path)
@@ -88,7 +88,8 @@ class Folder:
             points = Grid.read(described)
         except Exception as error:  # What NumPy raises on a dtype that is none can be anything.
             raise ValueError(_unreadable(path)) from error
-        check_size(points)
+        if not any_size:
+            check_size(points)
         return cls(path, points, _digest(_compared(described)))
 
     def block(self, block: int) -> Path:
@@ -157,25 +158,30 @@ class Folder:
     def join(self) -> "xarray.Dataset":
         """Everything that there is, over the grid."""
         blocks, grid = self.read_all(), self.grid
-        done = np.zeros(grid.num_points, bool)
-        for block in blocks:
-            done[grid.rows(block)] = True
-        variables: dict[str, Any] = {"done": (tuple(grid.axes), done.reshape(grid.shape))}
-        coordinates: dict[str, Any] = dict(grid.axes)
+        variables, coordinates = self.progress(list(blocks)), dict[str, Any](grid.axes)
         if blocks:
             first = next(iter(blocks.values()))
             coordinates |= {str(name): variable.variable for name, variable in first.coords.items()}
             for name, variable in first.data_vars.items():
                 parts = {block: dataset[name].values for block, dataset in blocks.items()}
-                values = _laid_out(parts, grid, complete=bool(done.all()))
+                values = _laid_out(parts, grid, complete=len(blocks) == grid.num_blocks)
                 variables[str(name)] = ((*grid.axes, *variable.dims[1:]), values, variable.attrs)
+        return _blocks.require_xarray().Dataset(variables, coordinates)
+
+    def progress(self, done: list[int]) -> dict[str, Any]:
+        """Which points are done, and why others failed, over the grid."""
+        grid = self.grid
+        computed = np.zeros(grid.num_points, bool)
+        for block in done:
+            computed[grid.rows(block)] = True
+        variables: dict[str, Any] = {"done": (tuple(grid.axes), computed.reshape(grid.shape))}
         failures = self.failures()
         if failures:
             texts = np.full(grid.num_points, "", object)
             for block, text in failures.items():
                 texts[grid.rows(block)] = text
             variables["failure"] = (tuple(grid.axes), texts.astype(str).reshape(grid.shape))
-        return _blocks.require_xarray().Dataset(variables, coordinates)
+        return variables
 
 
 def _stem(block: int) -> str:

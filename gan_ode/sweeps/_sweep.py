@@ -16,6 +16,7 @@ from .._progress import meter, Progress
 from . import _blocks
 from ._folder import Folder
 from ._grid import check_size, Grid, grid
+from ._lazy import lazily_joined
 from ._workers import Crew, Executor
 
 if TYPE_CHECKING:
@@ -93,11 +94,13 @@ def sweep(
         return own.join()
 
 
-def open_sweep(folder: str | os.PathLike) -> "xarray.Dataset":
+def open_sweep(folder: str | os.PathLike, *, lazy: bool = False) -> "xarray.Dataset":
     """What a sweep has so far, at any time: while it runs, after a kill, when it is complete.
 
     Args:
         folder: The folder that was given to `sweep`.
+        lazy: Whether quantities are arrays of Dask, which read a block when its values are asked for: for sweeps that
+            are larger than memory. A damaged block is then found when it is read.
 
     Returns:
         A dataset with a dimension and a coordinate for each axis of the grid, the quantities over them, and `done`:
@@ -107,10 +110,11 @@ def open_sweep(folder: str | os.PathLike) -> "xarray.Dataset":
 
     Raises:
         ValueError: If the folder holds no sweep, or a block is damaged; the text says which, and the remedy.
-        ImportError: If xarray or h5netcdf is not installed.
+        ImportError: If xarray or h5netcdf is not installed, or Dask where `lazy` asks for it.
     """
     _blocks.require_xarray()
-    return Folder.find(Path(folder)).join()
+    found = Folder.find(Path(folder), any_size=lazy)
+    return lazily_joined(found) if lazy else found.join()
 
 
 def _compute_missing(

@@ -23,8 +23,16 @@ def matrix(*shape, dtype=None):
 def products(function, *operands):
     """The shapes that matrices are multiplied in, within a program."""
     traced = jax.make_jaxpr(lambda *operands: expand_narrow_products(lambda: function(*operands)))(*operands)
-    pairs = [each.invars for each in traced.jaxpr.eqns if each.primitive is jax.lax.dot_general_p]
+    pairs = [each.invars for each in equations(traced.jaxpr) if each.primitive is jax.lax.dot_general_p]
     return [tuple(each.aval.shape for each in pair) for pair in pairs]
+
+
+def equations(jaxpr):
+    """Those of a program and of the programs that it calls, which JAX puts into it or not by its version."""
+    for each in jaxpr.eqns:
+        yield each
+        if "jaxpr" in each.params:
+            yield from equations(each.params["jaxpr"].jaxpr)
 
 
 # By what a product is made of: an axis of two that is summed over, narrow on either side, or nothing of the kind.
@@ -108,7 +116,7 @@ def test_the_field_of_networks_in_the_plane_has_no_narrow_products_and_the_same_
     traced = jax.make_jaxpr(along)(gan.players)
     shapes = [
         {size for operand in each.invars for size in operand.aval.shape}
-        for each in traced.jaxpr.eqns
+        for each in equations(traced.jaxpr)
         if each.primitive is jax.lax.dot_general_p
     ]
     assert shapes and not any({2, 3} & sizes for sizes in shapes)
@@ -124,6 +132,8 @@ def test_a_transposed_matrix_is_taken_as_it_is_stored():
         return jax.lax.dot_general(a.T, b, (((1,), (0,)), ((), ())))
 
     traced = jax.make_jaxpr(lambda a, b: expand_narrow_products(lambda: product(a, b)))(left, right).jaxpr
+    while "jaxpr" in traced.eqns[0].params:
+        traced = traced.eqns[0].params["jaxpr"].jaxpr
     matrices = [
         v for each in traced.eqns if each.primitive is jax.lax.dot_general_p for v in each.invars if v.aval.ndim == 2
     ]

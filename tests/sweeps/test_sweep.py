@@ -55,6 +55,20 @@ def copy(folder, tmp_path):
     return tmp_path / "copy"
 
 
+def test_a_sweep_is_opened_without_reading_it(folder, copy, whole):
+    lazy = sweeps.open_sweep(folder, lazy=True)
+    assert all(variable.chunks for variable in lazy.drop_vars("done").data_vars.values())
+    assert lazy.load().equals(whole)
+    assert sweeps.open_sweep(copy, lazy=True).load().equals(sweeps.open_sweep(copy))
+
+
+def test_a_damaged_block_is_found_where_its_values_are_asked_for(copy):
+    path = next(copy.glob("block-*.nc"))
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"is damaged\. Remove it"):
+        sweeps.open_sweep(copy, lazy=True).load()
+
+
 def start(*arguments):
     line = [sys.executable, "-W", "ignore", "-m", "tests.small_sweep", *map(str, arguments)]
     return subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

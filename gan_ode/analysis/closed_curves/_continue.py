@@ -193,7 +193,7 @@ def _point_near(motion: InCoordinates, units: Units, last: Seen) -> Seen | None:
     amplitude, middle = float(last.place.amplitude), jnp.mean(last.place.curve.rows, axis=0)
     x = motion.origin + motion.axes @ middle
     chart = Chart(jnp.maximum(jnp.linalg.norm(x), 1), units.start, units.width)
-    z = chart.coordinates(x, units.value(last.place.curve.share))
+    z = chart.coordinates(x, units.within(units.value(last.place.curve.share)))
     angle = float(np.angle(np.exp(2j * np.pi * last.inner.rotation)))
     pinned = pin(motion.motion, chart, "neimark-sacker", z, jnp.asarray(abs(angle), z.dtype))
     if not bool(pinned.ok):
@@ -254,7 +254,8 @@ def _event(motion: InCoordinates, units: Units, kind: Any, point: Seen, like: St
 
 
 def _value(units: Units, point: Seen) -> float:
-    return float(units.start) + float(units.width) * float(point.place.curve.share)
+    # Within the range, as it was mapped.
+    return float(units.within(units.value(point.place.curve.share)))
 
 
 def _samples(motion: InCoordinates, point: Seen) -> np.ndarray:

@@ -40,6 +40,11 @@ class Units(eqx.Module):
     def value(self, share: Array) -> Array:
         return self.start + self.width * share
 
+    def within(self, value: Array) -> Array:
+        """The value, or the end of the range that it is beyond: there may be no field outside."""
+        ends = jnp.stack([self.start, self.start + self.width])
+        return jnp.clip(value, jnp.min(ends), jnp.max(ends))
+
     def product(self, left: "Change", right: "Change") -> Scalar:
         rows = jnp.mean(jnp.sum(left.rows * right.rows, axis=1)) / self.size**2
         return rows + left.share * right.share
@@ -148,12 +153,23 @@ def _nearest(curve: Fourier, rows: Array, states: Float[Array, "places m"]) -> A
     return jax.lax.fori_loop(0, _PROJECTING, nearer, phases)
 
 
+def _mapped(motion: AbstractMotion, units: Units, x: Array, share: Scalar) -> tuple[Array, Array]:
+    """Where a state is mapped to, and its slope in the parameter.
+
+    Beyond the range it goes on as a straight line: there may be no field, and Newton's method is to see no kink.
+    """
+    asked = units.value(share)
+    value = units.within(asked)
+    there, by_value = jax.jvp(lambda v: _stepped(motion, x, v), (value,), (jnp.ones_like(value),))
+    return there + (asked - value) * by_value, by_value
+
+
 def _linear(motion: AbstractMotion, units: Units, curve: Change) -> _Linear:
-    rows, value = curve.rows, units.value(curve.share)
+    rows, value = curve.rows, units.within(units.value(curve.share))
     num = len(rows)
 
     def at(x: Array) -> tuple[Array, Array, Array]:
-        there, by_value = jax.jvp(lambda v: _stepped(motion, x, v), (value,), (jnp.ones_like(value),))
+        there, by_value = _mapped(motion, units, x, curve.share)
         return there, jax.jacfwd(lambda x: _stepped(motion, x, value))(x), by_value * units.width
 
     there, jacobians, by_share = jax.vmap(at)(rows)
@@ -300,10 +316,10 @@ def _correct(motion: AbstractMotion, units: Units, before: Change, guess: Change
 
 def _between(motion: AbstractMotion, units: Units, curve: Change) -> Scalar:
     """How far off the curve it is mapped in the middle between two nodes, at most."""
-    num, value = len(curve.rows), units.value(curve.share)
+    num = len(curve.rows)
     fourier = Fourier.through(curve.rows)
     states, _ = fourier.at(jnp.asarray(nodes(num) + jnp.pi / num, curve.rows.dtype))
-    there = jax.vmap(lambda x: _stepped(motion, x, value))(states)
+    there = jax.vmap(lambda x: _mapped(motion, units, x, curve.share)[0])(states)
     on_it, _ = fourier.at(_nearest(fourier, curve.rows, there))
     return jnp.max(jnp.linalg.norm(there - on_it, axis=1))
 

@@ -71,16 +71,25 @@ def _stepped(at: Training, factor: float) -> AbstractUpdate | None:
 def resized(update: Any, factors: Players) -> AbstractUpdate | None:
     """An update whose players' steps are so many times as large; None if it cannot be made."""
     if hasattr(update, "order"):
-        # Whoever has an optimizer has imported it.
-        import optax
-
         made = {
-            player: optax.chain(getattr(update, player), optax.scale(getattr(factors, player)))
+            player: _scaled(getattr(update, player), getattr(factors, player))
             for player in ("discriminator", "generator")
             if getattr(factors, player) != 1
         }
         return dataclasses.replace(update, **made)
     return stretched(update, factors.discriminator) if factors.discriminator == factors.generator else None
+
+
+def _scaled(optimizer: Any, factor: float) -> Any:
+    """An optimizer whose steps are so many times as large, with the same memory, which a run can so go on with."""
+    # Whoever has an optimizer has imported it.
+    import optax
+
+    def change(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = optimizer.update(updates, state, params)
+        return jax.tree.map(lambda step: factor * step, updates), state
+
+    return optax.GradientTransformation(optimizer.init, change)
 
 
 def _of_losses(at: Training) -> list[Candidate]:

@@ -292,6 +292,10 @@ class _Work:
 
     def _remedies(self) -> None:
         found = _candidates.candidates(self._at, self.names)
+        left_out = [name for name in self.names if name not in {candidate.name for candidate in found}]
+        if left_out and self.names != tuple(_candidates.ALL):
+            rule = type(self.update).__name__
+            self.notes.insert(0, f"remedies that cannot be applied to this game and {rule}: {', '.join(left_out)}")
         for candidate in found:
             noise, given = self.seen.noise or Noise(), self._given(candidate.name)
             self.remedies.append(remedy(self.small, candidate, noise, self._resolved(), self.budget, given))

@@ -41,9 +41,10 @@ def critical_step_size(
     r"""The step size at which an update loses stability at a fixed point.
 
     The smallest $h$ where the spectral radius of the update passes 1; of a rule with a period that over the period.
-    Zero, if it is unstable for steps of any size (simultaneous steps at a center); infinity, if stable for all. A
-    neutral update (radius 1, as alternating steps at a center) counts as stable. Differentiable in the field's
-    parameters, by the implicit function theorem, where the radius passes 1 with a slope.
+    Zero, if it is unstable at the smallest steps (simultaneous steps at a center), whatever it is at larger ones, which
+    `stability_map` and `continue_equilibrium` show; infinity, if stable for all. A neutral update (radius 1, as
+    alternating steps at a center) counts as stable. Differentiable in the field's parameters, by the implicit function
+    theorem, where the radius passes 1 with a slope.
 
     Found by a scan of eighteen decades around one over the largest eigenvalue, forty points each, and bisection: a
     window of instability narrower than 6 % in $h$ can be missed.

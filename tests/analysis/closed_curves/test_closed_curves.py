@@ -252,3 +252,19 @@ def test_what_is_no_closed_curve_is_refused(subcritical):
         analysis.continue_cycle(SUPERCRITICAL, ends, event)
     with pytest.raises(ValueError, match="`cycle` must be concrete"):
         jax.jit(lambda y: analysis.continue_cycle(SUPERCRITICAL, ends, y, update=STEP).values)(y)
+
+
+class Refusing(eqx.Module):
+    """A family without members below 0.05."""
+
+    whole: Family
+
+    def __call__(self, p):
+        return self.whole(eqx.error_if(p, p < 0.05, "there is none below 0.05"))
+
+
+def test_a_branch_may_begin_where_there_is_nothing_beyond():
+    begun = jnp.array([np.sqrt(0.05), 0.0])
+    found = analysis.continue_cycle(Refusing(SUPERCRITICAL), jnp.array([0.05, 0.15]), begun, update=STEP)
+    assert float(found.values[0]) == 0.05 and found.ended == "end of range"
+    np.testing.assert_allclose(jnp.linalg.norm(found.states, axis=1) ** 2, found.values, rtol=EXACT)
