@@ -43,17 +43,18 @@ def compute(points):
     import jax
     import numpy as np
 
+    import gan_ode
     from gan_ode import analysis, fields, games, losses
 
     field = fields.GameField(games.LinearQuadratic(losses.Minimax()))
     key = jax.random.key(int(points["seed"][0]))
     w, a = jax.random.uniform(key, (2, STARTS_OF_A_BLOCK), minval=-2.0, maxval=2.0)
     basin = analysis.basin(field, games.Players(w, a), 100.0)
-    words = np.array([str(fate) for fate in analysis.FATES])
+    words = np.array(gan_ode.name_of(basin.fate))
     return {
         "w": (("point", "start"), np.asarray(w, np.float32)[None]),
         "a": (("point", "start"), np.asarray(a, np.float32)[None]),
-        "fate": (("point", "start"), words[np.asarray(basin.fates)][None]),
+        "fate": (("point", "start"), words[None]),
     }
 
 
@@ -66,7 +67,7 @@ def main(argv: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         killed = _child(TAKE_PART, folder, str(blocks))
-        while len(list(Path(folder).glob("block-*.nc"))) < blocks // 3:
+        while killed.poll() is None and len(list(Path(folder).glob("block-*.nc"))) < blocks // 3:
             time.sleep(0.1)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
