@@ -140,7 +140,11 @@ class Reading(eqx.Module):
         if np.isfinite(period):
             said = f"period about {number(period, 3)} steps, {_grows(growth)} a turn"
         if not bool(self.turning):
-            said = f"roughly {said}" if not bool(self.back) else f"the path comes back, roughly {said}"
+            said = f"roughly {said}"
+            if bool(self.back):
+                turns = f"turns in about {number(period, 3)} steps" if np.isfinite(period) else "does not turn"
+                each = "a turn" if np.isfinite(period) else "a step"
+                said = f"the path comes back; the leading mode, known roughly, {turns}, {_grows(growth)} {each}"
         word = "CYCLING" if bool(self.cycling) else "turning"
         return said if int(self.since) < 0 else f"{word} since step {int(self.since):,}: {said}"
 

@@ -178,7 +178,7 @@ function explore(root, setup, families, model) {
         const size = radius(multipliers(update, target.y, h, p));
         const critical = criticalStepSize(update, target.y, p, setup.ranges[last]);
         const word = !Number.isFinite(size) ? "undecided" : size < 1 - NEUTRAL ? "converges" : size > 1 + NEUTRAL ? "leaves" : "neither";
-        const largest = critical === null ? `above ${show(setup.ranges[last][1])}` : critical === 0 ? `none from ${show(setup.ranges[last][0])} on` : show(critical);
+        const largest = critical === null ? `above ${show(setup.ranges[last][1])}` : critical === 0 ? `unstable at ${show(setup.ranges[last][0])}` : show(critical);
         rows.push([update.name, show(size, 6), word, largest]);
       });
     }
