@@ -18,6 +18,7 @@ import numpy as np
 
 from . import _checks, _problem
 from ._rules import a_rule, an_update
+from ._telling import telling
 from ._types import State
 from .fields import GameField
 from .updates import AbstractUpdate
@@ -80,7 +81,8 @@ def guarded(
                 _check_states(bound.arguments, state, rows, like, along)
             token = _inside.set(True)
             try:
-                return function(*bound.args, **bound.kwargs)
+                with telling(function.__name__):
+                    return function(*bound.args, **bound.kwargs)
             finally:
                 _inside.reset(token)
 

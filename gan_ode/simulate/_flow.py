@@ -11,6 +11,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from .. import _checks, _tree
 from .._lowering import jit
+from .._telling import told
 from .._types import Args, Field, RealScalarLike, State
 from ..solvers import _requirements
 from . import _events, _inputs
@@ -26,6 +27,7 @@ _BLOW_UP = "_blow_up"
 _MOST_FIXED_STEPS = 2**29
 
 
+@told
 def flow(
     field: Field,
     y0: Any,

@@ -11,6 +11,7 @@ from jaxtyping import Array
 from .. import _checks, _problem, _tree
 from .._lowering import jit
 from .._rules import an_update
+from .._telling import told
 from .._types import Args, Field, State
 from ..updates import AbstractUpdate
 from . import _inputs, _resumable
@@ -21,6 +22,7 @@ from ._recorder import AbstractRecorder
 from ._update_loop import LoopState, Saved, time, UpdateLoop
 
 
+@told
 def iterate(
     update: AbstractUpdate,
     field: Field,

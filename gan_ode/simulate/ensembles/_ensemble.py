@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ... import _checks, _problem, _tree
 from ..._lowering import is_plain, is_small_state, jit, kernel_jit, map_in_kernels, on_cpu
+from ..._telling import told
 from ..._types import Args, RealScalarLike, State
 from .. import _inputs
 from .._flow import Method, method, solve
@@ -26,6 +27,7 @@ _CHUNK_SIZE_OF_LARGE = {"ends": 2_000, "saves": 1_000}
 _CHUNK_SIZE_OF_ACCELERATOR = {"ends": 1_000_000, "saves": 200_000}
 
 
+@told
 def ensemble(
     field: Any,
     y0s: Any,
