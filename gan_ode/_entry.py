@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import _checks, _problem
+from ._progress import telling
 from ._rules import a_rule, an_update
-from ._telling import telling
 from ._types import State
 from .fields import GameField
 from .updates import AbstractUpdate

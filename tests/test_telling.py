@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gan_ode import _telling, analysis, fields, flow, games, losses
+from gan_ode import analysis, fields, flow, games, losses
+from gan_ode._progress import _telling
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from jaxtyping import Array, DTypeLike, Float
 
 from .. import _checks, _tree
 from .._lowering import jit
-from .._telling import told
+from .._progress import told
 from .._types import Args, Field, RealScalarLike, State
 from ..solvers import _requirements
 from . import _events, _inputs

@@ -10,8 +10,8 @@ from jaxtyping import Array
 
 from .. import _checks, _problem, _tree
 from .._lowering import jit
+from .._progress import told
 from .._rules import an_update
-from .._telling import told
 from .._types import Args, Field, State
 from ..updates import AbstractUpdate
 from . import _inputs, _resumable

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ... import _checks, _problem, _tree
 from ..._lowering import is_plain, is_small_state, jit, kernel_jit, map_in_kernels, on_cpu
-from ..._telling import told
+from ..._progress import told
 from ..._types import Args, RealScalarLike, State
 from .. import _inputs
 from .._flow import Method, method, solve

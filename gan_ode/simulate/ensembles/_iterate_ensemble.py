@@ -9,7 +9,7 @@ from jaxtyping import Array
 from ... import _checks, _problem, _tree
 from ..._inherited_claims import says
 from ..._lowering import fits_kernel, in_kernel_program, is_small_state, jit, kernel_jit, map_in_kernels, opaque
-from ..._telling import told
+from ..._progress import told
 from ..._types import Args, Field, RealScalarLike, State
 from ...updates import AbstractUpdate
 from .. import _inputs
