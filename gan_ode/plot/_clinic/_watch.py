@@ -39,9 +39,9 @@ def watch(history: Reading, *, figure: Figure | SubFigure) -> WatchPlot:
     """Draws what a watch read along training, four panels over the step.
 
     (a) The players' speeds. (b) How many turns the leading mode makes in a thousand steps, (c) by what factor it grows
-    in a turn: filled marks are readings that see it turn. (d) The cosine between the last two ways between
-    readings, the rotation's share of the Jacobian, and the noise's part of the velocity. Readings that are called
-    cycling stand on a shaded ground, and a dashed line is where that set in.
+    in a turn: filled marks are readings that see it turn, by which both are scaled. (d) The cosine between the last two
+    ways between readings, the rotation's share of the Jacobian, and the noise's part of the velocity. Readings that are
+    called cycling stand on a shaded ground, and a dashed line is where that set in.
 
     Args:
         history: From `watch.history`, of at least one reading.
@@ -110,8 +110,7 @@ def _turns(ax: Axes, step: np.ndarray, history: Reading) -> Line2D:
     _fill(ax, line, history)
     ax.set(ylabel="turns in 1,000 steps")
     # Room above: a line at the frame would be cut.
-    values = np.asarray(line.get_ydata(), float)
-    ax.set_ylim(0, 1.15 * np.max(values, initial=0.0, where=np.isfinite(values)) or 1.0)
+    ax.set_ylim(0, 1.15 * np.max(_that_count(np.asarray(line.get_ydata(), float), history), initial=0.0) or 1.0)
     return line
 
 
@@ -122,9 +121,21 @@ def _growth(ax: Axes, step: np.ndarray, history: Reading) -> Line2D:
     _fill(ax, line, history)
     ax.axhline(1, color=GRAY, linewidth=0.7 * scale(ax), zorder=1)
     ax.set_ylabel("factor in a turn")
-    if np.nanmax(growth, initial=1.0) > 10 * np.nanmin(growth, initial=1.0):
+    counting = _that_count(growth, history)
+    least, most = np.min(counting, initial=1.0), np.max(counting, initial=1.0)
+    if most > 10 * least > 0:
         ax.set_yscale("log")
+        ax.set_ylim(least / 1.5, most * 1.5)
+    else:
+        ax.set_ylim(least - 0.1 * (most - least + 0.1), most + 0.1 * (most - least + 0.1))
     return line
+
+
+def _that_count(values: np.ndarray, history: Reading) -> np.ndarray:
+    """Those by which an axis is scaled: of readings that see a mode turn, or of all where none does."""
+    known = np.isfinite(values)
+    turning = known & np.asarray(history.turning)
+    return values[turning] if turning.any() else values[known]
 
 
 def _parts(ax: Axes, step: np.ndarray, history: Reading) -> tuple[Line2D, ...]:
