@@ -7,6 +7,7 @@ import sys
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import matplotlib
 import numpy as np
 import pytest
@@ -528,7 +529,7 @@ def test_a_legend_of_several_panels_has_each_label_once_lines_before_marks(orbit
     drawn(figure)
 
 
-def test_ones_own_artists_stand_in_the_legend_where_they_are_handed_over(ax, orbit):
+def test_ones_own_artists_stand_in_the_legend_where_they_are_handed_over(ax, orbit, monkeypatch):
     portrait = plot.phase_portrait(wasserstein(), ax=ax, orbits=orbit, streamlines=False, resolution=10, **PLANE)
     lines = ax.plot([0, 1], [0, 1], label="theory")
     points = ax.errorbar([0.5], [0.5], yerr=0.1, label="measured")
@@ -537,6 +538,7 @@ def test_ones_own_artists_stand_in_the_legend_where_they_are_handed_over(ax, orb
     assert {"theory", "measured", "flow"} <= texts
     with pytest.raises(ValueError, match="`artists` must have labels"):
         plot.legend(ax, mark)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(ValueError, match="`artists` must be what functions of `plot` returned"):
         plot.legend(ax, ["theory"])
 
