@@ -81,6 +81,7 @@ import optax
 import xarray as xr
 
 from experiments._machinery import _linear_quadratic as lq, _near_equilibrium as near_equilibrium
+from experiments._machinery._parts_of_orbits import size, until, within
 from experiments._machinery._runner import Claim
 from gan_ode import analysis, fields, flow, losses, Orbit, plot, regularizers, updates
 from gan_ode.games import LinearQuadratic
@@ -172,11 +173,6 @@ def make_systems(config: Config) -> list[System]:
         system("regularized WGAN", losses.Wasserstein(), "WGAN", config.eta),
     ]
     return sorted((s for s in everything if s.name in config.systems), key=lambda s: config.systems.index(s.name))
-
-
-def size(orbit: Orbit) -> jax.Array:
-    """Largest norm of a state on an orbit."""
-    return jnp.max(jnp.hypot(orbit.ys.discriminator, orbit.ys.generator))
 
 
 def orbits(config: Config, system: System, rule: str) -> Orbit:
@@ -356,22 +352,6 @@ def draw_orbits(panel, results: Results, system: System, rule: str) -> plot.Phas
     for arrow in portrait.arrows:
         arrow.set_visible(False)
     return portrait
-
-
-def until(duration: float, members: Orbit, member: int) -> Orbit:
-    """One orbit of several, up to a time."""
-    ts = np.asarray(members.ts[member])
-    within = ts <= duration * (1 + 1e-9)
-    ys = jax.tree.map(lambda leaf: np.asarray(leaf[member])[within], members.ys)
-    return dataclasses.replace(members, ts=ts[within], ys=ys)
-
-
-def within(orbit: Orbit, xlim: tuple[float, float], ylim: tuple[float, float]) -> Orbit:
-    """The orbit until it leaves the panel: what comes back later would stand there unexplained."""
-    w, a = np.asarray(orbit.ys.discriminator), np.asarray(orbit.ys.generator)
-    left = np.logical_or(*((x < low) | (x > high) for x, (low, high) in ((w, xlim), (a, ylim))))
-    end = int(np.argmax(left)) + 1 if left.any() else len(w)
-    return dataclasses.replace(orbit, ts=orbit.ts[:end], ys=jax.tree.map(lambda leaf: leaf[:end], orbit.ys))
 
 
 def draw_ladders(panel, results: Results) -> None:

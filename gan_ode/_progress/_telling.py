@@ -59,8 +59,9 @@ def _tell(name: str, thread: int, over: threading.Event) -> None:
     start, pause = time.perf_counter(), _FIRST
     while not over.wait(pause):
         seconds = time.perf_counter() - start
-        sys.stderr.write(f"gan_ode.{name}: {doing(sys._current_frames().get(thread))}, {seconds:.0f} s\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # As where nobody takes the output.
+            sys.stderr.write(f"gan_ode.{name}: {doing(sys._current_frames().get(thread))}, {seconds:.0f} s\n")
+            sys.stderr.flush()
         pause = _EVERY
 
 
@@ -77,7 +78,4 @@ def doing(frame: FrameType | None) -> str:
     if innermost is None:
         return "ending"
     file = innermost.f_code.co_filename.replace(os.sep, "/")
-    # A program runs outside of Python, called from here.
-    return (
-        "computing" if file.endswith(("/equinox/_jit.py", "/interpreters/pxla.py", "/jax/_src/array.py")) else "working"
-    )
+    return "computing" if file.endswith(_CALLERS) else "working"

@@ -163,7 +163,7 @@ def _compute_missing(
 def _longest_first(blocks: list[int], points: Grid, cost: Callable[[dict[str, np.ndarray]], Any]) -> list[int]:
     costs = {block: np.asarray(cost(points.points(block))) for block in blocks}
     for block, each in costs.items():
-        if each.shape != () or not np.isfinite(each):
+        if each.shape != () or each.dtype.kind not in "biuf" or not np.isfinite(each):
             raise ValueError(
                 f"`cost` must return one finite number for the points of a block, but returned {each!r} for block "
                 f"{block}: take the sum over its points."

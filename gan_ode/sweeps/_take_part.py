@@ -20,7 +20,7 @@ _MISSES = 3
 # Of the claims of others so many are watched: thousands of processes that all watch all are too much for a file server.
 _WATCHED = 16
 # The first pause and the longest one between two looks at what others compute, as parts of the time that a claim lasts.
-_FIRST_WAIT, _LAST_WAIT = 1000, 4
+_FIRST_WAIT, _LAST_WAIT = 1000, 60
 
 
 def take_part(
@@ -115,7 +115,7 @@ class _Part:
                 before, claimed = self.computed, set(seen.claimed)
                 free = [block for block in left if block not in claimed]
                 # Where nothing is free, a few of the others' claims are watched: one of them may expire.
-                self._attempt_some(free or left[:_WATCHED])
+                self._attempt_some(free or left[:_WATCHED], _MISSES if free else _WATCHED)
                 if self.computed == before and not free:
                     if not wait:
                         break
@@ -125,12 +125,12 @@ class _Part:
                 show(self._points(seen))
         return self.computed
 
-    def _attempt_some(self, blocks: list[int]) -> None:
+    def _attempt_some(self, blocks: list[int], most_misses: int) -> None:
         """Computes blocks, until it is time to look again which are left: others have come first too often."""
         misses = 0
         for block in blocks:
             misses += not self._attempt(block)
-            if misses == _MISSES:
+            if misses == most_misses:
                 return
 
     def _left(self, seen: Seen) -> list[int]:

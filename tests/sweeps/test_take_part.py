@@ -76,6 +76,16 @@ def test_what_a_living_process_has_is_left_to_it(tmp_path):
     assert take_part(tmp_path) == 1
 
 
+def test_the_claims_of_several_others_are_watched_at_once(tmp_path, monkeypatch):
+    (tmp_path / "s").mkdir()
+    for block in range(6):
+        (tmp_path / "s" / f"block-{block:06d}.claim").write_text("of another process")
+    watched = []
+    monkeypatch.setattr(Claims, "_has_expired", lambda claims, path: watched.append(path.name))
+    assert take_part(tmp_path, wait=False) == 0
+    assert len(set(watched)) == 6
+
+
 def test_a_claim_belongs_to_one_and_expires_when_it_is_not_renewed(tmp_path):
     one, other = Claims(tmp_path, 0.2), Claims(tmp_path, 0.2)
     with one.of("a") as mine:

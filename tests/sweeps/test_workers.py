@@ -91,6 +91,9 @@ def test_blocks_that_take_longest_come_first(executor, tmp_path, whole):
     assert (tmp_path / "log").read_text().split() == ["6", "8", "4", "10", "2", "0"]
     with pytest.raises(ValueError, match="`cost` must return one finite number for the points of a block"):
         sweeps.sweep(compute, OVER, tmp_path / "t", block_size=SIZE, cost=lambda points: points["a"])
+    for nothing in (None, "long", np.nan):
+        with pytest.raises(ValueError, match="`cost` must return one finite number"):
+            sweeps.sweep(compute, OVER, tmp_path / "t", block_size=SIZE, cost=lambda points, it=nothing: it)
 
 
 def test_no_finished_block_is_computed_again(tmp_path, whole):

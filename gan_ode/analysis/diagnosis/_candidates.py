@@ -87,7 +87,7 @@ def _scaled(optimizer: Any, factor: float) -> Any:
 
     def change(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         updates, state = optimizer.update(updates, state, params)
-        return jax.tree.map(lambda step: factor * step, updates), state
+        return jax.tree.map(lambda step: jnp.asarray(factor, step.dtype) * step, updates), state
 
     return optax.GradientTransformation(optimizer.init, change)
 
